@@ -53,6 +53,7 @@ class Undisturbed:
     attempts: int
     models: int
     weights: str
+    messages: list[str]
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +67,8 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
         job = machine.wait_for(job_id, "succeeded", "failed")
         assert job.state == "succeeded", job.error
         models, weights = len(machine.models_of(job_id)), machine.weights_of(job_id)
-    return Undisturbed(machine.home, dataset_id, job.fence, models, weights)
+        messages = [data["message"] for data in machine.event_data(job_id, "log")]
+    return Undisturbed(machine.home, dataset_id, job.fence, models, weights, messages)
 
 
 @pytest.fixture
@@ -83,6 +85,20 @@ def new_machine(tmp_path: Path, undisturbed: Undisturbed) -> Iterator[Callable[.
 
 def test_five_messages_make_one_run_and_one_model(undisturbed):
     assert (undisturbed.attempts, undisturbed.models) == (1, 1)
+
+
+def test_a_job_tells_its_threads_and_the_reason(undisturbed):
+    assert "computing with 1 thread: OMP_NUM_THREADS" in undisturbed.messages
+
+
+def test_a_forked_run_ends_with_the_weights_of_a_new_process(new_machine, undisturbed):
+    machine = new_machine()
+    machine.start_worker(PLINTH_WARM_WORKER="0")
+    job_id = machine.submit(SPEC, dataset_id=undisturbed.dataset_id)
+    assert machine.wait_for(job_id, "succeeded", "failed").state == "succeeded"
+    assert machine.weights_of(job_id) == undisturbed.weights
+    assert "fork server" in (undisturbed.home.parent / "worker-0.log").read_text()
+    assert "fork server" not in (machine.folder / "worker-0.log").read_text()
 
 
 def test_a_run_that_is_killed_again_and_again_ends_with_the_same_weights(new_machine, undisturbed):

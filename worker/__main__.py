@@ -49,6 +49,7 @@ def main() -> int:
             without_heartbeat=True,
         )
         worker.start()
+    supervisor.close()
     return int(worker.exitcode or 0)
 
 

@@ -113,6 +113,14 @@ def die_with_parent(descriptor: int) -> None:
     as their process group is not killed.
     """
     _send_at_end_of(descriptor, signal.SIGKILL)
+    die_with_parent_thread()
+
+
+def die_with_parent_thread() -> None:
+    """Kill this process when the thread that started it has ended.
+
+    Does nothing on other systems than Linux.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 

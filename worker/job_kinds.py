@@ -17,16 +17,18 @@ class JobProgram:
     module: str
     #: Whether it occupies one of the `PLINTH_JOB_SLOTS`. Short jobs do not, so that they never wait for long ones.
     takes_a_slot: bool = True
+    #: Whether it imports torch itself, so that it is worth waiting for the fork server.
+    imports_torch: bool = False
 
 
 PROGRAMS: Final[Mapping[str, JobProgram]] = {
     JobKind.VALIDATE: JobProgram("worker.jobs.validate_dataset", takes_a_slot=False),
     JobKind.DERIVE: JobProgram("worker.jobs.derive_dataset", takes_a_slot=False),
-    JobKind.PRETRAIN: JobProgram("worker.jobs.train"),
-    JobKind.FINETUNE: JobProgram("worker.jobs.train"),
+    JobKind.PRETRAIN: JobProgram("worker.jobs.train", imports_torch=True),
+    JobKind.FINETUNE: JobProgram("worker.jobs.train", imports_torch=True),
     JobKind.IMPORT: JobProgram("worker.jobs.import_model", takes_a_slot=False),
-    JobKind.EXPORT: JobProgram("worker.jobs.export_model", takes_a_slot=False),
+    JobKind.EXPORT: JobProgram("worker.jobs.export_model", takes_a_slot=False, imports_torch=True),
     JobKind.EVALUATE: JobProgram("worker.jobs.evaluate_model"),
-    JobKind.REPRODUCE: JobProgram("worker.jobs.reproduce"),
+    JobKind.REPRODUCE: JobProgram("worker.jobs.reproduce", imports_torch=True),
     JobKind.BATCH_PREDICT: JobProgram("worker.jobs.batch_predict"),
 }

@@ -5,12 +5,23 @@ Those of the database, the blobs and the home folder are in `store.settings`.
 
 from __future__ import annotations
 
+import os
+from dataclasses import dataclass
 from functools import cache
+from typing import Annotated, Literal
 
-from pydantic import AliasChoices, Field, SecretStr, field_validator
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 GIBIBYTE = 2**30
+
+
+@dataclass(frozen=True, slots=True)
+class Threads:
+    """Number of threads of a run, and why."""
+
+    count: int
+    reason: str
 
 
 class WorkerSettings(BaseSettings):
@@ -20,10 +31,12 @@ class WorkerSettings(BaseSettings):
 
     #: Where runs train: `auto`, `cpu`, `cuda` or `cuda:N`.
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
-    #: Threads of one run; without it, OMP_NUM_THREADS or half of the cores. The last bits of the weights depend on it.
-    torch_threads: int | None = Field(None, validation_alias=AliasChoices("PLINTH_TORCH_THREADS", "OMP_NUM_THREADS"))
+    #: Threads of one run; `auto`: OMP_NUM_THREADS, or cores / `PLINTH_JOB_SLOTS`. They change the last bits of weights.
+    torch_threads: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     #: Number of runs at once. One more slot is reserved for validation.
     job_slots: int = Field(1, ge=1, le=64)
+    #: Whether runs are forked from a process that has imported PyTorch (about 400 MB), on Linux without a GPU.
+    warm_worker: bool = True
 
     #: Time between two renewals of a lease; must be well below `PLINTH_LEASE_SECONDS`.
     heartbeat_seconds: float = Field(5, gt=0)
@@ -57,11 +70,20 @@ class WorkerSettings(BaseSettings):
     #: Token of the Hugging Face hub, to import models by name. None: nothing is downloaded.
     hub_token: SecretStr | None = None
 
-    @field_validator("torch_threads", mode="before")
-    @classmethod
-    def _ignore_unusable_threads(cls, value: object) -> object:
-        """Ignore all but positive integers: OMP_NUM_THREADS can be a list such as `4,2`."""
-        return value if value is None or (str(value).isdecimal() and int(str(value)) > 0) else None
+    def choose_threads(self) -> Threads:
+        """Return how many threads a run computes with, and why."""
+        if self.torch_threads != "auto":
+            return Threads(self.torch_threads, "PLINTH_TORCH_THREADS")
+        # It can also be a list such as `4,2`, for nested parallel regions that torch does not have.
+        if (openmp := os.environ.get("OMP_NUM_THREADS", "")).isdecimal() and int(openmp):
+            return Threads(int(openmp), "OMP_NUM_THREADS")
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        reason = f"{_plural(cores, 'core')} / {_plural(self.job_slots, 'slot')}"
+        return Threads(max(1, cores // self.job_slots), reason)
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 @cache

@@ -21,6 +21,7 @@ from store.tables import FINAL_STATES
 from worker.child_process import ChildProcess, environment_for_runs
 from worker.concurrency import JobSlots
 from worker.exit_status import ExitStatus, exit_description
+from worker.fork_server import ForkServer
 from worker.job_kinds import PROGRAMS
 from worker.retry import DATABASE_ERRORS, driver_error, retrying_transaction
 from worker.run_folder import run_folder
@@ -44,10 +45,16 @@ class Supervisor:
         self.settings = settings
         self.draining = threading.Event()
         self._slots = JobSlots(settings.job_slots)
+        self.fork_server = ForkServer(environment_for_runs()) if settings.warm_worker else None
 
     def drain(self) -> None:
         """Request every run to save a checkpoint and exit; returns at once."""
         self.draining.set()
+
+    def close(self) -> None:
+        """End the fork server; its runs continue."""
+        if self.fork_server:
+            self.fork_server.close()
 
     def handle(self, job_id: str) -> None:
         """Run a job that is still queued, then those that waited for its slot."""
@@ -80,6 +87,9 @@ class Supervisor:
                 log.info("%s: nothing to do", job_id)
                 return
             Run(claim, self).supervise()
+            if self.fork_server and not self.draining.is_set():
+                # A dataset is often followed by a training.
+                self.fork_server.start()
         except Exception:
             # This thread continues with the next job. The lease of this one expires, and the reconciler requeues it.
             log.exception("%s: supervision failed", job_id)
@@ -131,12 +141,18 @@ class Run:
             return job.fence == self.claim.fence and job.state in FINAL_STATES
 
     def _start(self) -> ChildProcess:
+        program = PROGRAMS[self.claim.kind]
+        server = self.supervisor.fork_server
+        if server and program.imports_torch:
+            server.start()
         return ChildProcess(
-            PROGRAMS[self.claim.kind].module,
+            program.module,
             self.claim.job_id,
             str(self.claim.fence),
             environment=environment_for_runs(),
             log=store_settings().home / "logs" / f"{self.claim.job_id}.log",
+            # Without torch, a new process is faster than the imports of the fork server.
+            fork_server=server if server and (program.imports_torch or server.is_ready) else None,
         )
 
     def _renew_lease(self) -> None:

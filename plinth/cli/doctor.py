@@ -74,6 +74,8 @@ def _check_device() -> Check:
             name="device", is_ok=False, detail=device, fix=f"{install_command('server')}, or set PLINTH_DEVICE=auto"
         )
     facts = ", ".join(f"{name} {device[name]}" for name in ("torch", "precision", "threads") if name in device)
+    if "threads_why" in device:
+        facts += f": {device['threads_why']}"
     return Check(name="device", is_ok=True, detail=f"{device['device']}: {device['why']} ({facts})")
 
 

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.support.worker import child_program, supervisor_process
@@ -26,13 +27,15 @@ def read_note(note: Path) -> dict[str, Any]:
     return json.loads(note.read_text())
 
 
-@pytest.fixture
-def child(tmp_path):
+@pytest.fixture(params=["new process", "fork"])
+def child(request, tmp_path):
+    server = request.getfixturevalue("fork_server") if request.param == "fork" else None
     with ChildProcess(
         child_program.__name__,
         str(tmp_path / "note"),
         environment=environment_for_runs(),
         log=tmp_path / "log",
+        fork_server=server,
     ) as child:
         yield child
 
@@ -75,12 +78,14 @@ def test_leaving_the_context_kills_the_process_group(tmp_path):
     until(lambda: not any(is_alive(pid) for pid in pids))
 
 
-def test_nothing_survives_a_supervisor_that_is_killed(tmp_path):
+@pytest.mark.parametrize("start", ["new process", "fork"])
+def test_nothing_survives_a_supervisor_that_is_killed(start, tmp_path):
     supervisor = subprocess.Popen(
-        [sys.executable, "-m", supervisor_process.__name__, str(tmp_path / "note"), str(tmp_path / "log")]
+        [sys.executable, "-m", supervisor_process.__name__, str(tmp_path / "note"), str(tmp_path / "log"), start]
     )
     try:
         pids = read_note(tmp_path / "note")["pids"]
+        pids += [process.pid for process in psutil.Process(supervisor.pid).children()]
     finally:
         supervisor.kill()
         supervisor.wait()

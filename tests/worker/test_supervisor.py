@@ -46,7 +46,7 @@ def test_a_run_that_has_recorded_its_success_may_clean_up(home: Path, monkeypatc
     assert claim is not None
     # Several heartbeats fall between the end that the run records and the end of its process.
     settings = WorkerSettings(heartbeat_seconds=finishing_program.CLEAN_UP_SECONDS / 10)
-    supervisor: Any = SimpleNamespace(settings=settings, draining=threading.Event())
+    supervisor: Any = SimpleNamespace(settings=settings, draining=threading.Event(), fork_server=None)
 
     Run(claim, cast("Any", supervisor)).supervise()
 

@@ -13,7 +13,8 @@ def main() -> int:
     """Print the device of this worker's settings; raises `SpecError` if there is no such device."""
     settings = worker_settings()
     chosen = device.choose(settings.device)
-    facts = device.describe(chosen, threads=settings.torch_threads or device.default_threads())
+    threads = settings.choose_threads()
+    facts = {**device.describe(chosen, threads=threads.count), "threads_why": threads.reason}
     sys.stdout.write(json.dumps(facts) + "\n")
     return 0
 

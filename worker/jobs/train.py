@@ -74,7 +74,7 @@ def run_trainer(
                 start_from=inputs.bases,
                 models=inputs.named,
                 device=device,
-                threads=worker_settings().torch_threads,
+                threads=_choose_threads(reporter),
                 on_progress=reporter,
                 should_stop=lambda: stops.get(channel.request) if channel.request else None,
             )
@@ -82,6 +82,13 @@ def run_trainer(
         # The events that led to a failure are worth reading, too.
         with suppress(StaleClaim):
             reporter.write()
+
+
+def _choose_threads(reporter: ProgressReporter) -> int:
+    """Return the number of threads, and write it to the job's log with the reason."""
+    threads = worker_settings().choose_threads()
+    reporter.log(f"computing with {threads.count} {'thread' if threads.count == 1 else 'threads'}: {threads.reason}")
+    return threads.count
 
 
 @dataclass(frozen=True, slots=True)

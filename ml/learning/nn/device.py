@@ -1,8 +1,7 @@
-"""Device, half precision and number of threads of training."""
+"""Device and half precision of training."""
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
 import torch
@@ -47,16 +46,6 @@ def _explain_gpus() -> str:
         return "this build of PyTorch has no GPU support"
     count = torch.cuda.device_count()
     return f"PyTorch detects {count} GPU{'' if count == 1 else 's'}"
-
-
-def default_threads() -> int:
-    """Return half of the cores, at most the threads that torch starts with (OMP_NUM_THREADS).
-
-    The other half is for serving and data loading. Two runs that both use every core slow each other down more than
-    tenfold.
-    """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-    return max(1, min(cores // 2, torch.get_num_threads()))
 
 
 def half_precision(device: torch.device) -> torch.dtype | None:

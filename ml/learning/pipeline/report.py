@@ -35,6 +35,8 @@ class TrainingSection(TypedDict):
     #: Whether `max_steps` ended the training while validation still improved.
     is_cut_by_budget: bool
     trained_parameters: int
+    #: Threads of torch. On a CPU the last bits of the weights depend on them.
+    threads: int
 
 
 class ReliabilityBinSection(TypedDict):

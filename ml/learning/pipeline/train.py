@@ -96,7 +96,7 @@ def train(
         start_from: Package of the base model, or by slot the package that provides its backbone.
         models: Packages of the models that options name, by path of the option (`ml.spec.schema.references`).
         device: `auto`, or the name of a device.
-        threads: Threads of torch; None for one for each core.
+        threads: Threads of torch; None leaves them as they are. A resumed run takes those of its checkpoint.
         on_progress: Called with each progress report.
         should_stop: Called after each step and batch.
 
@@ -108,7 +108,8 @@ def train(
         TrainingInterrupted: `should_stop` returned `Stop.LEAVE`.
     """
     torch_device = devices.choose(device).torch
-    torch.set_num_threads(threads or devices.default_threads())
+    if threads:
+        torch.set_num_threads(threads)
     return _Run(spec, dataset, workdir, start_from, models or {}, torch_device, on_progress, should_stop).result()
 
 
@@ -177,6 +178,7 @@ class _Run:
                 "max_steps": self.spec.schedule.max_steps,
                 "is_cut_by_budget": outcome.is_cut_by_budget,
                 "trained_parameters": sum(tensors[name].numel() for name in trained_names),
+                "threads": torch.get_num_threads(),
             },
             "truncation": self.truncation,
         }

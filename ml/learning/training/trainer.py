@@ -456,8 +456,10 @@ class Trainer:
         self._set_round()
         self.metrics = dict(saved["metrics"])
         self._began_step = self._reported_step = self.state.step
-        # Another number of threads adds in another order.
-        torch.set_num_threads(saved["threads"])
+        if (threads := saved["threads"]) != torch.get_num_threads():
+            # Another number of threads adds in another order.
+            torch.set_num_threads(threads)
+            self._report(message=f"computing with the number of threads of the checkpoint: {threads}")
         self.objective.load_state_dict(checkpoint.tensors_under("objective"))
         self.best_weights = {name: tensor.to(self.device) for name, tensor in checkpoint.tensors_under("best").items()}
         self._restore_optimizer(checkpoint.tensors_under("optimizer"))

@@ -134,3 +134,22 @@ def test_mistakes_of_every_task_have_the_index_of_their_row(document: dict[str, 
 )
 def test_numbers_are_written_for_people(value: Any, text: str) -> None:
     assert report.show(value) == text
+
+
+@pytest.mark.parametrize("robustness", [{}, {"robustness": None}, {"robustness": {}}])
+def test_a_report_without_robustness_is_rendered(robustness: dict[str, Any]) -> None:
+    document = {"rows": 1, "warnings": [], "per_class": [], "training": None, "transfer": None, **robustness}
+    text = rendering.render(
+        "report_body.html",
+        report=document,
+        lines=[],
+        sentence="One sentence.",
+        matrix=[],
+        confusions=[],
+        dataset=None,
+        show=report.show,
+        metric_name=report.metric_name,
+        reliability=report.reliability({}),
+    )
+    assert "One sentence." in text
+    assert "Under attack" not in text

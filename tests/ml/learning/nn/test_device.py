@@ -1,5 +1,3 @@
-import os
-
 import pytest
 import torch
 
@@ -23,10 +21,6 @@ def test_an_unavailable_device_is_refused_with_a_hint(setting: str) -> None:
     with pytest.raises(SpecError) as caught:
         devices.choose(setting)
     assert "PLINTH_DEVICE" in str(caught.value.hint)
-
-
-def test_half_of_the_cores_are_left_to_other_processes() -> None:
-    assert 1 <= devices.default_threads() <= max(1, (os.cpu_count() or 1) // 2)
 
 
 def test_a_device_is_described_with_its_reason() -> None:

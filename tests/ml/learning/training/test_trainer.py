@@ -97,6 +97,16 @@ def test_weights_are_unfrozen_at_their_step_and_resume_with_the_same_bits(tmp_pa
     assert not torch.equal(_weights(again)["layers.0.weight"], started["layers.0.weight"])
 
 
+def test_a_resumed_run_computes_with_the_threads_of_its_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(TrainingInterrupted):
+        trainer(tmp_path, should_stop=AtStep(2, Stop.LEAVE)).fit()
+    reports: list[Progress] = []
+    torch.set_num_threads(2)
+    trainer(tmp_path, on_progress=reports.append).fit()
+    assert torch.get_num_threads() == 1
+    assert any(report.message and report.message.endswith("threads of the checkpoint: 1") for report in reports)
+
+
 def test_a_run_interrupted_while_it_validates_resumes_with_the_same_weights(tmp_path: Path) -> None:
     whole = trainer(tmp_path / "whole", schedule=schedule(epochs=2))
     whole.fit()
