@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -12,15 +13,17 @@ import numpy as np
 from ml.data.column_types.objects import ObjectsType
 from ml.data.files import images
 from ml.data.files.archives import list_members, read_members
+from ml.data.files.ignored import is_not_learned
 from ml.data.files.upload import ExtractedFile, find_split, folder_splits, parse_split
 from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch, Format
 from ml.data.formats.images._annotations import ImageAnnotation, to_objects
 from ml.data.formats.images._box_columns import BoxColumns, are_fractions, to_relative
 from ml.data.issues import DataRejected, Location
 from ml.data.locations import Locations
-from ml.data.tables.column_aliases import ALIASES
+from ml.data.tables.column_aliases import ALIASES, plain_name
 from ml.data.tables.manifests import FILE_COLUMN_NAMES, SUFFIXES, FileIndex, ManifestRow, find_column, read_manifest
 from ml.data.tables.parquet_manifests import read_parquet_manifest
+from ml.data.tables.target_columns import CLASS_NAMES
 from ml.data.unread_fields import UnreadFields
 
 if TYPE_CHECKING:
@@ -30,6 +33,9 @@ if TYPE_CHECKING:
     from ml.data.issues import IssueLog
 
 SURE: Final = 1.5
+#: Rows of a table that are looked at for names of images.
+_INSPECTED_LINES: Final = 10
+_DELIMITER: Final = re.compile(r"[,;\t|]")
 #: Words in the usual names of manifests.
 USUAL_NAME_WORDS: Final = ("metadata", "captions", "labels", "annotations", "manifest")
 _MORE_IMAGE_NAMES: Final = ("image_name", "image_id", "image_file", "image_path", "img_path", "img_name", "imageid")
@@ -106,7 +112,7 @@ class ImageTable(Format):
             manifests = [name for name in manifests if not name.lower().endswith(NO_OBJECT_SUFFIXES)]
         if not has_images or not manifests:
             return 0
-        if required or any(_has_usual_name(name) for name in manifests):
+        if required or any(_has_usual_name(name) for name in manifests) or _find_lists_of_images(sources):
             return super().detect(sources, required) * SURE
         return 0
 
@@ -141,7 +147,13 @@ class ImageTable(Format):
         if BoxColumns.find(names) or (objects is not None and _is_structured(cells[objects])):
             return "objects"
         candidates = [column for column in ("text", "label") if find_column(names, ALIASES[column]) is not None]
-        return candidates[0] if candidates else "text"
+        default = "label" if find_column(names, CLASS_NAMES) is not None else "text"
+        return candidates[0] if candidates else default
+
+    def _value_names(self) -> Sequence[str]:
+        """Return the usual names of the column beside the image."""
+        names = ALIASES[self.value_column]
+        return (*names, *CLASS_NAMES) if self.value_column == "label" else names
 
     def _list_files(self) -> tuple[dict[str, UploadedFile], list[UploadedFile]]:
         """List the images of the upload with the sources that hold them, and the manifests."""
@@ -165,8 +177,10 @@ class ImageTable(Format):
             self.issues.record(rejection, at=Location(file=source.name))
             return
         source_of |= {member.file: source for member in members if _is_image(member.file)}
-        candidates = [member.file for member in members if _is_manifest(member.file)]
-        names = [file for file in candidates if _has_usual_name(file)] or candidates
+        tables = [member.file for member in members if _is_manifest(member.file)]
+        candidates = [file for file in tables if not is_not_learned(file)] or tables
+        names = [file for file in candidates if _has_usual_name(file)]
+        names = names or [file for file in candidates if file in _find_lists_of_images([source])] or candidates
         for file, data in read_members(source, names, self.issues, self.limits):
             if isinstance(data, DataRejected):
                 self.issues.record(data, at=Location(file=file))
@@ -174,11 +188,13 @@ class ImageTable(Format):
                 manifests.append(ExtractedFile(file, source.path, source.requested_split, data))
         for member in members:
             if member.file not in names and not _is_image(member.file):
-                self.issues.add("file_ignored", at=Location(file=member.file))
+                code = "list_not_learned" if is_not_learned(member.file) else "file_ignored"
+                self.issues.add(code, at=Location(file=member.file))
 
     def _read_manifests(self, index: FileIndex, manifests: Sequence[UploadedFile]) -> dict[str, list[ImageEntry]]:
         """Return all texts or labels of each image."""
         entries: dict[str, list[ImageEntry]] = {}
+        without_value: list[DataRejected] = []
         for manifest in manifests:
             unread = UnreadFields()
             try:
@@ -187,14 +203,23 @@ class ImageTable(Format):
                     self._count_unread(unread, row, manifest)
                 unread.report(self.issues)
             except DataRejected as rejection:
-                self.issues.record(rejection, at=Location(file=manifest.name))
+                if rejection.code == "column_missing":
+                    without_value.append(rejection)
+                else:
+                    self.issues.record(rejection, at=Location(file=manifest.name))
+        for rejection in without_value:
+            if entries:  # a test list without labels beside the list that has them
+                self.issues.add("file_without_target", at=rejection.at, actual=f"no column {rejection.expected}")
+            else:
+                self.issues.record(rejection)
         return entries
 
     def _count_unread(self, unread: UnreadFields, row: ManifestRow, manifest: UploadedFile) -> None:
         names = row.cells.keys()
-        value = self._find_column(self.value_column, names, ALIASES[self.value_column])
+        value = self._find_column(self.value_column, names, self._value_names())
         used = {
             self._find_column("file", names, IMAGE_COLUMN_NAMES),
+            str(self.detected_columns.get("file")),
             value,
             self._find_column("split", names, SPLIT_COLUMN_NAMES),
         }
@@ -216,8 +241,8 @@ class ImageTable(Format):
     ) -> None:
         names = row.cells.keys()
         self.value_column = self.value_column or self._choose_value_column(row.cells)
-        file_column = self._find_column("file", names, IMAGE_COLUMN_NAMES)
-        value_column = self._find_column(self.value_column, names, ALIASES[self.value_column])
+        file_column = self._find_column("file", names, IMAGE_COLUMN_NAMES) or _column_of_images(row, index, manifest)
+        value_column = self._find_column(self.value_column, names, self._value_names())
         boxes = BoxColumns.find(names) if self.value_column == "objects" and value_column is None else None
         if boxes:
             self._box_columns = boxes
@@ -387,3 +412,33 @@ def _is_manifest(name: str) -> bool:
 def _has_usual_name(name: str) -> bool:
     stem = PurePosixPath(name).stem.lower()
     return any(word in stem for word in USUAL_NAME_WORDS)
+
+
+def _find_lists_of_images(sources: Sequence[UploadedFile]) -> set[str]:
+    """Return the tables with a label or text whose first rows name images.
+
+    A name may lack its suffix: `id_code,diagnosis` and `000c1434d8d7,2`.
+    """
+    names = [name for source in sources for name in (source.member_names or (source.name,)) if _is_image(name)]
+    known = {form for name in names for form in (PurePosixPath(name).name, PurePosixPath(name).stem)}
+    value_names = {*ALIASES["label"], *ALIASES["text"], *CLASS_NAMES}
+    lists = set()
+    for source in sources:
+        for name, start in source.text_starts.items():
+            header, *lines = start.decode("utf-8", "replace").splitlines()[: 1 + _INSPECTED_LINES] or [""]
+            rows = [{PurePosixPath(cell.strip(' "')).name for cell in _DELIMITER.split(line)} for line in lines]
+            has_value = not value_names.isdisjoint(plain_name(cell.strip('"')) for cell in _DELIMITER.split(header))
+            if has_value and rows and 2 * sum(not known.isdisjoint(row) for row in rows) > len(rows):
+                lists.add(name if name == source.name else f"{source.name}/{name}")
+    return lists
+
+
+def _column_of_images(row: ManifestRow, index: FileIndex, manifest: UploadedFile) -> str | None:
+    """Return the first column whose cell is the name of an image."""
+    for name, cell in row.cells.items():
+        try:
+            index.find(str(cell), beside=manifest.name)
+        except DataRejected:
+            continue
+        return name
+    return None

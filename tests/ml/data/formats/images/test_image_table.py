@@ -132,7 +132,7 @@ def test_an_ambiguous_file_name_is_rejected(tmp_path: Path) -> None:
 
 def test_missing_columns_ragged_rows_and_unknown_splits_are_reported_with_their_location(tmp_path: Path) -> None:
     report = read(tmp_path / "a", [("metadata.csv", make_table(names="picture_file,words")), *make_images()])
-    assert dataset_files.sample(report, "column_missing")["expected"] == "file_name"
+    assert dataset_files.sample(report, "column_missing")["expected"] == "text"  # the images name their column
 
     rows = [f"{i:02}.png,{t}" for i, t in enumerate(TEXTS)]
     report = read(tmp_path / "b", [("metadata.csv", make_table(rows=[*rows[:3], "03.png", *rows[4:]])), *make_images()])
