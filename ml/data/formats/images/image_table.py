@@ -207,11 +207,11 @@ class ImageTable(Format):
                     without_value.append(rejection)
                 else:
                     self.issues.record(rejection, at=Location(file=manifest.name))
-        for rejection in without_value:
+        for omission in without_value:
             if entries:  # a test list without labels beside the list that has them
-                self.issues.add("file_without_target", at=rejection.at, actual=f"no column {rejection.expected}")
+                self.issues.add("file_without_target", at=omission.at, actual=f"no column {omission.expected}")
             else:
-                self.issues.record(rejection)
+                self.issues.record(omission)
         return entries
 
     def _count_unread(self, unread: UnreadFields, row: ManifestRow, manifest: UploadedFile) -> None:
