@@ -34,7 +34,8 @@ class Registry(Mapping[str, type[T]], Generic[T]):
 
     @property
     def _noun(self) -> str:
-        return self.package.rpartition(".")[2].removesuffix("s")
+        plural = self.package.rpartition(".")[2]
+        return f"{plural[:-3]}y" if plural.endswith("ies") else plural.removesuffix("s")
 
     def _load_class(self, path: str) -> type[T]:
         module, name = importlib.import_module(path), path.rpartition(".")[2]

@@ -13,6 +13,9 @@ from ml.config import Config
 #: Fewest rows of a batch whose mean and variance batch normalization can use.
 MIN_BATCH_ROWS: Final = 8
 
+#: Endings of the names of metrics that are better when higher; all others of training are better when lower.
+HIGHER_IS_BETTER: Final = ("accuracy", "agreement", "explained")
+
 Optimizer = TypeAliasType("Optimizer", Literal["sgd", "adam", "adamw"])
 Decay = TypeAliasType("Decay", Literal["constant", "cosine", "one_cycle"])
 Precision = TypeAliasType("Precision", Literal["auto", "float32", "bfloat16", "float16"])
@@ -73,3 +76,8 @@ class Schedule(Config):
         With `batches` batches a pass, all epochs together then make at least `min_steps` steps.
         """
         return max(1, math.ceil((self.min_steps or 0) / ((self.epochs or 1) * batches)))
+
+
+def is_higher_better(metric: str) -> bool:
+    """Return whether a metric of training or validation is better when higher."""
+    return metric.endswith(HIGHER_IS_BETTER)

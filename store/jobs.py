@@ -3,6 +3,7 @@
 Every change of a job's state is one of these functions.
 
     queued   claim -> running, cancel -> cancelled, dataset rejected -> failed
+    running  suspend -> running without a lease, until its trials ring: claim -> running
     running  succeed -> succeeded, fail -> failed, finish_cancelled -> cancelled,
              release -> queued (after the last allowed crash: failed)
 
@@ -51,6 +52,8 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 MAX_CHECKPOINTS = 2
+#: A sweep whose trials never ring is looked at again after this time.
+MAX_SUSPENSION_SECONDS = 600.0
 
 #: Filter of a list: queued jobs that a user has paused.
 PAUSED = "paused"
@@ -70,6 +73,9 @@ class Claim:
     model_name: str | None
     crashes: int
     requested: str | None
+    #: The sweep of which the job is a trial, and its number.
+    parent_id: str | None = None
+    trial: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +101,8 @@ class JobFilter:
     id_prefix: str | None = None
     #: `name@3` of the model that a job evaluates.
     evaluates: str | None = None
+    #: Sweep whose trials are listed. Without it, and without an `id_prefix`, trials are left out.
+    parent: str | None = None
 
 
 def submit(
@@ -106,10 +114,14 @@ def submit(
     model_name: str | None = None,
     request: Mapping[str, Any] | None = None,
     origin_id: str | None = None,
+    parent_id: str | None = None,
+    trial: int | None = None,
+    parameters: Mapping[str, Any] | None = None,
 ) -> Job:
     """Create a queued job and notify the workers after the commit.
 
-    A job whose dataset is not ready is claimed once it is.
+    `parent_id` is the sweep of which it is a trial, with a number and `parameters` by path. A job whose dataset is not
+    ready is claimed once it is.
     """
     dataset = session.get(Dataset, dataset_id) if dataset_id and kind not in DATASET_KINDS else None
     is_waiting = dataset is not None and dataset.state != "ready"
@@ -119,10 +131,14 @@ def submit(
         spec=dict(spec),
         request=dict(request) if request else None,
         origin_id=origin_id,
+        parent_id=parent_id,
+        trial=trial,
+        parameters=dict(parameters) if parameters is not None else None,
         dataset_id=dataset_id,
         model_name=model_name,
         reason=f"waiting for {dataset.name}@{dataset.version}" if dataset is not None and is_waiting else None,
-        notify_at=clock(FIRST_NOTIFY_DELAY_SECONDS),
+        # Trials are submitted by a run, which has no broker: its supervisor notifies of them at once.
+        notify_at=clock(FIRST_NOTIFY_DELAY_SECONDS if parent_id is None else 0),
     )
     session.add(job)
     session.flush()
@@ -166,6 +182,10 @@ def _conditions(matching: JobFilter) -> list[ColumnElement[bool]]:
         conditions.append(Job.dataset_id.in_(select(Dataset.id).where(or_(Dataset.id == matching.dataset, named))))
     if matching.evaluates is not None:
         conditions += [Job.kind == JobKind.EVALUATE, Job.spec["model"].as_string() == matching.evaluates]
+    if matching.parent is not None:
+        conditions.append(Job.parent_id == matching.parent)
+    elif matching.id_prefix is None:
+        conditions.append(Job.parent_id.is_(None))
     if matching.id_prefix is not None:
         conditions.append(Job.id.startswith(matching.id_prefix, autoescape=True))
     return conditions
@@ -195,14 +215,20 @@ def queue_positions(session: Session, job_ids: Sequence[str]) -> dict[str, int]:
 
 
 def claim(session: Session, job_id: str, *, worker: str) -> Claim | None:
-    """Move a job from queued to running.
+    """Move a job from queued, or from being suspended, to running.
 
     One of several callers gets the claim, the others None. So do callers for a paused job, or before `not_before`.
     """
     claimed_rows = update_rows(
         session,
         update(Job)
-        .where(Job.id == job_id, Job.state == "queued", _is_not_paused(), _is_due(), _has_its_dataset())
+        .where(
+            Job.id == job_id,
+            or_(Job.state == "queued", _is_suspended()),
+            _is_not_paused(),
+            _is_due(),
+            _has_its_dataset(),
+        )
         .values(
             state="running",
             reason=None,
@@ -229,6 +255,36 @@ def get_claim(session: Session, job_id: str, fence: int) -> Claim:
     if job is None:
         raise StaleClaim(job_id)
     return _claim_of(job)
+
+
+def lock_claim(session: Session, claim: Claim) -> Job:
+    """Return the row of a claim, locked until the transaction ends; raises `StaleClaim`."""
+    query = select(Job).where(_is_held(claim.job_id, claim.fence)).with_for_update()
+    job = session.scalar(query.execution_options(populate_existing=True))
+    if job is None:
+        raise StaleClaim(claim.job_id)
+    return job
+
+
+def suspend(session: Session, claim: Claim, *, wake_after_seconds: float | None = None) -> None:
+    """Leave a running job without a process until a trial ends.
+
+    It is looked at after `wake_after_seconds` in any case. If a pause was requested meanwhile, it is queued and paused.
+    Raises `StaleClaim`.
+    """
+    is_paused = lock_claim(session, claim).requested == "pause"
+    _write(
+        session,
+        claim,
+        **({"state": "queued", "reason": "paused"} if is_paused else {}),
+        worker=None,
+        lease_until=None,
+        crashes=0,
+        notify_attempts=0,
+        notify_at=clock(MAX_SUSPENSION_SECONDS if wake_after_seconds is None else wake_after_seconds),
+    )
+    if is_paused:
+        append_events(session, claim.job_id, ("state", _state_event("queued", "paused", None)))
 
 
 def heartbeat(session: Session, claim: Claim) -> Heartbeat:
@@ -318,6 +374,7 @@ def succeed(
 
     A cancellation that was accepted before takes precedence; then there is no model.
     """
+    _lock_sweep(session, claim.parent_id)
     if _is_cancel_requested(session, claim):
         finish_cancelled(session, claim)
         return None
@@ -363,6 +420,7 @@ def finish_validation(
 
 def fail(session: Session, claim: Claim, *, error: Mapping[str, Any]) -> None:
     """Move a job from running to failed, for good."""
+    _lock_sweep(session, claim.parent_id)
     _end(session, claim, "failed", error=dict(error))
     _reject_dataset(session, claim.kind, claim.dataset_id, error)
 
@@ -370,6 +428,7 @@ def fail(session: Session, claim: Claim, *, error: Mapping[str, Any]) -> None:
 def finish_cancelled(session: Session, claim: Claim) -> None:
     """Move a job from running to cancelled, once its process has ended."""
     reason = "cancelled by request"
+    _lock_sweep(session, claim.parent_id)
     _end(session, claim, "cancelled", reason=reason)
     _reject_dataset(session, claim.kind, claim.dataset_id, {"code": "cancelled", "message": reason, "hint": None})
 
@@ -381,9 +440,8 @@ def release(
 
     After the last allowed crash it fails instead. Raises `StaleClaim`.
     """
-    if session.scalar(select(Job.id).where(_is_held(claim.job_id, claim.fence)).with_for_update()) is None:
-        raise StaleClaim(claim.job_id)
-    _release(session, get(session, claim.job_id), crashed=crashed, error=error, delay_seconds=delay_seconds)
+    _lock_sweep(session, claim.parent_id)
+    _release(session, lock_claim(session, claim), crashed=crashed, error=error, delay_seconds=delay_seconds)
 
 
 # Transitions made by the reconciler.
@@ -408,7 +466,8 @@ def jobs_to_notify(session: Session, *, messages_waiting: int) -> list[str]:
     `messages_waiting` are in the broker already and not yet received. Sending more messages than there are jobs has no
     use: so a long queue of jobs does not flood the broker, and an emptied broker is filled again.
     """
-    is_waiting = and_(Job.state == "queued", _is_not_paused(), _is_due(), _has_its_dataset())
+    is_queued = and_(Job.state == "queued", _is_not_paused(), _is_due(), _has_its_dataset())
+    is_waiting = or_(is_queued, and_(_is_suspended(), Job.notify_at <= clock()))
     missing = (session.scalar(select(func.count()).select_from(Job).where(is_waiting)) or 0) - messages_waiting
     if missing <= 0:
         return []
@@ -427,20 +486,27 @@ def jobs_to_notify(session: Session, *, messages_waiting: int) -> list[str]:
     return [job.id for job in jobs]
 
 
+def ring_suspended(session: Session) -> None:
+    """Make every suspended sweep look again, as a slot is free."""
+    session.execute(update(Job).where(_is_suspended()).values(notify_attempts=0, notify_at=clock()))
+
+
 # Requests of a user.
 
 
 def cancel(session: Session, job_id: str) -> Job:
-    """Cancel a job and discard its results.
+    """Cancel a job and its trials, and discard their results.
 
-    At once if queued, else once its process has ended.
+    At once if queued or suspended, else once its process has ended.
 
     Raises:
         NotFound: No such job.
         Conflict: The job has ended.
     """
     job = _lock_unfinished(session, job_id, "cancelled")
-    if job.state == "queued":
+    for trial_id in _unfinished_trials(session, job_id):
+        cancel(session, trial_id)
+    if job.state == "queued" or _is_row_suspended(job):
         _cancel_queued(session, job, "cancelled by request")
     else:
         _request(session, job, "cancel")
@@ -450,24 +516,35 @@ def cancel(session: Session, job_id: str) -> Job:
 def stop(session: Session, job_id: str) -> Job:
     """End a job now with its best result; a job without a checkpoint is cancelled.
 
-    Raises as `cancel` does.
+    A sweep ends with its best trial, once those that run are stopped. Raises as `cancel` does.
     """
     job = _lock_unfinished(session, job_id, "stopped")
     if job.requested == "cancel":
         raise Conflict(f"{job_id} is being cancelled")
-    if job.state == "queued" and not checkpoints(session, job_id):
+    for trial_id in _unfinished_trials(session, job_id):
+        stop(session, trial_id)
+    if job.state == "queued" and not checkpoints(session, job_id) and not trials(session, job_id):
         _cancel_queued(session, job, "stopped before it started")
     else:
         _request(session, job, "stop")
-        _notify_if_queued(session, job)
+        _notify_if_waiting(session, job)
     return get(session, job_id)
 
 
 def pause(session: Session, job_id: str) -> Job:
-    """Interrupt a job after a checkpoint until `resume`. Raises as `cancel` does."""
+    """Interrupt a job, or the trials of a sweep, after a checkpoint until `resume`.
+
+    Raises as `cancel` does.
+    """
     job = _lock_unfinished(session, job_id, "paused")
     if job.requested in ("cancel", "stop"):
         raise Conflict(f"{job_id} cannot be paused: {job.requested} was requested before")
+    for trial in trials(session, job_id):
+        if trial.state not in FINAL_STATES and trial.requested is None:
+            pause(session, trial.id)
+    if _is_row_suspended(job):
+        session.execute(update(Job).where(Job.id == job_id).values(state="queued", reason="paused"))
+        job = get(session, job_id)
     _request(session, job, "pause")
     return get(session, job_id)
 
@@ -477,34 +554,57 @@ def resume(session: Session, job_id: str) -> Job:
     job = _lock_unfinished(session, job_id, "resumed")
     if job.requested != "pause":
         raise Conflict(f"{job_id} is not paused; it is {job.state}")
+    for trial in trials(session, job_id):
+        if trial.state not in FINAL_STATES and trial.requested == "pause":
+            resume(session, trial.id)
     _request(session, job, None)
-    _notify_if_queued(session, job)
+    _notify_if_waiting(session, job)
     return get(session, job_id)
 
 
-def remove(session: Session, job_id: str) -> str:
-    """Delete an ended job and all that it wrote; return the key of its blobs.
+def remove(session: Session, job_id: str) -> list[str]:
+    """Delete an ended job, its trials and all that they wrote; return their ids.
 
     Raises:
         NotFound: No such job.
-        Conflict: The job has not ended, or a model or dataset that it made exists.
+        Conflict: The job has not ended, is a trial, or a model or dataset that it made exists.
     """
     job = session.scalar(select(Job).where(Job.id == job_id, Job.deleted_at.is_(None)).with_for_update())
     if job is None:
         raise NotFound("job", job_id)
     if job.state not in FINAL_STATES:
         raise Conflict(f"{job_id} is {job.state}; cancel it first")
+    if job.parent_id is not None:
+        raise Conflict(f"{job_id} is a trial of {job.parent_id}; delete that sweep")
     model = of_job(session, job_id)
     if model is not None and model.deleted_at is None:
         raise Conflict(f"{job_id} made {model.name}@{model.version}, which refers to it; delete the model first")
     dataset = session.get(Dataset, job.dataset_id) if job.kind in DATASET_KINDS else None
     if dataset is not None and dataset.deleted_at is None:
         raise Conflict(f"{job_id} made {dataset.name}@{dataset.version}; delete the dataset first")
+    ids = [job_id, *(trial.id for trial in trials(session, job_id))]
     for table in (Event, MetricPoint, Checkpoint):
-        session.execute(delete(table).where(table.job_id == job_id))
+        session.execute(delete(table).where(table.job_id.in_(ids)))
     values = {"deleted_at": clock(), "progress": None, "latest": None, "report": None, "request": None}
-    session.execute(update(Job).where(Job.id == job_id).values(**values))
-    return f"runs/{job_id}"
+    session.execute(update(Job).where(Job.id.in_(ids)).values(**values))
+    return ids
+
+
+def trials(session: Session, job_id: str) -> Sequence[Job]:
+    """List the trials of a sweep by number; empty for any other job."""
+    query = select(Job).where(Job.parent_id == job_id, Job.deleted_at.is_(None)).order_by(Job.trial)
+    return session.scalars(query.execution_options(populate_existing=True)).all()
+
+
+def delete_checkpoints(session: Session, job_id: str) -> None:
+    """Forget the checkpoints of an ended job; the caller deletes their blobs."""
+    session.execute(delete(Checkpoint).where(Checkpoint.job_id == job_id))
+
+
+def count_unfinished(session: Session, *, kinds: Sequence[str]) -> int:
+    """Return the number of queued and running jobs, without paused ones."""
+    is_unfinished = and_(Job.state.in_(("queued", "running")), _is_not_paused(), Job.kind.in_(kinds))
+    return session.scalar(select(func.count()).select_from(Job).where(is_unfinished)) or 0
 
 
 def _is_not_paused() -> ColumnElement[bool]:
@@ -522,7 +622,37 @@ def _has_its_dataset() -> ColumnElement[bool]:
 
 
 def _is_held(job_id: str, fence: int) -> ColumnElement[bool]:
-    return and_(Job.id == job_id, Job.fence == fence, Job.state == "running")
+    return and_(Job.id == job_id, Job.fence == fence, Job.state == "running", Job.lease_until.is_not(None))
+
+
+def _is_suspended() -> ColumnElement[bool]:
+    """A suspended job runs without a lease, until a claim or a request."""
+    return and_(Job.state == "running", Job.lease_until.is_(None))
+
+
+def _is_row_suspended(job: Job) -> bool:
+    return job.state == "running" and job.lease_until is None
+
+
+def _unfinished_trials(session: Session, job_id: str) -> list[str]:
+    return [trial.id for trial in trials(session, job_id) if trial.state not in FINAL_STATES]
+
+
+def _lock_sweep(session: Session, parent_id: str | None) -> None:
+    """Lock the sweep of a trial before the trial.
+
+    A sweep that looks at its trials locks in this order, too; any other would be a deadlock.
+    """
+    if parent_id is not None:
+        session.execute(select(Job.id).where(Job.id == parent_id).with_for_update())
+
+
+def _ring_sweep(session: Session, parent_id: str | None) -> None:
+    """Make the sweep of a trial that has ended look at its trials."""
+    if parent_id is not None:
+        values = {"notify_attempts": 0, "notify_at": clock()}
+        session.execute(update(Job).where(Job.id == parent_id, Job.state == "running").values(**values))
+        _notify_after_commit(session, parent_id)
 
 
 def _is_cancel_requested(session: Session, claim: Claim) -> bool:
@@ -531,7 +661,18 @@ def _is_cancel_requested(session: Session, claim: Claim) -> bool:
 
 
 def _claim_of(job: Job) -> Claim:
-    return Claim(job.id, job.fence, job.kind, job.spec, job.dataset_id, job.model_name, job.crashes, job.requested)
+    return Claim(
+        job.id,
+        job.fence,
+        job.kind,
+        job.spec,
+        job.dataset_id,
+        job.model_name,
+        job.crashes,
+        job.requested,
+        job.parent_id,
+        job.trial,
+    )
 
 
 def _write(session: Session, claim: Claim, **values: Any) -> None:
@@ -544,6 +685,7 @@ def _end(session: Session, claim: Claim, state: str, **values: Any) -> None:
     final = {"state": state, "requested": None, "worker": None, "lease_until": None, "finished_at": clock()}
     _write(session, claim, **final, **values)
     append_events(session, claim.job_id, ("state", _state_event(state, values["reason"], values.get("error"))))
+    _ring_sweep(session, claim.parent_id)
 
 
 def _release(
@@ -597,7 +739,7 @@ def _waiting_for(session: Session, dataset_id: str | None) -> Sequence[Job]:
 def _notify_waiting(session: Session, dataset_id: str | None) -> None:
     for job in _waiting_for(session, dataset_id):
         session.execute(update(Job).where(Job.id == job.id).values(reason=None))
-        _notify_if_queued(session, job)
+        _notify_if_waiting(session, job)
 
 
 def _fail_waiting(session: Session, dataset_id: str | None) -> None:
@@ -617,6 +759,7 @@ def _lock_unfinished(session: Session, job_id: str, participle: str) -> Job:
 
     Raises `Conflict` with the `participle` of the request if the job has ended.
     """
+    _lock_sweep(session, session.scalar(select(Job.parent_id).where(Job.id == job_id)))
     job = session.scalar(
         select(Job).where(Job.id == job_id).with_for_update().execution_options(populate_existing=True)
     )
@@ -630,10 +773,11 @@ def _lock_unfinished(session: Session, job_id: str, participle: str) -> Job:
 def _cancel_queued(session: Session, job: Job, reason: str) -> None:
     session.execute(
         update(Job)
-        .where(Job.id == job.id, Job.state == "queued")
+        .where(Job.id == job.id, or_(Job.state == "queued", _is_suspended()))
         .values(state="cancelled", reason=reason, requested=None, finished_at=clock())
     )
     append_events(session, job.id, ("state", _state_event("cancelled", reason, None)))
+    _ring_sweep(session, job.parent_id)
     _reject_dataset(session, job.kind, job.dataset_id, {"code": "cancelled", "message": reason, "hint": None})
 
 
@@ -644,8 +788,8 @@ def _request(session: Session, job: Job, request: Request | None) -> None:
     append_events(session, job.id, ("state", {"state": job.state, "requested": request}))
 
 
-def _notify_if_queued(session: Session, job: Job) -> None:
-    if job.state == "queued":
+def _notify_if_waiting(session: Session, job: Job) -> None:
+    if job.state == "queued" or _is_row_suspended(job):
         values = {"notify_attempts": 0, "notify_at": clock(FIRST_NOTIFY_DELAY_SECONDS)}
         session.execute(update(Job).where(Job.id == job.id).values(**values))
         _notify_after_commit(session, job.id)

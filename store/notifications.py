@@ -37,8 +37,10 @@ def notify(job_id: str) -> None:
 def notify_if_possible(job_id: str) -> None:
     """Tell the workers that a job is queued, or log why not.
 
-    The reconciler notifies again.
+    The reconciler notifies again. A process without a broker, such as a run, leaves it to its supervisor.
     """
+    if not store_settings().redis_url:
+        return
     try:
         notify(job_id)
     except BrokerUnavailable as error:

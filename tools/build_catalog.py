@@ -15,6 +15,7 @@ from ml.learning.nn.objectives import OBJECTIVES
 from ml.learning.training.attacks import ATTACKS
 from ml.learning.training.perturbation import DEFAULTS
 from ml.learning.training.tuning import TUNINGS
+from ml.search.strategies import STRATEGIES
 from ml.spec.catalog import (
     ArchitectureEntry,
     AttackEntry,
@@ -25,6 +26,7 @@ from ml.spec.catalog import (
     ObjectiveEntry,
     Preset,
     SlotEntry,
+    StrategyEntry,
     TaskEntry,
     TuningEntry,
 )
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from ml.learning.nn.objectives.base import Objective
     from ml.learning.training.attacks.base import Attack
     from ml.learning.training.tuning.base import Tuning
+    from ml.search.strategies.base import Strategy
     from ml.signals import Slot
     from ml.tasks.base import Task
 
@@ -50,6 +53,7 @@ def catalog() -> Catalog:
         objectives={name: _objective(objective) for name, objective in OBJECTIVES.items()},
         tunings={name: _tuning(tuning) for name, tuning in TUNINGS.items()},
         attacks={name: _attack(attack) for name, attack in ATTACKS.items()},
+        strategies={name: StrategyEntry(**_described(strategy)) for name, strategy in STRATEGIES.items()},
         heads={name: _head(head) for name, head in HEADS.items()},
         formats=_formats(),
     )
@@ -158,7 +162,7 @@ def _slots(slots: Mapping[str, Slot], encoders: Mapping[str, str]) -> dict[str, 
     }
 
 
-def _described(plugin: type[Objective] | type[Tuning] | type[Attack]) -> dict[str, Any]:
+def _described(plugin: type[Objective] | type[Tuning] | type[Attack] | type[Strategy]) -> dict[str, Any]:
     schema = plugin.config_type.model_json_schema()
     return {"name": plugin.name, "summary": plugin.summary, "source": plugin.source, "config_schema": schema}
 

@@ -75,23 +75,25 @@ class Reconciler:
             expired = jobs.requeue_expired(session)
         for job_id in expired:
             log.warning("%s: its worker stopped renewing the lease; the job is queued again", job_id)
-        self._notify_due_jobs()
+        notify_due_jobs()
         if time.monotonic() - self._collected_at >= GARBAGE_COLLECTION_SECONDS:
             self._collected_at = time.monotonic()
             collect_local_garbage()
             if is_oldest:
                 collect_garbage()
 
-    def _notify_due_jobs(self) -> None:
-        try:
-            messages_waiting = queue_length()
-            with transaction() as session:
-                due = jobs.jobs_to_notify(session, messages_waiting=messages_waiting)
-            for job_id in due:
-                notify(job_id)
-        except BrokerUnavailable as error:
-            log.warning("no notification can be sent: %s", error)
-
     def _remove_worker(self) -> None:
         with transaction() as session:
             workers.remove(session, self.name)
+
+
+def notify_due_jobs() -> None:
+    """Notify the workers of every job that is due, or log why not."""
+    try:
+        messages_waiting = queue_length()
+        with transaction() as session:
+            due = jobs.jobs_to_notify(session, messages_waiting=messages_waiting)
+        for job_id in due:
+            notify(job_id)
+    except BrokerUnavailable as error:
+        log.warning("no notification can be sent: %s", error)

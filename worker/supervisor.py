@@ -23,6 +23,7 @@ from worker.concurrency import JobSlots
 from worker.exit_status import ExitStatus, exit_description
 from worker.fork_server import ForkServer
 from worker.job_kinds import PROGRAMS
+from worker.reconciler import notify_due_jobs
 from worker.retry import DATABASE_ERRORS, driver_error, retrying_transaction
 from worker.run_folder import run_folder
 from worker.settings import WorkerSettings
@@ -87,12 +88,22 @@ class Supervisor:
                 log.info("%s: nothing to do", job_id)
                 return
             Run(claim, self).supervise()
+            self._ring(claim)
             if self.fork_server and not self.draining.is_set():
                 # A dataset is often followed by a training.
                 self.fork_server.start()
         except Exception:
             # This thread continues with the next job. The lease of this one expires, and the reconciler requeues it.
             log.exception("%s: supervision failed", job_id)
+
+    def _ring(self, claim: Claim) -> None:
+        """Notify the workers of what a run has made due, as it has no broker."""
+        if self.draining.is_set():
+            return
+        if PROGRAMS[claim.kind].takes_a_slot:
+            with transaction() as session:
+                jobs.ring_suspended(session)
+        notify_due_jobs()
 
 
 @dataclass
@@ -135,10 +146,14 @@ class Run:
         self._record_end(child, error)
 
     def _has_recorded_end(self) -> bool:
-        """Return whether this run has ended its job; its process may still clean up."""
+        """Return whether this run has ended or suspended its job.
+
+        Its process may still clean up.
+        """
         with reading() as session:
             job = jobs.get(session, self.claim.job_id)
-            return job.fence == self.claim.fence and job.state in FINAL_STATES
+            has_left = job.state in FINAL_STATES or job.lease_until is None
+            return job.fence == self.claim.fence and has_left
 
     def _start(self) -> ChildProcess:
         program = PROGRAMS[self.claim.kind]

@@ -12,7 +12,7 @@ router = APIRouter(prefix="/api/v1/catalog", tags=["catalog"])
 
 @router.get("")
 async def read_catalog(catalog: CatalogDep) -> Catalog:
-    """List every task, architecture, objective, tuning method and format.
+    """List every task, architecture, objective, tuning method, search strategy and format.
 
     Each entry has the schema of its options, and says what it can be combined with.
     """

@@ -24,6 +24,7 @@ from app.jobs.stream import MEDIA_TYPE, stream
 from app.jobs.submission import JobSubmissionDep
 from app.polling import WaitSeconds, poll
 from store import job_events, jobs
+from store.blobs import Blobs
 from store.blobs import blobs as configured_blobs
 from store.blobs.parts import predictions_key
 from store.database import after_commit, reading
@@ -79,6 +80,12 @@ _SCRATCH = {
     "architecture": "cnn",
     "model": "digits",
 }
+_SWEEP = {
+    "kind": "sweep",
+    "job": _FINETUNE,
+    "space": {"schedule.learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}, "schedule.batch_size": [64, 128]},
+    "budget": {"trials": 16},
+}
 _EXPORT = {"kind": "export", "model": "reviews@1", "format": "huggingface"}
 _EXPORT_ONNX = {"kind": "export", "model": "digits@1", "format": "onnx"}
 _EVALUATE = {"kind": "evaluate", "model": "digits@1", "dataset": "mnist", "split": "test"}
@@ -88,6 +95,7 @@ _EXAMPLES: Any = {
     "finetune": {"summary": "Fine-tune a base model", "value": _FINETUNE},
     "pretrain": {"summary": "Pretrain a base model without labels", "value": _PRETRAIN},
     "from_scratch": {"summary": "Train a task from scratch, by the recipe of the catalog", "value": _SCRATCH},
+    "sweep": {"summary": "Search for the settings of a fine-tuning", "value": _SWEEP},
     "export": {"summary": "Export a BERT, GPT or ResNet model to a Hugging Face folder", "value": _EXPORT},
     "evaluate": {"summary": "Evaluate a model on any dataset that fits", "value": _EVALUATE},
     "batch_predict": {"summary": "Predict every row of a dataset", "value": _BATCH_PREDICT},
@@ -120,6 +128,9 @@ OfModel = Annotated[
 ]
 OfDataset = Annotated[
     str | None, Query(pattern=REFERENCE, max_length=200, description="Only jobs of this dataset: `name`, `name@2`, id.")
+]
+OfSweep = Annotated[
+    str | None, Query(pattern=REFERENCE, max_length=100, description="Only the trials of this sweep, by its id.")
 ]
 MetricName = Annotated[str, Field(max_length=100, pattern="^[A-Za-z0-9_./-]+$")]
 Names = Annotated[list[MetricName] | None, Query(alias="name", max_length=100, description="Only these metrics.")]
@@ -162,11 +173,17 @@ def list_jobs(
     model: OfModel = None,
     dataset: OfDataset = None,
     id_prefix: IdPrefix = None,
+    parent: OfSweep = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> ListOf[schemas.Job]:
-    """List all jobs, newest first. Validations of datasets are listed only for `kind=validate`."""
-    matching = jobs.JobFilter(states=state, kinds=kind, model=model, dataset=dataset, id_prefix=id_prefix)
+    """List all jobs, newest first.
+
+    Validations of datasets are listed only for `kind=validate`, and the trials of a sweep only for `parent`.
+    """
+    matching = jobs.JobFilter(
+        states=state, kinds=kind, model=model, dataset=dataset, id_prefix=id_prefix, parent=parent
+    )
     return service.to_responses(session, jobs.listing(session, matching=matching, limit=limit, cursor=cursor))
 
 
@@ -186,15 +203,18 @@ async def read_job(job_id: JobId, request: Request, wait: WaitSeconds = 0) -> sc
 
 @router.delete("/{job_id}", status_code=204, responses=problem_responses("not_found", "conflict"))
 def delete_job(job_id: JobId, session: SessionDep, blobs: BlobsDep) -> None:
-    """Delete an ended job with its events, metrics, logs, report and checkpoints.
+    """Delete an ended job with its events, metrics, logs, report, checkpoints and trials.
 
     Fails with 409 while the job has not ended, and while a model or dataset that it made exists.
     """
-    key = jobs.remove(session, job_id)
-    log = store_settings().home / "logs" / f"{job_id}.log"
-    after_commit(session, lambda: log.unlink(missing_ok=True))
-    after_commit(session, lambda: blobs.delete(key))
-    after_commit(session, lambda: blobs.delete(predictions_key(job_id)))
+    for removed_id in jobs.remove(session, job_id):
+        after_commit(session, partial(_delete_files, removed_id, blobs))
+
+
+def _delete_files(job_id: str, blobs: Blobs) -> None:
+    (store_settings().home / "logs" / f"{job_id}.log").unlink(missing_ok=True)
+    blobs.delete(f"runs/{job_id}")
+    blobs.delete(predictions_key(job_id))
 
 
 @router.post("/{job_id}/retry", status_code=202, response_model=schemas.Job, responses=_STARTED_AGAIN)

@@ -31,6 +31,7 @@ JobKind = TypeAliasType(
         "evaluate",
         "batch_predict",
         "reproduce",
+        "sweep",
     ],
 )
 JobState = TypeAliasType("JobState", Literal["queued", "running", "succeeded", "failed", "cancelled"])
@@ -59,6 +60,7 @@ class Progress(BaseModel):
     percent: float | None = None
     samples_per_second: float | None = None
     eta_seconds: float | None = None
+    cpu_seconds: float | None = Field(None, description="CPU time of the job so far, of all its attempts.")
 
 
 class JobError(BaseModel):
@@ -107,6 +109,9 @@ class Job(BaseModel):
     requested: JobRequest | None = Field(description="Request to cancel, stop or pause the job; null if there is none.")
     spec: dict[str, Any]
     origin: str | None = Field(None, description="The job that this one retries or clones.")
+    parent: str | None = Field(None, description="The sweep of which the job is a trial.")
+    trial: int | None = Field(None, description="Number of the trial, from 0: the default recipe.")
+    parameters: dict[str, Any] | None = Field(None, description="Settings of the trial, by path.")
     dataset: str | None
     model: ModelVersionReference | None
     queue_position: int | None = Field(description="1 for the job that waits longest; null unless it waits.")
@@ -136,6 +141,9 @@ class Job(BaseModel):
             requested=row.requested,
             spec=row.spec,
             origin=row.origin_id,
+            parent=row.parent_id,
+            trial=row.trial,
+            parameters=row.parameters,
             dataset=row.dataset_id,
             model=model,
             queue_position=queue_position,
@@ -315,6 +323,11 @@ class Report(BaseModel):
     conformal: list[LabelSets] | None = None
     slices: list[Slice] | None = Field(None, description="The worst first; only in evaluations.")
     mistakes: MistakeList | None = Field(None, description="Only in evaluations.")
+    sweep: dict[str, Any] | None = Field(
+        None,
+        description="For a sweep: metric, best trial and its settings, what the default recipe reached "
+        "(`default_value`), all `trials`, and the `importance` of each setting.",
+    )
     classes: list[str] | None = None
     confusion_matrix: list[list[int]] | None = None
     per_class: list[PerClass] | None = None

@@ -17,6 +17,9 @@ from app.jobs.schemas import Event, Job, License, LogLine
 from ml.data.dataset import DatasetSummary
 from ml.errors import Finding, SpecError
 from ml.package.version_1 import upgrade_spec
+from ml.search.check import check_sweep
+from ml.search.resolve import resolve_sweep
+from ml.search.schema import Sweep
 from ml.spec.batch_prediction import BatchPredict
 from ml.spec.check import check
 from ml.spec.evaluation import Evaluate
@@ -46,7 +49,7 @@ if TYPE_CHECKING:
 LOG_BATCH = 500
 
 AnySpec: TypeAlias = Annotated[
-    Pretrain | Finetune | Export | Evaluate | BatchPredict | Reproduce, Field(discriminator="kind")
+    Pretrain | Finetune | Export | Evaluate | BatchPredict | Reproduce | Sweep, Field(discriminator="kind")
 ]
 _SPECS: TypeAdapter[AnySpec] = TypeAdapter(AnySpec)
 
@@ -76,6 +79,8 @@ def resolve_spec(
         return resolve_batch_prediction(session, spec, blobs=blobs)
     if isinstance(spec, Reproduce):
         return resolve_reproduction(session, spec)
+    if isinstance(spec, Sweep):
+        return _resolve_sweep(session, spec, catalog=catalog, blobs=blobs, allow_noncommercial=allow_noncommercial)
     return _resolve_training(session, spec, catalog=catalog, blobs=blobs, allow_noncommercial=allow_noncommercial)
 
 
@@ -88,6 +93,36 @@ def _resolve_export(session: Session, spec: Export, *, catalog: Catalog, blobs: 
         raise SpecError.of(findings)
     pinned = spec.model_dump(mode="json", exclude_none=True) | {"model": f"{model.name}@{model.version}"}
     return ResolvedSpec(kind=spec.kind, spec=pinned, request=pinned, dataset_id=None, model_name=None)
+
+
+def _resolve_sweep(
+    session: Session, sweep: Sweep, *, catalog: Catalog, blobs: Blobs, allow_noncommercial: bool
+) -> ResolvedSpec:
+    """Check the job of a sweep, then each value of its space in that job."""
+    try:
+        job = _resolve_training(
+            session, sweep.job, catalog=catalog, blobs=blobs, allow_noncommercial=allow_noncommercial
+        )
+    except SpecError as error:
+        in_job = [replace(item, path=f"job.{item.path}" if item.path else "job") for item in error.findings]
+        raise SpecError.of(in_job) from None
+    dataset = find_dataset(session, sweep.job.dataset, [])
+    summary = DatasetSummary.model_validate(dataset.summary) if dataset and dataset.state == "ready" else None
+    named_models = {
+        path: find_model(session, reference, [], path=path)
+        for path, reference in references(sweep.job, catalog).items()
+    }
+    manifests = {path: read_manifest(model, blobs) for path, model in named_models.items() if model is not None}
+    parent, others = split_references(manifests)
+    if findings := check_sweep(sweep, catalog, summary, parent, others):
+        raise SpecError.of(findings)
+    resolved_job = Finetune.model_validate(job.spec)
+    resolved = resolve_sweep(sweep, resolved_job, catalog, summary)
+    request = sweep.model_dump(mode="json", exclude_unset=True) | {"job": job.request}
+    spec = resolved.model_dump(mode="json", exclude_none=True) | {"job": job.request}
+    return ResolvedSpec(
+        kind=sweep.kind, spec=spec, request=request, dataset_id=job.dataset_id, model_name=job.model_name
+    )
 
 
 def _resolve_training(

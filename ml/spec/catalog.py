@@ -124,6 +124,12 @@ class AttackEntry(CatalogEntry):
     signals: list[Signal] = Field(description="Signals that it can perturb; a task needs one of them.")
 
 
+class StrategyEntry(CatalogEntry):
+    """Strategy that proposes the settings of a sweep's trials."""
+
+    source: str
+
+
 class FormatEntry(Config):
     """Format of data that can be uploaded."""
 
@@ -152,6 +158,7 @@ class Catalog(Config):
     objectives: dict[str, ObjectiveEntry]
     tunings: dict[str, TuningEntry]
     attacks: dict[str, AttackEntry]
+    strategies: dict[str, StrategyEntry]
     heads: dict[str, HeadEntry]
     formats: dict[str, FormatEntry]
 

@@ -85,17 +85,17 @@ class _Check:
     def _check_names(self) -> Iterator[Finding]:
         """Every name exists, and every option exists and has an allowed value."""
         spec, catalog = self.spec, self.catalog
-        yield from _check_choice("objective", spec.objective, catalog.objectives, path="objective")
+        yield from check_choice("objective", spec.objective, catalog.objectives, path="objective")
         if isinstance(spec, Finetune):
-            yield from _check_choice("tuning", spec.tuning, catalog.tunings, path="tuning")
+            yield from check_choice("tuning", spec.tuning, catalog.tunings, path="tuning")
         if spec.adversary is not None:
-            yield from _check_choice("attack", spec.adversary, catalog.attacks, path="adversary")
+            yield from check_choice("attack", spec.adversary, catalog.attacks, path="adversary")
         if spec.task is not None:
-            yield from _check_choice("task", spec.task, catalog.tasks, path="task")
+            yield from check_choice("task", spec.task, catalog.tasks, path="task")
         if spec.architecture is not None:
-            yield from _check_choice("architecture", spec.architecture, catalog.architectures, path="architecture")
+            yield from check_choice("architecture", spec.architecture, catalog.architectures, path="architecture")
         for slot, choice in spec.architectures.items():
-            yield from _check_choice("architecture", choice, catalog.architectures, path=f"architectures.{slot}")
+            yield from check_choice("architecture", choice, catalog.architectures, path=f"architectures.{slot}")
 
     def _check_task(self) -> Iterator[Finding]:
         spec = self.spec
@@ -301,7 +301,8 @@ class _Check:
         yield from check_row_counts(dataset)
 
 
-def _check_choice(noun: str, choice: Choice, entries: Mapping[str, CatalogEntry], *, path: str) -> Iterator[Finding]:
+def check_choice(noun: str, choice: Choice, entries: Mapping[str, CatalogEntry], *, path: str) -> Iterator[Finding]:
+    """Yield the faults of a name and of its options."""
     if choice.name not in entries:
         yield unknown(noun, choice.name, entries, path=path)
     else:

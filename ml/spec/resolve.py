@@ -66,17 +66,17 @@ def resolve(
     changes: dict[str, Any] = {"architecture": None, "architectures": architectures}
     objective = catalog.objectives[spec.objective.name]
     recipes.insert(0, objective.recipe)
-    changes["objective"] = _fill(spec.objective, objective)
+    changes["objective"] = fill(spec.objective, objective)
     tuning = catalog.tunings[spec.tuning.name] if isinstance(spec, Finetune) else None
     if isinstance(spec, Finetune) and tuning is not None:
-        changes["tuning"] = _fill(spec.tuning, tuning)
+        changes["tuning"] = fill(spec.tuning, tuning)
     if spec.adversary is not None:
-        changes["adversary"] = _fill(spec.adversary, catalog.attacks[spec.adversary.name])
+        changes["adversary"] = fill(spec.adversary, catalog.attacks[spec.adversary.name])
     if requirements.task is not None:
         changes["encoders"] = _fill_image_sizes(spec, requirements, dataset, base)
         task = catalog.tasks[requirements.task.name]
         recipes.insert(0, task.recipe)
-        changes["task"] = _fill(requirements.task, task)
+        changes["task"] = fill(requirements.task, task)
     # A tuning that requires a base model keeps what the base has learned, whatever the number of steps.
     if tuning is None or not tuning.needs_base:
         base_recipes = [catalog.architectures[name].base_recipe for slot, name in base_names.items() if slot in slots]
@@ -89,7 +89,8 @@ def resolve(
     return type(spec).model_validate({**dict(spec), **changes})
 
 
-def _fill(choice: Choice, entry: CatalogEntry) -> Choice:
+def fill(choice: Choice, entry: CatalogEntry) -> Choice:
+    """Return a choice with the defaults of its options."""
     options = entry.config_schema.get("properties", {})
     defaults = {name: option["default"] for name, option in options.items() if "default" in option}
     return Choice(name=choice.name, config={**defaults, **choice.config})

@@ -318,7 +318,7 @@ def draw_image(pixels: Sequence[Sequence[int]]) -> Text:
 
 
 def _format_title(job: Job) -> str:
-    return f"{job.kind} {job.spec.get('model', '')}".strip()
+    return f"{job.kind} {job.training.get('model', '')}".strip()
 
 
 def _format_detail(job: Job, message: str) -> str:

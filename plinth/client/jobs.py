@@ -78,6 +78,34 @@ class Jobs:
             {"kind": "finetune", "dataset": dataset, "model": model, "seed": seed, **drop_none(options), **more}
         )
 
+    def sweep(
+        self,
+        job: Mapping[str, Any],
+        *,
+        space: str | Mapping[str, Any] = "auto",
+        trials: int | None = None,
+        budget: Mapping[str, Any] | None = None,
+        strategy: Choice | None = None,
+        metric: str | None = None,
+        **more: Any,
+    ) -> Job:
+        """Search for the settings of a fine-tuning, and register the best trial.
+
+        `job` is the spec of the fine-tuning; its kind may be left out. `space` names settings by path:
+        `{"schedule.learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}, "architecture": ["cnn", "resnet"]}`.
+        `budget` limits the trials, their seconds or CPU seconds; `trials` is short for the first. `more` are further
+        fields of the spec.
+        """
+        limits = {**(budget or {}), **drop_none({"trials": trials})}
+        options = {"budget": limits or None, "strategy": strategy, "metric": metric}
+        return self.submit(
+            {"kind": "sweep", "job": {"kind": "finetune", **job}, "space": space, **drop_none(options), **more}
+        )
+
+    def trials(self, sweep_id: str) -> Sequence[Job]:
+        """List the trials of a sweep, the newest first."""
+        return self.list(parent=sweep_id, limit=None)
+
     def export(self, model: str, *, format: str = "huggingface", opset: int | None = None) -> Job:
         """Start an export to a format of another library; `models.download` fetches the result.
 
@@ -165,14 +193,22 @@ class Jobs:
         model: str | None = None,
         dataset: str | None = None,
         id_prefix: str | None = None,
+        parent: str | None = None,
         limit: int | None = 50,
     ) -> Sequence[Job]:
         """List the newest jobs; all of them with `limit=None`.
 
         The state "paused" selects queued jobs that were paused. `model` is a name or `name@3`, `dataset` a name,
-        `name@2` or an id.
+        `name@2` or an id. The trials of a sweep are listed only with its id as `parent`.
         """
-        filters = {"state": state, "kind": kind, "model": model, "dataset": dataset, "id_prefix": id_prefix}
+        filters = {
+            "state": state,
+            "kind": kind,
+            "model": model,
+            "dataset": dataset,
+            "id_prefix": id_prefix,
+            "parent": parent,
+        }
         return self._transport.list_items(Job, f"{API}/jobs", limit=limit, **filters)
 
     def retry(self, job_id: str) -> Job:

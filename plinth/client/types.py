@@ -174,6 +174,10 @@ class Job:
     spec: Mapping[str, Any] = field(default_factory=dict)
     #: The job that this one retries or clones.
     origin: str | None = None
+    #: The sweep of which it is a trial, its number from 0, and its settings by path.
+    parent: str | None = None
+    trial: int | None = None
+    parameters: Mapping[str, Any] | None = None
     dataset: str | None = None
     model: ModelReference | None = None
     #: 1 for the job that waits longest; None unless the job waits.
@@ -194,6 +198,12 @@ class Job:
     def is_final(self) -> bool:
         """True if the state cannot change any more."""
         return self.state in ("succeeded", "failed", "cancelled")
+
+    @property
+    def training(self) -> Mapping[str, Any]:
+        """The spec of the training: that of the job, or the one in a sweep."""
+        job: Mapping[str, Any] = self.spec.get("job", self.spec)
+        return job
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select
+from sqlalchemy import func, select
+from sqlalchemy.orm import aliased
 
 from store.blobs import blobs
 from store.blobs.parts import predictions_key
@@ -65,8 +66,12 @@ def _list_predictions() -> Iterator[Item]:
 
 
 def _list_checkpoints() -> Iterator[Item]:
+    # Those of the best trial are needed until its sweep has ended.
+    owner = aliased(Job)
+    owner_id = func.coalesce(Job.parent_id, Job.id)
+    query = select(Job.id, owner.state, owner.finished_at).join(owner, owner.id == owner_id)
     with reading() as session:
-        rows = session.execute(select(Job.id, Job.state, Job.finished_at).where(Job.deleted_at.is_(None))).all()
+        rows = session.execute(query.where(Job.deleted_at.is_(None))).all()
     return list_blobs(blobs(), "runs", {f"runs/{row[0]}": row[2] if row[1] in FINAL_STATES else None for row in rows})
 
 

@@ -38,6 +38,8 @@ class JobKind(StrEnum):
     BATCH_PREDICT = "batch_predict"
     #: Repeat a training, to prove that it gives the same weights.
     REPRODUCE = "reproduce"
+    #: Search for the settings of a fine-tuning, by trials that are jobs of their own.
+    SWEEP = "sweep"
 
 
 #: Kinds of jobs that make a dataset.
@@ -53,6 +55,7 @@ class Job(Base):
         CheckConstraint(f"requested IN {REQUESTS}", name="requested"),
         Index("ix_job_state_notify_at", "state", "notify_at"),
         Index("ix_job_kind", "kind"),
+        Index("ix_job_parent_id_trial", "parent_id", "trial", unique=True),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -65,6 +68,10 @@ class Job(Base):
     request: Mapped[dict[str, Any] | None]
     #: The job that this one retries or clones.
     origin_id: Mapped[str | None]
+    #: The sweep of which this job is a trial, its number from 0, and its settings by path.
+    parent_id: Mapped[str | None]
+    trial: Mapped[int | None]
+    parameters: Mapped[dict[str, Any] | None]
     dataset_id: Mapped[str | None] = mapped_column(ForeignKey("dataset.id"))
     #: Name under which the result is registered.
     model_name: Mapped[str | None]

@@ -57,7 +57,7 @@ def test_an_ended_job_is_removed_with_all_it_wrote_and_named_nowhere() -> None:
     with pytest.raises(Conflict, match="is running; cancel it first"):
         in_transaction(jobs.remove, job_id)
     in_transaction(jobs.fail, claim, error={"code": "crashed", "message": "it crashed"})
-    assert in_transaction(jobs.remove, job_id) == f"runs/{job_id}"
+    assert in_transaction(jobs.remove, job_id) == [job_id]
     with transaction() as session:
         assert session.get(Job, job_id).report is None
         for table in (Event, MetricPoint, Checkpoint):

@@ -42,6 +42,8 @@ class ProgressReporter:
 
     claim: Claim
     blobs: Blobs
+    #: CPU time of earlier runs of the job.
+    earlier_cpu_seconds: float = 0.0
     _last: Progress | None = None
     _progress: dict[str, Any] | None = None
     _metrics: list[tuple[int, dict[str, float]]] = field(default_factory=list)
@@ -55,7 +57,8 @@ class ProgressReporter:
         Write it at once if a user may wait for it, else once a second has passed.
         """
         is_urgent = self._is_urgent(progress)
-        self._last, self._progress = progress, _to_json(progress)
+        cpu_seconds = round(self.earlier_cpu_seconds + time.process_time(), 1)
+        self._last, self._progress = progress, {**_to_json(progress), "cpu_seconds": cpu_seconds}
         if progress.metrics:
             self._metrics.append((progress.step, progress.metrics))
         if progress.message:

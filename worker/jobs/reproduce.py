@@ -35,7 +35,7 @@ def reproduce(claim: Claim, folder: Path, channel: ChildEnd) -> None:
         key, reference = model.key, f"{model.name}@{model.version}"
     package = ModelPackage.open(blobs().fetch_tree(key, folder / "original"))
     inputs = fetch_inputs(original.spec, str(original.dataset_id), folder)
-    fetch_checkpoints(claim, folder)
+    fetch_checkpoints(claim.job_id, folder)
     repeated = run_trainer(inputs.spec, inputs, folder, channel, reporter)
     if repeated.reason == "stopped":
         raise SpecError("the repetition was stopped before its end, so there is nothing to compare")

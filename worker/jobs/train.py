@@ -25,13 +25,15 @@ from worker.control_channel import FINISH, LEAVE, ChildEnd
 from worker.jobs import entrypoint
 from worker.jobs.progress import ProgressReporter
 from worker.jobs.registration import register
+from worker.jobs.trial import PRUNED, TrialPruned, TrialWatch
 from worker.retry import retrying_transaction
 from worker.settings import worker_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
 
-    from ml.learning.pipeline.train import TrainingResult
+    from ml.learning.training.progress import Progress, Stop
     from ml.package.manifest import Manifest
     from ml.spec.schema import Spec
     from store.jobs import Claim
@@ -40,34 +42,66 @@ log = logging.getLogger(__name__)
 
 
 def run_training(claim: Claim, folder: Path, channel: ChildEnd) -> None:
-    """Fetch dataset, models and checkpoints, train from the last checkpoint, and register the model."""
-    reporter = ProgressReporter(claim, blobs())
+    """Train from the last checkpoint, and register the model.
+
+    A trial of a sweep registers none; it ends with its report on the validation split.
+    """
+    reporter = make_reporter(claim)
     reporter.log("starting")
     inputs = fetch_inputs(claim.spec, str(claim.dataset_id), folder)
     spec = _complete_spec(inputs, claim)
-    fetch_checkpoints(claim, folder)
+    fetch_checkpoints(claim.job_id, folder)
+    if claim.parent_id is not None:
+        run_trial(claim, spec, inputs, folder, channel, reporter)
+        return
     result = run_trainer(spec, inputs, folder, channel, reporter)
     register(result.package, claim, parent_id=inputs.parent_id, report=result.report, reason=result.reason)
 
 
+def run_trial(
+    claim: Claim, spec: Spec, inputs: TrainingInputs, folder: Path, channel: ChildEnd, reporter: ProgressReporter
+) -> None:
+    """Train a trial, end it early if it is weak, and record its validation."""
+    watch = TrialWatch.of(claim, reporter, spec)
+    try:
+        report = run_trainer(spec, inputs, folder, channel, reporter, on_progress=watch, is_trial=True)
+    except TrialPruned:
+        retrying_transaction(lambda session: jobs.succeed(session, claim, reason=PRUNED))
+        return
+    report["metrics"] = watch.final_metrics(report["training"])
+    reason = report["training"]["reason"]
+    retrying_transaction(lambda session: jobs.succeed(session, claim, report=report, reason=reason))
+
+
+def make_reporter(claim: Claim) -> ProgressReporter:
+    """Make the reporter of a run, which adds to the CPU time of earlier runs."""
+    with reading() as session:
+        progress = jobs.get(session, claim.job_id).progress or {}
+    return ProgressReporter(claim, blobs(), earlier_cpu_seconds=progress.get("cpu_seconds") or 0.0)
+
+
 def run_trainer(
-    spec: Spec, inputs: TrainingInputs, folder: Path, channel: ChildEnd, reporter: ProgressReporter
-) -> TrainingResult:
-    """Train on the device of this worker, from the last checkpoint if there is one."""
+    spec: Spec,
+    inputs: TrainingInputs,
+    folder: Path,
+    channel: ChildEnd,
+    reporter: ProgressReporter,
+    *,
+    on_progress: Callable[[Progress], None] | None = None,
+    is_trial: bool = False,
+    can_finish: bool = True,
+) -> Any:
+    """Train on the device of this worker, from the last checkpoint if there is one.
+
+    Returns a `TrainingResult`, of a trial the report alone. Progress goes to `reporter`, or to `on_progress`. Without
+    `can_finish`, no request to stop ends the training.
+    """
     try:
         # Importing torch takes seconds: only now, as the control channel works and all files are there.
-        from ml.learning.pipeline.train import train
-        from ml.learning.training.progress import Stop
-        from worker.jobs import gpu_lock
+        from ml.learning.pipeline.train import train, train_trial
 
-        stops = {LEAVE: Stop.LEAVE, FINISH: Stop.FINISH}
-        with gpu_lock.gpu_lock(
-            worker_settings().device,
-            locks=store_settings().home / "locks",
-            on_wait=reporter.log,
-            should_leave=lambda: channel.request == LEAVE,
-        ) as device:
-            return train(
+        with _lock_device(channel, reporter) as device:
+            return (train_trial if is_trial else train)(
                 spec,
                 inputs.dataset,
                 folder,
@@ -75,8 +109,8 @@ def run_trainer(
                 models=inputs.named,
                 device=device,
                 threads=_choose_threads(reporter),
-                on_progress=reporter,
-                should_stop=lambda: stops.get(channel.request) if channel.request else None,
+                on_progress=on_progress or reporter,
+                should_stop=_stop_requests(channel, can_finish=can_finish),
             )
     finally:
         # The events that led to a failure are worth reading, too.
@@ -89,6 +123,24 @@ def _choose_threads(reporter: ProgressReporter) -> int:
     threads = worker_settings().choose_threads()
     reporter.log(f"computing with {threads.count} {'thread' if threads.count == 1 else 'threads'}: {threads.reason}")
     return threads.count
+
+
+def _lock_device(channel: ChildEnd, reporter: ProgressReporter) -> AbstractContextManager[str]:
+    from worker.jobs import gpu_lock
+
+    return gpu_lock.gpu_lock(
+        worker_settings().device,
+        locks=store_settings().home / "locks",
+        on_wait=reporter.log,
+        should_leave=lambda: channel.request == LEAVE,
+    )
+
+
+def _stop_requests(channel: ChildEnd, *, can_finish: bool) -> Callable[[], Stop | None]:
+    from ml.learning.training.progress import Stop
+
+    stops = {LEAVE: Stop.LEAVE, **({FINISH: Stop.FINISH} if can_finish else {})}
+    return lambda: stops.get(channel.request) if channel.request else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +165,12 @@ def fetch_inputs(content: Mapping[str, Any], dataset_id: str, folder: Path) -> T
 
 
 def _complete_spec(inputs: TrainingInputs, claim: Claim) -> Spec:
-    """Check and complete a spec that was submitted before its dataset was ready.
+    """Check and complete a spec that was submitted without a check.
 
-    Raises `SpecError` with every fault.
+    It is that of a trial, or older than its dataset. Raises `SpecError` with every fault.
     """
     with reading() as session:
-        if not jobs.waited_for_dataset(session, claim):
+        if claim.parent_id is None and not jobs.waited_for_dataset(session, claim):
             return inputs.spec
     catalog = Catalog.load()
     summary = Dataset.open(inputs.dataset).summary
@@ -142,15 +194,15 @@ def _read_manifest(package: Path) -> Manifest:
     return parse_manifest((package / MANIFEST).read_bytes())
 
 
-def fetch_checkpoints(claim: Claim, folder: Path) -> None:
-    """Link the checkpoints of earlier runs to where the trainer looks.
+def fetch_checkpoints(job_id: str, folder: Path) -> None:
+    """Link the checkpoints of earlier runs of a job to where the trainer looks.
 
     It resumes from the newest intact one.
     """
     fetched = RunFolder(folder).fetched_checkpoints
     fetched.mkdir()
     with reading() as session:
-        keys = [row.key for row in jobs.checkpoints(session, claim.job_id)]
+        keys = [row.key for row in jobs.checkpoints(session, job_id)]
     for number, key in enumerate(keys):
         try:
             checkpoint = blobs().fetch_tree(key, folder / "fetched" / str(number))

@@ -1,6 +1,6 @@
 // Numbers, times and states in words.
 
-const KINDS = { finetune: "fine-tune", pretrain: "pretrain", import: "import", export: "export", validate: "data check" };
+const KINDS = { finetune: "fine-tune", pretrain: "pretrain", import: "import", export: "export", sweep: "search", validate: "data check" };
 
 export function number(value, digits = 4) {
   if (value === null || value === undefined || Number.isNaN(value)) return "-";
@@ -71,5 +71,6 @@ export function state(job) {
 export function jobName(job) {
   const { spec } = job;
   if (job.model) return `${job.model.name}@${job.model.version}`;
-  return spec.model ?? spec.name ?? spec.dataset ?? job.id;
+  if (job.parent) return `trial ${job.trial}`;
+  return spec.model ?? spec.job?.model ?? spec.name ?? spec.dataset ?? job.id;
 }

@@ -216,8 +216,10 @@ function flatten(value, path = "") {
 async function update() {
   job = await get(`${API}/jobs/${id}`);
   const { spec } = job;
-  show(byId("about"), badge(job), h("span", null, kind(job.kind), spec.task ? `, ${words(spec.task)}` : ""),
-    spec.dataset ? h("span", null, "on ", h("strong", null, spec.dataset)) : "", h("code", null, id));
+  const training = spec.job ?? spec;
+  show(byId("about"), badge(job), h("span", null, kind(job.kind), training.task ? `, ${words(training.task)}` : ""),
+    training.dataset ? h("span", null, "on ", h("strong", null, training.dataset)) : "", h("code", null, id),
+    job.parent ? h("a", { href: `/jobs/${job.parent}` }, `trial ${job.trial} of a search`) : "");
   phases();
   progress();
   outcome();

@@ -14,11 +14,12 @@ let next = null;
 
 function row(job) {
   const name = jobName(job);
+  const training = job.spec.job ?? job.spec;
   const box = h("input", { type: "checkbox", value: job.id, checked: selected.has(job.id), "aria-label": `Select ${name} to compare` });
   return h("tr", { "data-id": job.id },
     h("td", { class: "select" }, box),
     h("th", { scope: "row" }, h("a", { class: "name", href: `/jobs/${job.id}` }, name),
-      h("span", { class: "sub" }, kind(job.kind), job.spec.task ? `, ${words(job.spec.task)}` : "", job.spec.dataset ? `, on ${job.spec.dataset}` : "")),
+      h("span", { class: "sub" }, kind(job.kind), training.task ? `, ${words(training.task)}` : "", training.dataset ? `, on ${training.dataset}` : "")),
     h("td", null, badge(job)),
     h("td", { class: "progress-cell" }, progressOf(job)),
     h("td", { class: "wide" }, resultOf(job)),

@@ -53,9 +53,10 @@ if TYPE_CHECKING:
     from ml.data.rows import Rows
     from ml.encoders.base import Column
     from ml.learning.nn.network import Network
-    from ml.learning.pipeline.report import EvaluationReport, TrainingReport
+    from ml.learning.pipeline.report import EvaluationReport, TrainingReport, TrainingSection, TransferSection
     from ml.learning.pipeline.robustness import AttackReport
     from ml.learning.training.optimizers import ParameterGroupOptions
+    from ml.learning.training.tuning.base import Tuning
     from ml.tasks.base import Task
 
 #: Fraction of the training rows that validates if the dataset has no validation split.
@@ -113,6 +114,40 @@ def train(
     return _Run(spec, dataset, workdir, start_from, models or {}, torch_device, on_progress, should_stop).result()
 
 
+def train_trial(
+    spec: Spec,
+    dataset: Path,
+    workdir: Path,
+    *,
+    start_from: Path | Mapping[str, Path] | None = None,
+    models: Mapping[str, Path] | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    on_progress: Callable[[Progress], None],
+    should_stop: Callable[[], Stop | None],
+) -> TrainingReport:
+    """Train as `train` does, without a test and without a package.
+
+    Returns the report on validation rows. The last checkpoint is complete: `train` continues from it with the test and
+    the package, as if it had trained.
+    """
+    torch_device = devices.choose(device).torch
+    if threads:
+        torch.set_num_threads(threads)
+    return _Run(spec, dataset, workdir, start_from, models or {}, torch_device, on_progress, should_stop).trial_report()
+
+
+@dataclass(frozen=True, slots=True)
+class _Fitted:
+    """A trained network, before its tuning is merged."""
+
+    network: Network
+    tuning: Tuning
+    outcome: TrainerResult
+    transfer: TransferSection | None
+    trained_names: list[str]
+
+
 class _Run:
     def __init__(
         self,
@@ -144,6 +179,45 @@ class _Run:
         self.held_out = held_out
 
     def result(self) -> TrainingResult:
+        fitted = self._fit()
+        network, tuning, outcome = fitted.network, fitted.tuning, fitted.outcome
+        tensors = dict(network.named_parameters())
+        training = self._training_section(fitted)
+        is_partial = len(fitted.trained_names) < len(tensors)
+        adapter = {name: tensors[name].detach().clone() for name in fitted.trained_names} if is_partial else {}
+        tuning.merge(network)
+        self.plan = self.plan.strip_training_only(network)
+        _require_finite(network)
+
+        network.eval()
+        task = self.plan.task if self.spec.packages_task else None
+        if task is not None and task.is_calibrated and len(self.held_out):
+            columns = self._encode("validation", self.held_out)
+            task.calibrate(self._predict(network, task, columns), columns)
+        report: TrainingReport = {
+            **(self._evaluate(network, task) if task else self._last_validation(outcome)),
+            "transfer": fitted.transfer,
+            "training": training,
+            "truncation": self.truncation,
+        }
+        split = report["split"]
+        metrics = {**outcome.metrics, **{f"{split}/{name}": value for name, value in report["metrics"].items()}}
+        architectures = {slot: tuning.merge_choice(choice) for slot, choice in self.plan.architectures.items()}
+        package = self._package(network, task, metrics, architectures, adapter, outcome.trace)
+        return TrainingResult(package, report, metrics, outcome.reason)
+
+    def trial_report(self) -> TrainingReport:
+        fitted = self._fit()
+        _require_finite(fitted.network)
+        return {
+            **self._last_validation(fitted.outcome),
+            "task": self.plan.task.name if self.plan.task else None,
+            "transfer": fitted.transfer,
+            "training": self._training_section(fitted),
+            "truncation": self.truncation,
+        }
+
+    def _fit(self) -> _Fitted:
         torch.manual_seed(self.spec.seed)
         network = self.plan.network()
         labels = self.plan.task.labels if self.plan.task else None
@@ -153,40 +227,21 @@ class _Run:
         tuning.apply(network)
         trained_names = [name for name, weight in network.named_parameters() if weight.requires_grad]
         outcome = self._train(network, tuning.parameter_groups(network))
-        tensors = dict(network.named_parameters())
-        is_partial = len(trained_names) < len(tensors)
-        adapter = {name: tensors[name].detach().clone() for name in trained_names} if is_partial else {}
-        tuning.merge(network)
-        self.plan = self.plan.strip_training_only(network)
-        if not all(tensor.isfinite().all() for tensor in network.state_dict().values()):
-            raise TrainingDiverged("a weight is not finite", hint="Lower the learning rate or clip gradients.")
+        return _Fitted(network, tuning, outcome, transfer, trained_names)
 
-        network.eval()
-        task = self.plan.task if self.spec.packages_task else None
-        if task is not None and task.is_calibrated and len(self.held_out):
-            columns = self._encode("validation", self.held_out)
-            task.calibrate(self._predict(network, task, columns), columns)
-        report: TrainingReport = {
-            **(self._evaluate(network, task) if task else self._last_validation(outcome)),
-            "transfer": transfer,
-            "training": {
-                "reason": outcome.reason,
-                "epochs": outcome.epochs,
-                "steps": outcome.steps,
-                "best_epoch": outcome.best_epoch,
-                "small_data_adjustments": self.small_data_adjustments,
-                "max_steps": self.spec.schedule.max_steps,
-                "is_cut_by_budget": outcome.is_cut_by_budget,
-                "trained_parameters": sum(tensors[name].numel() for name in trained_names),
-                "threads": torch.get_num_threads(),
-            },
-            "truncation": self.truncation,
+    def _training_section(self, fitted: _Fitted) -> TrainingSection:
+        outcome, tensors = fitted.outcome, dict(fitted.network.named_parameters())
+        return {
+            "reason": outcome.reason,
+            "epochs": outcome.epochs,
+            "steps": outcome.steps,
+            "best_epoch": outcome.best_epoch,
+            "small_data_adjustments": self.small_data_adjustments,
+            "max_steps": self.spec.schedule.max_steps,
+            "is_cut_by_budget": outcome.is_cut_by_budget,
+            "trained_parameters": sum(tensors[name].numel() for name in fitted.trained_names),
+            "threads": torch.get_num_threads(),
         }
-        split = report["split"]
-        metrics = {**outcome.metrics, **{f"{split}/{name}": value for name, value in report["metrics"].items()}}
-        architectures = {slot: tuning.merge_choice(choice) for slot, choice in self.plan.architectures.items()}
-        package = self._package(network, task, metrics, architectures, adapter, outcome.trace)
-        return TrainingResult(package, report, metrics, outcome.reason)
 
     def _split(self) -> tuple[Rows, Rows]:
         """Return the rows to train on and the rows to validate on."""
@@ -386,6 +441,11 @@ class _Run:
     def _report_phase(self, phase: str, message: str | None = None) -> None:
         position = {name: getattr(self._last, name) for name in ("epoch", "epochs", "step", "steps")}
         self._forward_progress(Progress(**position, phase=phase, message=message))
+
+
+def _require_finite(network: Network) -> None:
+    if not all(tensor.isfinite().all() for tensor in network.state_dict().values()):
+        raise TrainingDiverged("a weight is not finite", hint="Lower the learning rate or clip gradients.")
 
 
 def _concatenate(batches: list[np.ndarray]) -> Column:

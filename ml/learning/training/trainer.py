@@ -26,7 +26,7 @@ from ml.learning.training.optimizers import (
 )
 from ml.learning.training.progress import Progress, Stop
 from ml.learning.training.weight_trace import WeightTrace
-from ml.schedule import EarlyStopping
+from ml.schedule import EarlyStopping, is_higher_better
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -42,8 +42,6 @@ REPORT_EVERY_SECONDS: Final = 0.5
 CHECKPOINT_EVERY_SECONDS: Final = 30.0
 #: Fraction of the time that checkpoints at the ends of epochs may take; not each of very short epochs gets one.
 CHECKPOINT_COST: Final = 0.01
-#: Endings of the names of monitored metrics that are better when higher; all others are better when lower.
-HIGHER_IS_BETTER: Final = ("accuracy",)
 #: After several rounds, the last weights are kept if they lose at most this fraction of what validation has gained: the
 #: learning rate has fallen to 0, and few validation rows tell no smaller difference.
 KEPT_GAIN_LOSS: Final = 0.05
@@ -351,7 +349,7 @@ class Trainer:
                 names = ", ".join(sorted(metrics))
                 raise SpecError(f"early stopping cannot monitor {monitor!r}; known: {names}")
             return
-        value, sign = metrics[monitor], -1 if monitor.endswith(HIGHER_IS_BETTER) else 1
+        value, sign = metrics[monitor], -1 if is_higher_better(monitor) else 1
         state.first_value = value if state.first_value is None else state.first_value
         state.last_value = value
         if state.best_value is None or sign * value < sign * state.best_value - self.stopping.min_delta:

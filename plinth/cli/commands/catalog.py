@@ -11,21 +11,21 @@ from plinth.cli.commands import completion
 from plinth.cli.commands.context import AsJson, connect, print_json
 
 #: Sections that a user names in a command; heads follow from the task.
-SECTIONS = ("tasks", "architectures", "objectives", "tunings", "attacks", "formats")
+SECTIONS = ("tasks", "architectures", "objectives", "tunings", "attacks", "strategies", "formats")
 
 
 def catalog(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            help="A section (tasks, architectures, objectives, tunings, attacks, formats) or names; without, all.",
+            help="A section (tasks, architectures, objectives, tunings, attacks, strategies, formats) or names.",
             metavar="NAME",
             autocompletion=completion.catalog_names,
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List tasks, architectures, objectives, tunings, attacks and formats; or show entries with their options."""
+    """List what can be trained, with what and how; or show entries with their options."""
     with connect() as plinth:
         document = plinth.catalog()
     if not names:

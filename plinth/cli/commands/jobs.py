@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from plinth.client.types import Job
 
 State = Literal["queued", "running", "succeeded", "failed", "cancelled", "paused"]
-Kind = Literal["pretrain", "finetune", "import", "export", "evaluate", "batch_predict", "reproduce", "validate"]
+Kind = Literal[
+    "pretrain", "finetune", "import", "export", "evaluate", "batch_predict", "reproduce", "sweep", "validate"
+]
 #: Reason of a job that has nothing to say.
 COMPLETED = "completed"
 #: Bars of a curve, from its minimum to its maximum.
@@ -53,6 +55,7 @@ def list_jobs(
     dataset: Annotated[
         str | None, typer.Option(help="Only jobs of this dataset.", autocompletion=completion.dataset_references)
     ] = None,
+    parent: Annotated[str | None, typer.Option(help="Only the trials of this sweep.")] = None,
     limit: Annotated[int, typer.Option(help="Maximum number of jobs.", min=1)] = 20,
     as_json: AsJson = False,
 ) -> None:
@@ -60,7 +63,12 @@ def list_jobs(
     if context.invoked_subcommand:
         return
     with connect() as plinth:
-        filters = drop_none(kind=kind, model=model, dataset=resolve_dataset(plinth, dataset) if dataset else None)
+        filters = drop_none(
+            kind=kind,
+            model=model,
+            dataset=resolve_dataset(plinth, dataset) if dataset else None,
+            parent=resolve_job_id(plinth, parent) if parent else None,
+        )
         running = plinth.jobs.list(state="running", limit=limit, **filters) if state is None else []
         newest = plinth.jobs.list(state=state, limit=limit, **filters)
         jobs = list({job.id: job for job in (*running, *newest)}.values())[:limit]
@@ -81,7 +89,7 @@ def _print_jobs(jobs: Sequence[Job], counts: dict[str, int], *, is_filtered: boo
         state = "paused" if job.state == "queued" and job.requested == "pause" else job.state
         percent = f" {job.progress.percent:.0f} %" if job.state == "running" and job.progress.percent else ""
         age = render.format_age(job.created_at).removesuffix(" ago")
-        name = f"{job.kind} {job.model or job.spec.get('model', '')}"
+        name = f"{job.kind} {job.model or job.training.get('model', '')}"
         reason = [reasons.get(job.id, "")] if reasons else []
         table.add_row(job.id, render.format_state(state) + percent, age, name, *reason)
     render.console.print(table)
@@ -110,14 +118,14 @@ def show_job(job: JobId = "last", as_json: AsJson = False) -> None:  # noqa: ARG
 @app.command("report")
 def report_job(job: JobId = "last", as_json: AsJson = False) -> None:
     """Show the metrics on the test split, or the result of an import or export."""
-    from plinth.cli.render import print_evaluation
+    from plinth.cli.render_sweep import print_report
 
     with connect() as plinth:
         report = plinth.jobs.report(resolve_job_id(plinth, job))
     if as_json:
         print_json(dict(report))
     else:
-        print_evaluation(report)
+        print_report(report)
 
 
 @app.command("logs")
@@ -239,7 +247,9 @@ def delete_jobs(jobs: JobIds = None, yes: Yes = False) -> None:
 
     with connect() as plinth:
         selected = [plinth.jobs.get(resolve_job_id(plinth, job)) for job in _require(jobs)]
-        description = ", ".join(f"{job.id} ({job.kind} {job.spec.get('model', '')}, {job.state})" for job in selected)
+        description = ", ".join(
+            f"{job.id} ({job.kind} {job.training.get('model', '')}, {job.state})" for job in selected
+        )
         confirm(f"Delete {description}, with logs, metrics, report and checkpoints?", yes=yes)
         for job in selected:
             plinth.jobs.delete(job.id)

@@ -18,6 +18,7 @@ from plinth.cli.commands.context import (
     resolve_dataset,
     resolve_job_id,
 )
+from plinth.cli.commands.search_space import make_sweep
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,6 +64,16 @@ Settings = Annotated[
         metavar="PATH=VALUE",
     ),
 ]
+Trials = Annotated[int | None, typer.Option(help="Search for better settings, in this number of trials.", min=1)]
+SearchSpace = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--search",
+        help="Setting to search for, like schedule.learning_rate=1e-4..1e-2 or architecture=cnn,resnet. "
+        "Repeatable; without any, --trials searches around the recipe.",
+        metavar="PATH=VALUES",
+    ),
+]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Check the spec, print it with all defaults, and start nothing.")
 ]
@@ -85,11 +96,13 @@ def train(
     learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
     seed: Annotated[int, typer.Option(help="Random seed.", min=0)] = 0,
     set_: Settings = None,
+    trials: Trials = None,
+    search: SearchSpace = None,
     dry_run: DryRun = False,
     detach: Annotated[bool, typer.Option("--detach", help="Start the job without watching it.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Pretrain or fine-tune a model and watch the job."""
+    """Pretrain or fine-tune a model, or search for its best settings, and watch the job."""
     schedule = drop_none(epochs=epochs, batch_size=batch_size, optimizer=optimizer, learning_rate=learning_rate)
     spec = drop_none(
         kind="pretrain" if objective else "finetune",
@@ -111,6 +124,8 @@ def train(
             apply_setting(spec, setting)
         if not as_json:
             _propose_bases(plinth, spec)
+        if trials is not None or search:
+            spec = make_sweep(spec, trials=trials, search=search or ())
         if dry_run:
             _print_plan(plinth.jobs.check(spec), as_json=as_json)
         else:
@@ -132,7 +147,7 @@ def start(plinth: Plinth, job: Job, *, detach: bool, as_json: bool) -> None:
         return
     if not as_json:
         print_licenses(job.licenses)
-        console.print(f"{job.id}  {job.kind} {job.spec.get('model', '')}{_describe_queue(job)}")
+        console.print(f"{job.id}  {job.kind} {job.training.get('model', '')}{_describe_queue(job)}")
     if detach:
         print_next_step(f"plinth watch {job.id}")
         return
@@ -149,8 +164,9 @@ def _describe_queue(job: Job) -> str:
 
 def follow_to_end(plinth: Plinth, job_id: str, *, as_json: bool) -> None:
     """Follow a job, and print how it ended; exits with 1 unless it succeeded."""
-    from plinth.cli.render import console, print_evaluation, print_next_step, print_outcome
+    from plinth.cli.render import console, print_next_step, print_outcome
     from plinth.cli.render_progress import follow
+    from plinth.cli.render_sweep import print_report
     from plinth.client.errors import NotFound
 
     try:
@@ -169,7 +185,7 @@ def follow_to_end(plinth: Plinth, job_id: str, *, as_json: bool) -> None:
         raise typer.Exit(1)
     # A base model has no evaluation report.
     with suppress(NotFound):
-        print_evaluation(plinth.jobs.report(job.id))
+        print_report(plinth.jobs.report(job.id))
     _print_next_steps(plinth, job)
 
 
@@ -266,14 +282,14 @@ def _print_next_steps(plinth: Plinth, job: Job) -> None:
     if job.model is None:
         return
     if job.kind == "pretrain":
-        print_next_step(f"plinth train {job.spec.get('dataset', 'DATASET')} --from {job.model} --model NAME")
+        print_next_step(f"plinth train {job.training.get('dataset', 'DATASET')} --from {job.model} --model NAME")
         return
     predict = make_predict_command(job.model, plinth.models.get(str(job.model)).task)
     if job.kind == "import":
         print_next_step(f"plinth models show {job.model}", predict)
     elif job.warnings:
         longer = f"plinth jobs clone {job.id} --set schedule.epochs={2 * epochs_of(job)}"
-        print_next_step(f"plinth datasets report {job.spec.get('dataset', 'DATASET')}", longer)
+        print_next_step(f"plinth datasets report {job.training.get('dataset', 'DATASET')}", longer)
     else:
         print_next_step(predict, f"plinth models alias {job.model} production")
 
@@ -283,4 +299,4 @@ def epochs_of(job: Job) -> int:
 
     Few rows get more epochs than the recipe has, so that twice the recipe could be shorter.
     """
-    return int(job.progress.epochs or (job.spec.get("schedule") or {}).get("epochs") or 10)
+    return int(job.progress.epochs or (job.training.get("schedule") or {}).get("epochs") or 10)

@@ -132,7 +132,11 @@ class Machine:
         """Submit a job like `POST /api/v1/jobs`."""
         with transaction() as session:
             return jobs.submit(
-                session, kind=spec["kind"], spec=spec, dataset_id=dataset_id, model_name=spec["model"]
+                session,
+                kind=spec["kind"],
+                spec=spec,
+                dataset_id=dataset_id,
+                model_name=spec.get("job", spec)["model"],
             ).id
 
     def upload(self, *paths: Path, name: str = "digits") -> str:
@@ -187,7 +191,7 @@ class Machine:
             raise AssertionError(f"{self._describe(job_id)}") from None
 
     def run_of(self, job_id: str) -> psutil.Process:
-        """Wait for the training process of a job, and return it."""
+        """Wait for the process of a training or sweep, and return it."""
         return until(lambda: next(iter(self._runs_of(job_id)), None))
 
     def models_of(self, job_id: str) -> list[Model]:
@@ -213,12 +217,13 @@ class Machine:
 
     def _runs_of(self, job_id: str) -> list[psutil.Process]:
         processes = []
+        modules = {PROGRAMS[kind].module for kind in (JobKind.FINETUNE, JobKind.SWEEP)}
         for process in psutil.process_iter():
             try:
                 command = process.cmdline()
             except psutil.Error:
                 continue
-            if command[1:4] == ["-m", PROGRAMS[JobKind.FINETUNE].module, job_id]:
+            if command[1:2] == ["-m"] and command[2] in modules and command[3:4] == [job_id]:
                 processes.append(process)
         return processes
 
