@@ -204,6 +204,7 @@ def print_evaluation(report: Mapping[str, Any]) -> None:
         )
     if adjustments := (report.get("training") or {}).get("small_data_adjustments"):
         console.print(f"[dim]note:[/] {escape(adjustments)}")
+    _print_transferred_labels((report.get("transfer") or {}).get("labels") or {})
     for note in report.get("notes") or ():
         console.print(f"[dim]note:[/] {escape(note)}")
     print_warnings(report.get("warnings") or ())
@@ -219,6 +220,18 @@ def print_evaluation(report: Mapping[str, Any]) -> None:
         return
     console.print(f"\nConfusion matrix of {report.get('rows')} rows (lines: true classes, columns: predictions)")
     console.print(_make_confusion_table(classes, matrix, {row["label"]: row for row in report.get("per_class") or ()}))
+
+
+def _print_transferred_labels(section: Mapping[str, Sequence[str]]) -> None:
+    """Print which labels came from the base model, if others did not."""
+    if not section.get("new") and not section.get("dropped"):
+        return
+    parts = [f"{len(section.get('loaded', ()))} from the base model"]
+    for name in ("new", "dropped"):
+        if labels := section.get(name):
+            shown = ", ".join(labels[:MAX_CLASSES_SHOWN]) + (", ..." if len(labels) > MAX_CLASSES_SHOWN else "")
+            parts.append(f"{len(labels)} {name} ({shown})")
+    console.print(f"[dim]labels:[/] {escape(', '.join(parts))}")
 
 
 def _print_calibration(section: Mapping[str, Any]) -> None:

@@ -36,6 +36,16 @@ class Network(nn.Module):
         if head is not None:
             head.bind_backbones(backbones)
 
+    def label_dimensions(self) -> dict[str, int]:
+        """Return the dimension of the labels in tensors that have one, by name."""
+        dimensions = (
+            {f"head.{name}": dimension for name, dimension in self.head.label_dimensions.items()} if self.head else {}
+        )
+        for slot, backbone in self.typed_backbones.items():
+            for name, dimension in backbone.condition_dimensions.items():
+                dimensions[f"backbones.{slot}.{name}"] = dimension
+        return dimensions
+
     def extract_features(self, batch: Mapping[str, Tensor]) -> dict[str, Features]:
         """Return the features of each slot whose signal is in the batch."""
         condition = self._encode_condition(batch)

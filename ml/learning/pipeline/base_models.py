@@ -13,7 +13,6 @@ from ml.package.manifest import MANIFEST
 from ml.package.package import WEIGHTS, ModelPackage
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from torch import Tensor
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from ml.config import Choice
     from ml.encoders.base import Encoder
     from ml.learning.nn.network import Network
+    from ml.package.manifest import Manifest
     from ml.spec.requirements import BaseManifests
 
 
@@ -84,32 +84,33 @@ class BaseModels:
             if file.path.startswith("encoders/" if slot is None else f"encoders/{slot}/")
         }
 
-    def tensors(self, *, labels: Sequence[str] | None) -> tuple[dict[str, Tensor], list[str]]:
-        """Return the tensors that a network with these labels can load, and the other names.
+    def tensors(self) -> list[tuple[Manifest, dict[str, Tensor]]]:
+        """Return manifest and tensors of each package.
 
-        A head for other labels has another meaning, even if the shapes are equal.
+        Of a package that is named for a slot, they are those of its backbone.
         """
-        transferable: dict[str, Tensor] = {}
-        excluded: list[str] = []
-        for slot, package in self.packages.items():
-            base_labels = package.manifest.labels
-            labels_differ = base_labels is not None and base_labels != (None if labels is None else list(labels))
-            for name, tensor in load_file(package.file(WEIGHTS)).items():
-                if slot is None:
-                    is_transferable = not (labels_differ and name.startswith("head."))
-                else:
-                    is_transferable = name.startswith(f"backbones.{slot}.")
-                if is_transferable:
-                    transferable[name] = tensor
-                else:
-                    excluded.append(name)
-        return transferable, excluded
+        return [
+            (
+                package.manifest,
+                {
+                    name: tensor
+                    for name, tensor in load_file(package.file(WEIGHTS)).items()
+                    if slot is None or name.startswith(f"backbones.{slot}.")
+                },
+            )
+            for slot, package in self.packages.items()
+        ]
+
+    def unused_names(self) -> set[str]:
+        """Return the names of tensors outside the slots that packages are named for."""
+        names = {name for package in self.packages.values() for name in load_file(package.file(WEIGHTS))}
+        return names.difference(*(tensors for _, tensors in self.tensors()))
 
     def has_backbones_of(self, network: Network) -> bool:
         """Check if each tensor of the network's backbones equals the base's, bit for bit."""
         if not self:
             return False
-        base_tensors, _ = self.tensors(labels=None)
+        base_tensors = {name: tensor for _, tensors in self.tensors() for name, tensor in tensors.items()}
         own = {name: tensor.cpu() for name, tensor in network.state_dict().items() if name.startswith("backbones.")}
         return all(
             name in base_tensors

@@ -8,15 +8,28 @@ if TYPE_CHECKING:
     from ml.learning.pipeline.robustness import AttackReport
 
 
+class TransferredLabelsSection(TypedDict):
+    """Labels of a base model and of the model trained from it, compared by name."""
+
+    #: Labels that both have, in the order of the data: their weights were loaded.
+    loaded: list[str]
+    #: Labels that the base model lacks: their weights were initialized at random.
+    new: list[str]
+    #: Labels of the base model that the data lacks.
+    dropped: list[str]
+
+
 class TransferSection(TypedDict):
     """Names of tensors of a base model and of the network trained from it."""
 
-    #: Tensors that the network loaded.
+    #: Tensors that the network loaded, whole or for the labels that both have.
     loaded: list[str]
     #: Tensors that the base model lacks, or has in another shape: they were initialized at random.
     new: list[str]
     #: Tensors of the base model that the network did not load.
     dropped: list[str]
+    #: None if the base model has no weights for labels.
+    labels: TransferredLabelsSection | None
 
 
 class TrainingSection(TypedDict):

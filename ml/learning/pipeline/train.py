@@ -20,7 +20,7 @@ from ml.learning.pipeline.base_models import BaseModels
 from ml.learning.pipeline.plan import TrainingPlan, make_plan
 from ml.learning.pipeline.reproduction import current_environment
 from ml.learning.pipeline.robustness import measure_robustness
-from ml.learning.pipeline.transfer import transfer_weights
+from ml.learning.pipeline.transfer import describe_labels, transfer_weights
 from ml.learning.training.adversarial import adversarial_objective
 from ml.learning.training.attacks import ATTACKS
 from ml.learning.training.batches import SequentialBatches, ShuffledBatches, to_arrays
@@ -220,14 +220,18 @@ class _Run:
     def _fit(self) -> _Fitted:
         torch.manual_seed(self.spec.seed)
         network = self.plan.network()
-        labels = self.plan.task.labels if self.plan.task else None
-        transfer = transfer_weights(network, self.bases, labels=labels) if self.bases else None
+        transfer = transfer_weights(network, self.bases, labels=self._labels()) if self.bases else None
+        if transfer is not None and (message := describe_labels(transfer["labels"])):
+            self._report_phase("preparing", message)
         tuning_type = TUNINGS[self.spec.tuning.name]
         tuning = tuning_type(tuning_type.config_type.model_validate(self.spec.tuning.config))
         tuning.apply(network)
         trained_names = [name for name, weight in network.named_parameters() if weight.requires_grad]
         outcome = self._train(network, tuning.parameter_groups(network))
         return _Fitted(network, tuning, outcome, transfer, trained_names)
+
+    def _labels(self) -> Sequence[str]:
+        return self.plan.task.labels if self.plan.task else []
 
     def _training_section(self, fitted: _Fitted) -> TrainingSection:
         outcome, tensors = fitted.outcome, dict(fitted.network.named_parameters())

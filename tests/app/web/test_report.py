@@ -104,6 +104,31 @@ def test_the_body_of_a_report_draws_the_reliability_curve() -> None:
     assert "0.5 confident, 0.25 right on 4 rows" in text
 
 
+@pytest.mark.parametrize(
+    ("labels", "texts"),
+    [
+        ({"loaded": ["a"], "new": ["b", "<c>"], "dropped": []}, ["1 loaded label: a.", "2 new labels: b, &lt;c&gt;."]),
+        (None, []),
+    ],
+)
+def test_the_body_of_a_report_names_the_labels_of_the_base_model(labels: Any, texts: list[str]) -> None:
+    transfer = {"loaded": ["w"], "new": [], "dropped": [], "labels": labels}
+    text = rendering.render(
+        "report_body.html",
+        report={"rows": 1, "warnings": [], "per_class": [], "training": None, "transfer": transfer},
+        lines=[],
+        sentence=None,
+        matrix=[],
+        confusions=[],
+        dataset="d@1",
+        show=report.show,
+        metric_name=report.metric_name,
+        reliability=([], ""),
+    )
+    assert all(line in text for line in texts)
+    assert ("label" in text.partition("What came from the base model")[2]) == bool(texts)
+
+
 def test_a_large_matrix_becomes_a_list_of_confusions() -> None:
     count = report.MAX_MATRIX_CLASSES + 1
     rows = [[5 if column == row else 0 for column in range(count)] for row in range(count)]

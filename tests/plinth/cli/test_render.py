@@ -66,3 +66,13 @@ def test_ages_are_printed_in_their_largest_unit(seconds: int, message: str) -> N
 )
 def test_sizes_are_printed_with_a_unit(size_bytes: float, message: str) -> None:
     assert render.format_size(size_bytes) == message
+
+
+def test_labels_that_differ_from_the_base_model_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    labels = {"loaded": ["a"], "new": ["b", "[c]"], "dropped": ["d"]}
+    render.print_evaluation({"metrics": {"accuracy": 1.0}, "transfer": {"labels": labels}})
+    assert "labels: 1 from the base model, 2 new (b, [c]), 1 dropped (d)" in capsys.readouterr().out
+    render.print_evaluation(
+        {"metrics": {"accuracy": 1.0}, "transfer": {"labels": {**labels, "new": [], "dropped": []}}}
+    )
+    assert "labels:" not in capsys.readouterr().out

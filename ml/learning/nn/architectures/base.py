@@ -79,6 +79,8 @@ class Backbone(nn.Module, ABC):
     base_recipe: ClassVar[Schedule] = Schedule()
     #: Name -> config. The first is the default.
     presets: ClassVar[Mapping[str, Mapping[str, Any]]]
+    #: Dimension along which a tensor has one slice for each value of the condition, by name of the tensor.
+    condition_dimensions: ClassVar[Mapping[str, int]] = {}
     #: Shape of the signal for which the catalog counts parameters.
     usual_shape: ClassVar[Mapping[str, int]]
     widths: Widths

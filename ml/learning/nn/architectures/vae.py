@@ -45,6 +45,7 @@ class VAE(Backbone):
     recipe = Schedule(
         epochs=10, batch_size=128, optimizer="adam", learning_rate=0.002, decay="cosine", warmup_fraction=0.02
     )
+    condition_dimensions: ClassVar[Mapping[str, int]] = {"condition_early.weight": 1, "condition.weight": 1}
     usual_shape: ClassVar[Mapping[str, int]] = {"channels": 1, "height": 28, "width": 28}
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "small": {"channels": (32, 64), "hidden": 256, "latent": 8},

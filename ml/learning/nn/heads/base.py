@@ -30,6 +30,8 @@ class Head(nn.Module, ABC):
     scores: ClassVar[tuple[str, ...]] = ()
     #: Whether it chooses one of several classes; then `choice_logits` returns their logits.
     chooses: ClassVar[bool] = False
+    #: Dimension along which a tensor has one slice for each label, by name of the tensor.
+    label_dimensions: ClassVar[Mapping[str, int]] = {}
     #: Name of the array of the batch, int64 [B], that conditions the backbones; empty for none.
     condition: ClassVar[str] = ""
     #: Number of values of that array; 0 without a condition.

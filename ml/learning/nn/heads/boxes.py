@@ -6,7 +6,7 @@ B batch, K classes, M maximum number of objects in a row, H height and W width o
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 import torch
 from pydantic import Field
@@ -65,6 +65,7 @@ class Boxes(Head):
     config_type = BoxesConfig
     outputs = ("scores", "boxes")
     scores = ("middles", "overlap")
+    label_dimensions: ClassVar[Mapping[str, int]] = {"middles.1.weight": 0, "middles.1.bias": 0}
 
     def __init__(self, config: BoxesConfig, *, widths: Mapping[str, Widths]) -> None:
         super().__init__(config, widths=widths)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
 import torch
 from pydantic import Field
@@ -52,6 +52,12 @@ class Classifier(Head):
     outputs = ("logits",)
     scores = ("accuracy",)
     chooses = True
+    label_dimensions: ClassVar[Mapping[str, int]] = {
+        "linear.weight": 0,
+        "linear.bias": 0,
+        "auxiliary.weight": 0,
+        "auxiliary.bias": 0,
+    }
 
     def __init__(self, config: ClassifierConfig, *, widths: Mapping[str, Widths]) -> None:
         super().__init__(config, widths=widths)

@@ -5,7 +5,7 @@ B batch, C channels, H height, W width, Z latent.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from pydantic import Field
@@ -43,6 +43,7 @@ class ImageDecoder(Head):
     outputs = ("image",)
     scores = ("reconstruction", "divergence")
     condition = "label"
+    label_dimensions: ClassVar[Mapping[str, int]] = {"from_class.weight": 1}
 
     def __init__(self, config: ImageDecoderConfig, *, widths: Mapping[str, Widths]) -> None:
         super().__init__(config, widths=widths)

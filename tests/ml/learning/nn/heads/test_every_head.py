@@ -126,6 +126,21 @@ def test_it_requires_only_the_features_of_needs(name: str) -> None:
     assert head(features, _batch())
 
 
+@pytest.mark.parametrize("name", [name for name in HEADS if "classes" in HEADS[name].config_type.model_fields])
+def test_its_label_dimensions_are_those_that_grow_with_the_classes(name: str) -> None:
+    shapes, grown = (
+        {key: tuple(tensor.shape) for key, tensor in head.state_dict().items()}
+        for head in (_head(name), _head(name, classes=CLASSES + 1))
+    )
+    changed = {
+        key: [axis for axis, (size, other) in enumerate(zip(shapes[key], grown[key], strict=True)) if size != other]
+        for key in shapes
+        if shapes[key] != grown[key]
+    }
+    assert changed == {key: [axis] for key, axis in HEADS[name].label_dimensions.items() if key in shapes}
+    assert changed
+
+
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 def test_the_losses_of_the_classifier_equal_their_formulas(smoothing: float) -> None:
     logits = torch.tensor([[2.0, 0.0, -1.0], [0.5, 0.5, 0.5]])
