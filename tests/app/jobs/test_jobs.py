@@ -101,7 +101,12 @@ def test_invalid_fields_are_reported_with_their_path(client: TestClient) -> None
 @pytest.mark.parametrize(
     ("body", "path", "message"),
     [
-        ({"kind": "evaluate"}, "kind", "there is no 'evaluate'; known: 'pretrain', 'finetune', 'export'"),
+        (
+            {"kind": "evalute"},
+            "kind",
+            "there is no 'evalute'; known: 'pretrain', 'finetune', 'export', 'evaluate', 'batch_predict', 'reproduce', "
+            "'sweep'",
+        ),
         ({}, "kind", "Field required"),
         ([], None, "Input should be a JSON object"),
         (
