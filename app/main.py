@@ -23,6 +23,7 @@ from app.jobs import routes as jobs
 from app.keys import routes as keys
 from app.metrics.registry import MetricsRegistry
 from app.models import routes as models
+from app.openai import routes as openai
 from app.openapi import page
 from app.predict import routes as predict
 from app.predict.fast_path import FastPath
@@ -50,6 +51,7 @@ ROUTERS = (
     jobs.router,
     models.router,
     predict.router,
+    openai.router,
     keys.router,
     health.router,
     disk.router,

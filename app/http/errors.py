@@ -81,8 +81,22 @@ STATUS_OF: Mapping[type[Exception], tuple[int, ProblemCode]] = {
     ResponseTooLarge: (422, "answer_too_large"),
 }
 
+#: Paths of the OpenAI protocol, whose errors have `error` as well.
+OPENAI_PREFIX = "/v1/"
+#: Header by which a client of that protocol does not repeat a request; it would repeat each 409.
+NO_RETRY = {"x-should-retry": "false"}
+
 #: Kinds of rows that can be listed at `/api/v1/<kind>s`.
 _LISTED_KINDS = frozenset({"dataset", "job", "model", "key"})
+
+
+class OpenAIError(BaseModel):
+    """A problem in the words of the OpenAI protocol."""
+
+    message: str
+    type: str = Field(examples=["invalid_request_error"])
+    param: str | None = None
+    code: ProblemCode
 
 
 class Problem(BaseModel):
@@ -95,6 +109,9 @@ class Problem(BaseModel):
     code: ProblemCode = Field(examples=["not_found"])
     request_id: str
     errors: list[Finding] = []
+    error: OpenAIError | None = Field(
+        None, description="Only below `/v1`: the same for clients of the OpenAI protocol."
+    )
 
 
 class ProblemError(HTTPException):
@@ -117,8 +134,13 @@ class ProblemError(HTTPException):
         self.errors = errors
 
 
-def problem_response(request_id: str, error: HTTPException) -> Response:
-    """Return the problem document of an error."""
+def problem_response(request_id: str, error: HTTPException, *, path: str = "") -> Response:
+    """Return the problem document of an error.
+
+    Below `/v1` it also has the member that clients of the OpenAI protocol read.
+    """
+    is_openai = path.startswith(OPENAI_PREFIX)
+    headers = {**(error.headers or {}), **(NO_RETRY if is_openai and error.status_code == HTTPStatus.CONFLICT else {})}
     problem = Problem(
         title=title_of(error.status_code),
         status=error.status_code,
@@ -126,9 +148,30 @@ def problem_response(request_id: str, error: HTTPException) -> Response:
         code=error.code if isinstance(error, ProblemError) else "bad_request",
         request_id=request_id,
         errors=list(error.errors) if isinstance(error, ProblemError) else [],
+        error=openai_error(error) if is_openai else None,
     )
     content = problem.model_dump_json(exclude_none=True)
-    return Response(content, error.status_code, dict(error.headers or {}), PROBLEM_MEDIA_TYPE)
+    return Response(content, error.status_code, headers, PROBLEM_MEDIA_TYPE)
+
+
+def openai_error(error: HTTPException) -> OpenAIError:
+    """Return the error as clients of the OpenAI protocol read it."""
+    errors = error.errors if isinstance(error, ProblemError) else ()
+    return OpenAIError(
+        message=str(error.detail),
+        type=_openai_type(error.status_code),
+        param=errors[0].path if errors else None,
+        code=error.code if isinstance(error, ProblemError) else "bad_request",
+    )
+
+
+def _openai_type(status: int) -> str:
+    match status:
+        case HTTPStatus.UNAUTHORIZED:
+            return "authentication_error"
+        case HTTPStatus.TOO_MANY_REQUESTS:
+            return "rate_limit_error"
+    return "server_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error"
 
 
 def problem_responses(*codes: ProblemCode) -> dict[int | str, dict[str, Any]]:
@@ -260,7 +303,7 @@ def _sentence(text: str) -> str:
 
 def respond(request: Request, error: HTTPException) -> Response:
     """Return the problem document of an error for this request."""
-    return problem_response(request.state.request_id, error)
+    return problem_response(request.state.request_id, error, path=request.url.path)
 
 
 def _respond_listed(request: Request, error: Exception) -> Response:

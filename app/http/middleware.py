@@ -24,7 +24,7 @@ from starlette.requests import ClientDisconnect
 from app.browser import SAFE_METHODS, is_own_origin, needs_no_key, session_token
 from app.event_log import EventLogger, bind_fields
 from app.http import access_log, cors
-from app.http.errors import ProblemError, internal_error, problem_response, to_problem_error
+from app.http.errors import OPENAI_PREFIX, ProblemError, internal_error, problem_response, to_problem_error
 from app.http.request_body import Body, too_large
 from app.ttl_cache import TtlCache
 from store import api_keys as stored_keys
@@ -229,7 +229,7 @@ class GatewayMiddleware:
         return self._api_keys.peek(secret) if scheme == b"Bearer" else None
 
     def _limit_bytes(self, path: str) -> int:
-        if path.startswith("/predict/"):
+        if path.startswith(("/predict/", OPENAI_PREFIX)):
             return self._settings.max_predict_bytes
         if path in FILE_FORM_PATHS or path.startswith("/api/v1/uploads"):
             return self._settings.max_upload_bytes
@@ -328,7 +328,8 @@ class _ResponseSender:
 
 async def _send_problem(scope: Scope, body: Body, sender: _ResponseSender, error: ProblemError) -> None:
     if not sender.status:
-        await problem_response(sender.request_id, error)(scope, body.receive, body.send)
+        response = problem_response(sender.request_id, error, path=scope["path"])
+        await response(scope, body.receive, body.send)
 
 
 def _content_length(headers: Headers) -> int | None:

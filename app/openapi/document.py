@@ -29,6 +29,7 @@ TAGS = [
     {"name": "jobs", "description": "3. Train: start a job, watch it, stop it, read its report."},
     {"name": "models", "description": "4. Trained models: versions, lineage, files, aliases."},
     {"name": "predict", "description": "5. Predict with a model."},
+    {"name": "openai", "description": "5b. The same models by the OpenAI protocol, for its clients as they are."},
     {"name": "keys", "description": "Create, list and revoke API keys."},
     {"name": "system", "description": "Health, metrics and version of the service."},
 ]

@@ -19,7 +19,7 @@ from app.http.pagination import Cursor, Limit, ListOf
 from app.http.problem_codes import ProblemCode
 from app.http.request_body import read_limited
 from app.http.strict_json import strict_json
-from app.predict.event_stream import MEDIA_TYPE, to_events
+from app.predict.event_stream import MEDIA_TYPE, STREAM_HEADERS, NumberedEvents, to_events
 from app.predict.handler import RESPONSE_TYPE, BodyFormat, PredictHandler, PredictInputs, body_format, validate
 from app.predict.handler import to_response as to_prediction
 from app.predict.schemas import Prediction, PredictRequest, ServedModel
@@ -223,9 +223,8 @@ async def _stream(
     handler: PredictHandler, model: str, inputs: Sequence[Any], parameters: Mapping[str, Any]
 ) -> Response:
     served, pieces = await handler.service.stream(model, inputs, parameters=parameters)
-    events = to_events(pieces, to_response=lambda output: to_prediction(served, [output]))
-    headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-    return StreamingResponse(events, media_type=MEDIA_TYPE, headers=headers)
+    events = to_events(pieces, NumberedEvents(lambda output: to_prediction(served, [output])))
+    return StreamingResponse(events, media_type=MEDIA_TYPE, headers=STREAM_HEADERS)
 
 
 def _file_response(outputs: Sequence[Mapping[str, Any]], media_type: str) -> Response:

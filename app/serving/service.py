@@ -96,6 +96,11 @@ class PredictService:
         ((row,),) = await self._read(model.predictor, inputs, request)
         return model.served, model.stream_scheduler.pieces(row)
 
+    async def count_tokens(self, served: ServedVersion, texts: Sequence[str]) -> int:
+        """Return the number of tokens of all texts, without begin and end tokens."""
+        model = await self.pool.load(served)
+        return await self._in_executor(lambda: model.predictor.count_tokens(texts))
+
     def peek(self, reference: str) -> LoadedModel | None:
         """Return the model of a reference without waiting.
 

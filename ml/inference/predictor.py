@@ -17,6 +17,7 @@ import numpy as np
 
 from ml.data.rows import Rows
 from ml.encoders.base import take
+from ml.encoders.text import TextEncoder
 from ml.errors import MAX_SHOWN_CHARACTERS, PARAMETERS, InputError, PackageError, shorten, unknown
 from ml.inference.batch_planning import CallCost, even_cuts, lengths_of
 from ml.inference.embedding_adapter import EMBEDDING, decode_embeddings, embedding_adapter
@@ -306,6 +307,15 @@ class Predictor:
         if self._streaming_task is None:
             raise InputError("this model does not stream", hint="Request application/json.")
         return self._streaming_task
+
+    def count_tokens(self, texts: Sequence[str]) -> int:
+        """Return the number of tokens of all texts, without begin and end tokens.
+
+        It is 0 for a model that reads no texts.
+        """
+        encoders = self._adapter.slot_encoders.values()
+        encoder = next((encoder for encoder in encoders if isinstance(encoder, TextEncoder)), None)
+        return 0 if encoder is None else sum(map(encoder.count, texts))
 
     def graphs(self) -> dict[str, Any]:
         """Describe each graph by name.

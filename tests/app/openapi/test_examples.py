@@ -62,6 +62,7 @@ def api(new_home: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory) 
         for task in TASKS:
             register(packages.untrained(task, folder / task), name=task)
         register(packages.untrained("text_classification", folder / "reviews"), name="reviews")
+        register(packages.untrained("text_generation", folder / "stories"), name="stories")
     with api:
         yield api
 

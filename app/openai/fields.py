@@ -1,0 +1,89 @@
+"""Fields of requests: texts, fields with one possible value, and their names in errors."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic_core import PydanticCustomError
+
+from app.http.errors import ProblemError, summarize
+from ml.errors import PARAMETERS, Finding, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+CLIENT_HINT: Final = "Send the text itself; with langchain-openai, set check_embedding_ctx_length=False."
+
+
+class ProtocolRequest(BaseModel):
+    """Fields that every request may have, and that change no answer here."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    user: str | None = None
+    metadata: dict[str, Any] | None = None
+    safety_identifier: str | None = None
+    prompt_cache_key: str | None = None
+    service_tier: str | None = None
+    store: bool | None = None
+
+
+def only(value: Any, *, hint: str) -> BeforeValidator:
+    """Return a validator that accepts null and one value alone."""
+
+    def check(sent: Any) -> Any:
+        if sent is None or sent == value or (not value and sent in (False, 0, "", [], {})):
+            return None if sent is None else value
+        message = "only {value} is supported here. {hint}"
+        raise PydanticCustomError(
+            "unsupported_value", message, {"value": "null" if value is None else value, "hint": hint}
+        )
+
+    return BeforeValidator(check)
+
+
+def to_texts(value: Any) -> Any:
+    """Return a list of texts from one or several.
+
+    Token ids are refused, which another tokenizer made.
+    """
+    if isinstance(value, str):
+        return [value]
+    first = value[0] if isinstance(value, list) and value else None
+    if isinstance(first, int) or (isinstance(first, list) and all(isinstance(token, int) for token in first)):
+        raise PydanticCustomError(
+            "token_ids",
+            "token ids are not accepted, as each model has a tokenizer of its own. {hint}",
+            {"hint": CLIENT_HINT},
+        )
+    return value
+
+
+def invalid_field(field: str, message: str, *, hint: str) -> ProblemError:
+    """Return the error 422 about one field."""
+    finding = Finding(code="invalid_request", message=message, path=field, hint=hint)
+    return ProblemError(422, "invalid_request", summarize([finding]), errors=[finding])
+
+
+@contextmanager
+def names_in_errors(names: Mapping[str, str]) -> Iterator[None]:
+    """Replace native fields in an `InputError` by those that the client sent.
+
+    A name may contain `{index}`, which stands for the position of the input. "" is the whole input.
+    """
+    try:
+        yield
+    except InputError as error:
+        findings = [
+            replace(finding, path=_client_path(finding.path or "", names).format(index=error.index) or None)
+            for finding in error.findings
+        ]
+        raise ProblemError(422, "invalid_input", summarize(findings), errors=findings) from error
+
+
+def _client_path(path: str, names: Mapping[str, str]) -> str:
+    field, dot, rest = path.removeprefix(f"{PARAMETERS}.").partition(".")
+    return f"{names[field]}{dot}{rest}" if field in names else f"{field}{dot}{rest}".replace("{", "").replace("}", "")

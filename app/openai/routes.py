@@ -1,0 +1,157 @@
+"""Routes of the OpenAI protocol."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import orjson
+from fastapi import APIRouter, Body, Request
+from starlette.responses import Response, StreamingResponse
+
+from app.dependencies import ModelReference, PredictServiceDep, SessionDep
+from app.http.errors import problem_responses
+from app.http.request_body import JSONRoute
+from app.openai.chunks import ChatChunks, CompletionChunks
+from app.openai.embeddings import embed
+from app.openai.generation import Envelope, Generation, usage_of
+from app.openai.schemas import (
+    ChatCompletion,
+    ChatCompletionRequest,
+    Completion,
+    CompletionRequest,
+    Embeddings,
+    EmbeddingsRequest,
+    ListedModel,
+    ListedModels,
+)
+from app.predict.event_stream import MEDIA_TYPE, STREAM_HEADERS, to_events
+from app.predict.handler import RESPONSE_TYPE
+from store import models
+
+if TYPE_CHECKING:
+    from app.openai.schemas import GenerationRequest
+    from app.serving.service import PredictService
+    from store.tables import Model as ModelRow
+
+router = APIRouter(prefix="/v1", tags=["openai"], route_class=JSONRoute)
+
+#: Models that are read at a time.
+PAGE_MODELS: Final = 200
+
+_PROBLEMS: Final = problem_responses(
+    "answer_too_large",
+    "damaged",
+    "deadline_exceeded",
+    "invalid_input",
+    "invalid_package",
+    "not_found",
+    "queue_full",
+    "storage_unavailable",
+)
+_STREAMED: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"content": {MEDIA_TYPE: {"schema": {"type": "string"}}}},
+    **_PROBLEMS,
+}
+_EMBEDDING_EXAMPLES: Any = {
+    "texts": {"summary": "Two texts", "value": {"model": "reviews", "input": ["A quiet film.", "A loud film."]}}
+}
+_COMPLETION_EXAMPLES: Any = {
+    "text": {"summary": "Continue a text", "value": {"model": "stories", "prompt": "Once upon", "max_tokens": 8}}
+}
+_CHAT_EXAMPLES: Any = {
+    "question": {
+        "summary": "Reply to a question",
+        "value": {"model": "stories", "messages": [{"role": "user", "content": "Who are you?"}], "max_tokens": 8},
+    }
+}
+
+
+@router.get("/models")
+def list_openai_models(session: SessionDep) -> ListedModels:
+    """List all models by name, newest first.
+
+    Clients of the protocol use `base_url="http://127.0.0.1:8000/v1"` and the same key.
+    """
+    listed: list[ListedModel] = []
+    cursor: str | None = None
+    while True:
+        page = models.listing(session, limit=PAGE_MODELS, cursor=cursor)
+        listed += [_to_listed(models.version(session, row.name), row.name) for row in page.items]
+        cursor = page.next_cursor
+        if cursor is None:
+            return ListedModels(data=listed)
+
+
+@router.get("/models/{model}", responses=problem_responses("not_found"))
+def read_openai_model(model: ModelReference, session: SessionDep) -> ListedModel:
+    """Read a model, in the version that its name, number or alias means."""
+    return _to_listed(models.version(session, model), model)
+
+
+@router.post("/embeddings", response_model=Embeddings, responses=_PROBLEMS)
+async def create_embeddings(
+    body: Annotated[EmbeddingsRequest, Body(openapi_examples=_EMBEDDING_EXAMPLES)], service: PredictServiceDep
+) -> Response:
+    """Embed texts with any model that reads texts: a base model, or a classifier."""
+    return Response(orjson.dumps(await embed(service, body)), media_type=RESPONSE_TYPE)
+
+
+@router.post("/completions", response_model=Completion, responses=_STREAMED)
+async def create_completion(
+    request: Request,
+    body: Annotated[CompletionRequest, Body(openapi_examples=_COMPLETION_EXAMPLES)],
+    service: PredictServiceDep,
+) -> Any:
+    """Continue texts with a model of the task `text_generation`; `"stream": true` streams one."""
+    inputs = [{"prompt": prompt} for prompt in body.prompt]
+    generation = Generation(body, inputs, limit_field="max_tokens", names={"prompt": "prompt.{index}"})
+    if body.stream:
+        return await _stream(generation, service, body, request, chunks=CompletionChunks)
+    result = await generation.run(service)
+    choices = [
+        {"index": index, "text": output["text"], "finish_reason": output["finish_reason"]}
+        for index, output in enumerate(result.outputs)
+    ]
+    envelope = Envelope(result.served, prefix="cmpl", request_id=request.state.request_id)
+    return {**envelope.fields, "choices": choices, "usage": usage_of(result.outputs)}
+
+
+@router.post("/chat/completions", response_model=ChatCompletion, responses=_STREAMED)
+async def create_chat_completion(
+    request: Request,
+    body: Annotated[ChatCompletionRequest, Body(openapi_examples=_CHAT_EXAMPLES)],
+    service: PredictServiceDep,
+) -> Any:
+    """Reply to a conversation with a model of the task `text_generation`; `"stream": true` streams."""
+    limit_field = "max_tokens" if body.max_completion_tokens is None else "max_completion_tokens"
+    inputs = [{"messages": [message.model_dump() for message in body.messages]}]
+    generation = Generation(body, inputs, limit_field=limit_field, names={})
+    if body.stream:
+        return await _stream(generation, service, body, request, chunks=ChatChunks)
+    result = await generation.run(service)
+    choices = [
+        {"index": index, "message": {"content": output["text"]}, "finish_reason": output["finish_reason"]}
+        for index, output in enumerate(result.outputs)
+    ]
+    envelope = Envelope(result.served, prefix="chatcmpl", request_id=request.state.request_id)
+    return {**envelope.fields, "choices": choices, "usage": usage_of(result.outputs)}
+
+
+async def _stream(
+    generation: Generation,
+    service: PredictService,
+    body: GenerationRequest,
+    request: Request,
+    *,
+    chunks: type[CompletionChunks],
+) -> StreamingResponse:
+    served, pieces = await generation.stream(service)
+    prefix = "chatcmpl" if chunks is ChatChunks else "cmpl"
+    envelope = Envelope(served, prefix=prefix, request_id=request.state.request_id)
+    has_usage = bool(body.stream_options and body.stream_options.include_usage)
+    events = to_events(pieces, chunks(envelope, has_usage=has_usage))
+    return StreamingResponse(events, media_type=MEDIA_TYPE, headers=STREAM_HEADERS)
+
+
+def _to_listed(row: ModelRow, reference: str) -> ListedModel:
+    return ListedModel(id=reference, created=int(row.created_at.timestamp()), task=row.task)

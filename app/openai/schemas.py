@@ -1,0 +1,201 @@
+"""Requests and responses of the protocol."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+from typing_extensions import TypeAliasType
+
+from app.dependencies import REFERENCE
+from app.openai.fields import ProtocolRequest, only, to_texts
+from app.predict.schemas import MAX_INPUTS
+
+EncodingFormat = TypeAliasType("EncodingFormat", Literal["float", "base64"])
+
+ModelId = Annotated[
+    str, Field(pattern=REFERENCE, max_length=200, description="`name`, `name@3` or `name@alias`.", examples=["reviews"])
+]
+Texts = Annotated[
+    list[str],
+    BeforeValidator(to_texts, json_schema_input_type=str | list[str]),
+    Field(min_length=1, max_length=MAX_INPUTS, description="One text or several."),
+]
+
+
+class ListedModel(BaseModel):
+    """A model, in the version that its id means."""
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int = Field(description="Time of registration, in seconds since 1970.")
+    owned_by: str = "plinth"
+    task: str | None = Field(description="Task of the model; null for a base model.")
+
+
+class ListedModels(BaseModel):
+    """All models."""
+
+    object: Literal["list"] = "list"
+    data: list[ListedModel]
+
+
+class EmbeddingsRequest(ProtocolRequest):
+    """Texts to embed."""
+
+    model: ModelId
+    input: Texts
+    encoding_format: EncodingFormat | None = Field(
+        None, description="`base64`: little-endian float32; `float` or null: numbers."
+    )
+    dimensions: Annotated[
+        None, only(None, hint="Leave `dimensions` out: an embedding has the width that its model was trained with.")
+    ] = None
+
+
+class TokenUsage(BaseModel):
+    """Tokens that were read and generated."""
+
+    prompt_tokens: int
+    completion_tokens: int = 0
+    total_tokens: int
+
+
+class TextEmbedding(BaseModel):
+    """The embedding of the text at `index`."""
+
+    object: Literal["embedding"] = "embedding"
+    index: int
+    embedding: list[float] | str
+
+
+class Embeddings(BaseModel):
+    """One embedding for each text, in order."""
+
+    object: Literal["list"] = "list"
+    model: str = Field(description="`name@version` of the model that answered.")
+    data: list[TextEmbedding]
+    usage: TokenUsage
+
+
+class StreamOptions(BaseModel):
+    """Options of a stream."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    include_usage: bool | None = Field(None, description="End the stream with a chunk that has `usage`.")
+
+
+class GenerationRequest(ProtocolRequest):
+    """Fields of both kinds of generation; what is left out has the model's own default."""
+
+    model: ModelId
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    max_tokens: int | None = Field(None, description="Maximum number of generated tokens.")
+    temperature: float | None = Field(None, description="0: always the most probable token.")
+    top_p: float | None = None
+    seed: int | None = Field(None, description="The same seed gives the same text again.")
+    stop: str | list[str] | None = Field(None, description="Strings before which the text ends.")
+    n: Annotated[Literal[1] | None, only(1, hint="Send the request again for another text.")] = None
+    frequency_penalty: Annotated[Literal[0] | None, only(0, hint="Leave it out.")] = None
+    presence_penalty: Annotated[Literal[0] | None, only(0, hint="Leave it out.")] = None
+    logit_bias: Annotated[None, only(None, hint="Leave it out.")] = None
+
+
+class CompletionRequest(GenerationRequest):
+    """Texts to continue."""
+
+    prompt: Texts = Field(default_factory=lambda: [""])
+    best_of: Annotated[Literal[1] | None, only(1, hint="Leave it out.")] = None
+    echo: Annotated[Literal[False] | None, only(False, hint="Put the prompt before the text yourself.")] = None
+    logprobs: Annotated[None, only(None, hint="Leave it out.")] = None
+    suffix: Annotated[None, only(None, hint="Leave it out: models here only continue texts.")] = None
+
+
+class ContentPart(BaseModel):
+    """A part of a message."""
+
+    type: Literal["text"]
+    text: str
+
+
+def _to_text(value: Any) -> Any:
+    """Join the text parts of a message; any other part is refused."""
+    if not isinstance(value, list):
+        return value
+    for part in value:
+        kind = part.get("type") if isinstance(part, dict) else None
+        if kind != "text" or not isinstance(part.get("text"), str):
+            message = "parts other than text ({kind}) are not supported. Send the parts of the type 'text' alone."
+            raise PydanticCustomError("unsupported_part", message, {"kind": str(kind)[:40]})
+    return "".join(part["text"] for part in value)
+
+
+class ChatMessage(BaseModel):
+    """One message of a conversation."""
+
+    role: str = Field(examples=["user"])
+    content: Annotated[str, BeforeValidator(_to_text, json_schema_input_type=str | list[ContentPart])]
+
+
+class ChatCompletionRequest(GenerationRequest):
+    """A conversation to reply to."""
+
+    messages: list[ChatMessage] = Field(min_length=1)
+    max_completion_tokens: int | None = Field(None, description="Maximum number of generated tokens.")
+    logprobs: Annotated[Literal[False] | None, only(False, hint="Leave it out.")] = None
+    top_logprobs: Annotated[Literal[0] | None, only(0, hint="Leave it out.")] = None
+    tools: Annotated[None, only(None, hint="Models of this service call no tools: leave them out.")] = None
+    tool_choice: Annotated[None, only(None, hint="Leave it out.")] = None
+    parallel_tool_calls: bool | None = None
+    response_format: Annotated[None, only(None, hint="Leave it out: a reply is text in no fixed form.")] = None
+
+
+class CompletionChoice(BaseModel):
+    """The continuation of the prompt at `index`."""
+
+    index: int
+    text: str
+    logprobs: None = None
+    finish_reason: str
+
+
+class Completion(BaseModel):
+    """One continuation of each prompt, in order."""
+
+    id: str
+    object: Literal["text_completion"] = "text_completion"
+    created: int
+    model: str = Field(description="`name@version` of the model that answered.")
+    choices: list[CompletionChoice]
+    usage: TokenUsage
+
+
+class ChatReply(BaseModel):
+    """The message of the model."""
+
+    role: Literal["assistant"] = "assistant"
+    content: str
+    refusal: None = None
+
+
+class ChatChoice(BaseModel):
+    """The only reply."""
+
+    index: int
+    message: ChatReply
+    logprobs: None = None
+    finish_reason: str
+
+
+class ChatCompletion(BaseModel):
+    """The reply to a conversation."""
+
+    id: str
+    object: Literal["chat.completion"] = "chat.completion"
+    created: int
+    model: str = Field(description="`name@version` of the model that answered.")
+    choices: list[ChatChoice]
+    usage: TokenUsage
