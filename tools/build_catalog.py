@@ -73,6 +73,7 @@ def _architecture(architecture: type[Backbone]) -> ArchitectureEntry:
         presets={name: _preset(architecture, name) for name in names},
         recipe=architecture.recipe,
         base_recipe=architecture.base_recipe,
+        growable={name: dict(needs) for name, needs in architecture.growable.items()},
         exports=["huggingface"] if architecture.name in FAMILIES else [],
     )
 

@@ -80,6 +80,11 @@ class ArchitectureEntry(CatalogEntry):
         Schedule(), description="Default schedule when training from a base model; precedes all other recipes."
     )
     exports: list[str] = Field(default_factory=list, description="Formats of other libraries it can be exported to.")
+    growable: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        description="Options that may be larger than those of a base model of the same architecture, with the values "
+        "of other options that this needs.",
+    )
 
 
 class HeadEntry(CatalogEntry):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ml.encoders import ENCODERS
 from ml.errors import Finding, unknown
 from ml.signals import Signal
+from ml.spec.growth import check_growth
 from ml.spec.requirements import BaseManifests, BaseParts, Requirements, architectures_by_slot, may_come_from_base
 from ml.spec.schema import START_FROM, Finetune, Pretrain
 from ml.tasks import TASKS
@@ -158,8 +159,8 @@ class _Check:
         for slot, entry in requirements.slots.items():
             path = f"architectures.{slot}" if self.spec.architectures else "architecture"
             if slot in architectures and slot in base:
-                message = f"start_from already has the backbone {base[slot].name} for {slot}"
-                yield Finding(code="conflict", message=message, path=path, hint="Leave out one of the two.")
+                entry_of_base = self.catalog.architectures[base[slot].name]
+                yield from check_growth(architectures[slot], base[slot], entry_of_base, slot=slot, path=path)
             elif slot not in architectures and slot not in base and not may_come_from_base(self.spec, slot, self.base):
                 names = self.catalog.architectures
                 fitting = [name for name in names if not self.catalog.unmet(requirements.owner, entry, name)]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ml.config import Choice
 from ml.schedule import Schedule
+from ml.spec.growth import grow_choice
 from ml.spec.requirements import BaseManifests, BaseParts, Requirements, architectures_by_slot
 from ml.spec.schema import Finetune, Pretrain
 from ml.tasks import TASKS
@@ -57,10 +58,14 @@ def resolve(
     requirements = Requirements.of(spec, catalog, dataset)
     assert requirements is not None, "the spec has been checked"
     slots = requirements.slots
+    bases = BaseParts.of(base).architectures
     architectures = {
-        slot: _fill_architecture(choice, catalog) for slot, choice in architectures_by_slot(spec, slots, base).items()
+        slot: grow_choice(choice, bases[slot], catalog.architectures[choice.name])
+        if slot in bases
+        else _fill_architecture(choice, catalog)
+        for slot, choice in architectures_by_slot(spec, slots, base).items()
     }
-    base_names = {slot: choice.name for slot, choice in BaseParts.of(base).architectures.items()}
+    base_names = {slot: choice.name for slot, choice in bases.items()}
     names = {**base_names, **{slot: choice.name for slot, choice in architectures.items()}}
     recipes = [catalog.architectures[name].recipe for slot, name in names.items() if slot in slots]
     changes: dict[str, Any] = {"architecture": None, "architectures": architectures}

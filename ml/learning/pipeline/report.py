@@ -22,7 +22,7 @@ class TransferredLabelsSection(TypedDict):
 class TransferSection(TypedDict):
     """Names of tensors of a base model and of the network trained from it."""
 
-    #: Tensors that the network loaded, whole or for the labels that both have.
+    #: Tensors that the network loaded, whole, or as a part of a larger tensor.
     loaded: list[str]
     #: Tensors that the base model lacks, or has in another shape: they were initialized at random.
     new: list[str]

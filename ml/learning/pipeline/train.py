@@ -220,7 +220,8 @@ class _Run:
     def _fit(self) -> _Fitted:
         torch.manual_seed(self.spec.seed)
         network = self.plan.network()
-        transfer = transfer_weights(network, self.bases, labels=self._labels()) if self.bases else None
+        grown = self.spec.architectures.keys() & self.bases.architectures().keys()
+        transfer = transfer_weights(network, self.bases, labels=self._labels(), grown=grown) if self.bases else None
         if transfer is not None and (message := describe_labels(transfer["labels"])):
             self._report_phase("preparing", message)
         tuning_type = TUNINGS[self.spec.tuning.name]

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Final
 
 import torch
 
+from ml.learning.pipeline.growth import pad_inputs, silent_additions, widen
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from torch import Tensor
 
@@ -20,17 +22,21 @@ if TYPE_CHECKING:
 MAX_NAMED_LABELS: Final = 8
 
 
-def transfer_weights(network: Network, bases: BaseModels, *, labels: Sequence[str]) -> TransferSection:
+def transfer_weights(
+    network: Network, bases: BaseModels, *, labels: Sequence[str], grown: Collection[str] = ()
+) -> TransferSection:
     """Load each tensor with the same name, shape and meaning into the network.
 
     A tensor with a slice for each label (`Network.label_dimensions`) is loaded label by label: labels are compared by
-    name, wherever they stand in the two models. `labels` are those of the network; empty without labels.
+    name, wherever they stand in the two models. `labels` are those of the network; empty without labels. Backbones of
+    the slots in `grown` are larger than those of the bases: their outputs, and those of the head, stay (see `growth`).
     """
     own = network.state_dict()
     dimensions = network.label_dimensions()
     fitting: dict[str, Tensor] = {}
     dropped = bases.unused_names()
     section: TransferredLabelsSection | None = None
+    widened = tuple(f"backbones.{slot}." for slot in grown) + (("head.",) if grown else ())
     for manifest, tensors in bases.tensors():
         base_labels = manifest.labels or []
         label_tensors = dimensions.keys() & tensors.keys() if base_labels else set()
@@ -39,14 +45,18 @@ def transfer_weights(network: Network, bases: BaseModels, *, labels: Sequence[st
             if name not in own or (name.startswith("head.") and not shares_head):
                 continue
             if name in label_tensors:
-                joined = _join_labels(own[name], tensor, dimensions[name], labels, base_labels)
-                fitting |= {} if joined is None else {name: joined}
+                wide = pad_inputs(tensor, own[name].shape[1]) if grown and own[name].ndim > 1 else tensor
+                fitted = _join_labels(own[name], wide, dimensions[name], labels, base_labels)
             elif own[name].shape == tensor.shape:
-                fitting[name] = tensor
+                fitted = tensor
+            else:
+                fitted = widen(own[name], tensor) if name.startswith(widened) else None
+            fitting |= {} if fitted is None else {name: fitted}
         dropped |= tensors.keys() - fitting.keys()
         if label_tensors:
             section = _compare(labels, base_labels, is_loaded=not label_tensors.isdisjoint(fitting))
-    network.load_state_dict(fitting, strict=False)
+    additions = silent_additions(network, grown, own.keys() - fitting.keys())
+    network.load_state_dict(fitting | additions, strict=False)
     new = sorted(own.keys() - fitting.keys())
     return {"loaded": sorted(fitting), "new": new, "dropped": sorted(dropped), "labels": section}
 

@@ -81,6 +81,11 @@ class Backbone(nn.Module, ABC):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]]
     #: Dimension along which a tensor has one slice for each value of the condition, by name of the tensor.
     condition_dimensions: ClassVar[Mapping[str, int]] = {}
+    #: Options that may be larger than those of a base model, with the values of other options that this needs. New
+    #: units must come last in every tensor, outputs in dimension 0 and inputs in dimension 1.
+    growable: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    #: Last parts of the names of tensors that write to a residual sum: zero in layers that growth adds.
+    residual_outputs: ClassVar[tuple[str, ...]] = ()
     #: Shape of the signal for which the catalog counts parameters.
     usual_shape: ClassVar[Mapping[str, int]]
     widths: Widths

@@ -60,6 +60,13 @@ class GPT(Backbone):
         warmup_fraction=0.1,
         gradient_clip_norm=1.0,
     )
+    # Options of an imported model may describe every layer.
+    growable: ClassVar[Mapping[str, Mapping[str, Any]]] = {"layers": {"options": {}}}
+    residual_outputs = tuple(
+        f"{layer}.{kind}"
+        for layer in ("c_proj", "o_proj", "out_proj", "down_proj", "dense", "dense_4h_to_h", "fc2")
+        for kind in ("weight", "bias")
+    )
     usual_shape: ClassVar[Mapping[str, int]] = {"vocabulary": 50_257, "length": 1024}
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         # After 300 steps of 2,048 tokens of tinyshakespeare a Llama has 2.31 bits per character, a GPT-2 2.60.

@@ -70,6 +70,14 @@ class Transformer(Backbone):
         warmup_fraction=0.1,
         gradient_clip_norm=1.0,
     )
+    # After a layer whose sublayers add zero, a normalization after the sum would normalize twice.
+    growable: ClassVar[Mapping[str, Mapping[str, Any]]] = {"layers": {"norm": "before"}, "feed_forward": {}}
+    residual_outputs = (
+        "attention.output.weight",
+        "attention.output.bias",
+        "feed_forward.3.weight",
+        "feed_forward.3.bias",
+    )
     usual_shape: ClassVar[Mapping[str, int]] = {"vocabulary": 37_000, "length": 512}
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "small": {"width": 128, "layers": 2, "heads": 4, "feed_forward": 512},
