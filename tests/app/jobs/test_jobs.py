@@ -102,10 +102,10 @@ def test_invalid_fields_are_reported_with_their_path(client: TestClient) -> None
     ("body", "path", "message"),
     [
         (
-            {"kind": "evalute"},
+            {"kind": "summarize"},
             "kind",
-            "there is no 'evalute'; known: 'pretrain', 'finetune', 'export', 'evaluate', 'batch_predict', 'reproduce', "
-            "'sweep'",
+            "there is no 'summarize'; known: 'pretrain', 'finetune', 'export', 'evaluate', 'batch_predict', "
+            "'reproduce', 'sweep'",
         ),
         ({}, "kind", "Field required"),
         ([], None, "Input should be a JSON object"),
