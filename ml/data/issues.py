@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from ml.data.issue_catalog import Severity
 
 MAX_SHOWN_CHARACTERS = 120
+#: Fields listed by their names for one code.
+MAX_FIELDS = 100
 #: Rows listed for one code; further ones are counted only.
 MAX_FLAGGED_ROWS = 100_000
 
@@ -112,7 +114,9 @@ class IssueLog:
         issue.severity = "error" if severity == "error" else issue.severity
         issue.count += count
         self._count_rows(issue_type.severity, rows)
-        if len(issue.sample) < self.max_samples:
+        # Fields that are not read are all named, not only the first of them.
+        max_samples = MAX_FIELDS if self.max_samples and issue_type.left_out == "columns" else self.max_samples
+        if len(issue.sample) < max_samples:
             issue.sample.append(_to_sample(at or Location(), actual, expected))
 
     def add_more(self, code: str, count: int, *, rows: int = 0) -> None:

@@ -27,7 +27,9 @@ DETAIL_NAME: Final = re.compile(
 class UnreadFields:
     """Fields of one file that are not read, with their number of rows."""
 
-    def __init__(self) -> None:
+    def __init__(self, details: Collection[str] = ()) -> None:
+        """Prepare to count; `details` are names of further fields that only describe."""
+        self._details = details
         self._counts: Counter[str] = Counter()
         self._first: dict[str, Location] = {}
 
@@ -46,7 +48,8 @@ class UnreadFields:
         """Record an issue for each field: a note for details, a warning for all others."""
         for name, count in self._counts.items():
             bare = name.rpartition(".")[2].strip()
-            code = "details_not_read" if DETAIL_NAME.fullmatch(bare) else "fields_not_read"
+            is_detail = bare in self._details or DETAIL_NAME.fullmatch(bare)
+            code = "details_not_read" if is_detail else "fields_not_read"
             at = Location(file=self._first[name].file, column=name)
             times = "" if count == 1 else f", {count:,} times"
             issues.add(code, at=at, actual=f"not read: {name}{times}", expected=read or None, count=count)

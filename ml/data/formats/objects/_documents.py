@@ -20,6 +20,7 @@ from ml.data.issues import DataRejected, Location
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from xml.etree.ElementTree import Element  # the type alone; nothing is parsed with it
 
     from ml.data.files.upload import FileContent, UploadedFile
     from ml.data.formats.base import Batch
@@ -84,14 +85,16 @@ class DocumentFormat(Format):
     def read_annotations(self, files: UploadFiles) -> dict[str, ImageAnnotation]:
         """Return the annotations by image, and report images and documents that are not used."""
         annotations: dict[str, ImageAnnotation] = {}
-        for file, data in files.read_texts(files.with_suffix(*self.suffixes)):
-            unused_parts = UnusedParts()
+        documents = files.with_suffix(*self.suffixes)
+        # Counted over all documents: of a file for each image, the samples of an issue name only the first ones.
+        unused_parts = UnusedParts(documents[0] if len(documents) == 1 else None)
+        for file, data in files.read_texts(documents):
             try:
                 for record in self.parse(file, data, files, unused_parts):
                     self._add(annotations, file, record, files)
             except DataRejected as rejection:
                 self.issues.record(rejection, at=Location(file=file))
-            unused_parts.report(self.issues, file)
+        unused_parts.report(self.issues)
         for image in files.images:
             if image not in annotations:
                 self.issues.add("image_not_listed", at=Location(file=image))
@@ -127,6 +130,11 @@ def parse_json(data: bytes) -> Any:
         return json.loads(data.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise DataRejected("annotation_invalid", actual=error, expected="JSON") from None
+
+
+def texts_by_tag(element: Element) -> dict[str, str]:
+    """Return the whole text within each child of an XML element, by tag."""
+    return {child.tag: "".join(child.itertext()).strip() for child in element}
 
 
 def to_list(value: Any) -> list[Any]:

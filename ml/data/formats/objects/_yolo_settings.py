@@ -10,7 +10,7 @@ from ml.data.files.upload import find_split, parse_split
 from ml.data.issues import DataRejected, Location
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from ml.data.formats.images._annotations import UploadFiles
     from ml.data.issues import IssueLog
@@ -41,6 +41,8 @@ class YoloSettings:
     keypoints: Keypoints | None = None
     #: (split, folder or list of images) as the file names them.
     split_paths: Sequence[tuple[str, str]] = ()
+    #: Names of the fields that are not read.
+    unread: Sequence[str] = ()
 
 
 def parse_yaml(data: bytes) -> YoloSettings:
@@ -58,14 +60,22 @@ def parse_yaml(data: bytes) -> YoloSettings:
     if not isinstance(content, dict):
         return YoloSettings()
     class_names = _parse_names(content.get("names"))
-    return YoloSettings(class_names, _parse_keypoints(content.get("kpt_shape")), list(_parse_split_paths(content)))
+    keypoints = _parse_keypoints(content.get("kpt_shape"))
+    # A count of classes that fits the names says nothing more.
+    used = {"names", "kpt_shape", *(["nc"] if content.get("nc") == len(class_names) else [])}
+    return YoloSettings(class_names, keypoints, list(_parse_split_paths(content)), _unread(content, used))
+
+
+def _unread(content: Mapping[Any, Any], used: Collection[str]) -> list[str]:
+    """Return the names of fields with a value that are neither used nor a split."""
+    return [str(key) for key, value in content.items() if value and str(key) not in used and not parse_split(str(key))]
 
 
 def parse_darknet_data(data: bytes) -> YoloSettings:
     """Parse an `obj.data` of Darknet: lines such as `train = data/train.txt`."""
     pairs = (line.partition("=") for line in data.decode("utf-8-sig", "replace").splitlines())
     content = {key.strip().lower(): value.strip() for key, separator, value in pairs if separator}
-    return YoloSettings(split_paths=list(_parse_split_paths(content)))
+    return YoloSettings(split_paths=list(_parse_split_paths(content)), unread=_unread(content, {"names"}))
 
 
 def _parse_names(names: Any) -> dict[int, str]:

@@ -38,6 +38,14 @@ INSTANCES: Final = "instances"
 RECTANGLE_VALUES: Final = 8
 #: Names of the track that an object belongs to.
 TRACK_NAMES: Final = ("track_id", "instance_id")
+#: Parts of an annotation that are counted as parts of objects.
+PARTS: Final = ("segmentation", "keypoints", *TRACK_NAMES)
+#: Section -> fields that are read, or counted as parts of objects.
+USED_FIELDS: Final = {
+    "images": ("id", "file_name", "width", "height"),
+    "categories": ("id", "name"),
+    "annotations": ("id", "image_id", "category_id", "bbox", "iscrowd", "attributes", *PARTS),
+}
 
 
 class Coco(Format):
@@ -122,7 +130,8 @@ class Coco(Format):
         """Group the objects by image id; one that cannot be used becomes an issue."""
         objects: dict[str, list[dict[str, Any]]] = defaultdict(list)
         entries = _read_section(content, "annotations")
-        reader = _ObjectReader(self.issues, are_painted=_are_painted(content))
+        reader = _ObjectReader(self.issues, file, are_painted=_are_painted(content))
+        reader.count_unread(content)
         ids: set[str] = set()
         for row, entry in enumerate(entries, start=1):
             at = Location(file=file, row=row, column="annotations")
@@ -141,23 +150,30 @@ class Coco(Format):
                     objects[image_id].append({"label": class_names[class_id], **reader.read(entry, at)})
                 except DataRejected as rejection:
                     self.issues.record(rejection, at=at)
-        reader.unused_parts.report(self.issues, file)
+        reader.unused_parts.report(self.issues)
         return objects
 
 
 class _ObjectReader:
     """Reads box and crowd mark of annotations, and counts what else they have."""
 
-    def __init__(self, issues: IssueLog, *, are_painted: bool) -> None:
+    def __init__(self, issues: IssueLog, file: str, *, are_painted: bool) -> None:
         self._issues = issues
         self._are_painted = are_painted
-        self.unused_parts = UnusedParts()
+        self.unused_parts = UnusedParts(file)
+
+    def count_unread(self, content: Mapping[str, Any]) -> None:
+        """Count the fields of a file that say nothing about the box of an object."""
+        self.unused_parts.add_fields(content, SECTIONS)
+        for section, used in USED_FIELDS.items():
+            for entry in content[section]:
+                self.unused_parts.add_fields(entry, used, prefix=f"{section}.")
 
     def read(self, entry: Mapping[str, Any], at: Location) -> dict[str, Any]:
         """Return `box`, and `crowd` if it is one; raises `DataRejected` for an invalid outline."""
         attributes = entry.get("attributes")
         attributes = attributes if isinstance(attributes, dict) else {}
-        for part in ("segmentation", "keypoints", *TRACK_NAMES):
+        for part in PARTS:
             if entry.get(part):
                 self.unused_parts.add(part)
         self.unused_parts.add_attributes(attributes)

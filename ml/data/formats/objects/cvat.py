@@ -26,8 +26,17 @@ if TYPE_CHECKING:
 CORNERS: Final = ("xtl", "ytl", "xbr", "ybr")
 #: Shapes with an area, which have a box around them.
 AREAS: Final = ("box", "polygon", "mask", "ellipse", "cuboid")
+#: Corners of each of the two sides of a cuboid.
+CUBOID: Final = ("tl", "tr", "bl", "br")
 #: Shapes and labels without an area.
 OTHER_SHAPES: Final = ("polyline", "points", "skeleton", "tag")
+#: Attributes of a shape that are read.
+USED_FIELDS: Final = frozenset(
+    {
+        *(*CORNERS, "cx", "cy", "rx", "ry", "points", "rle", "left", "top", "width", "height", "rotation", "label"),
+        *("frame", "outside", *(f"{axis}{corner}{number}" for axis in "xy" for corner in CUBOID for number in (1, 2))),
+    }
+)
 #: Name of a frame of a video, as CVAT exports it.
 _FRAME: Final = re.compile(r"frame_(\d{6,})")
 
@@ -49,7 +58,9 @@ class Cvat(DocumentFormat):
         root = read_xml(data)
         if root.tag != "annotations":
             raise DataRejected("annotation_invalid", actual=f"<{root.tag}>", expected="<annotations>")
+        unused_parts.add_fields({child.tag: True for child in root}, ("image", "track", "version"))
         for row, image in enumerate(root.iter("image"), start=1):
+            unused_parts.add_fields(image.attrib, ("name", "width", "height", "subset"), prefix="image.")
             at = Location(file=file, row=row, column="image")
             objects = list(self._read_shapes(image, at, unused_parts))
             size = to_size(image.get("width"), image.get("height"))
@@ -67,6 +78,7 @@ class Cvat(DocumentFormat):
         tracks = list(root.iter("track"))
         for track in tracks:
             unused_parts.add("track")
+            unused_parts.add_fields(track.attrib, ("id", "label"), prefix="track.")
             at = Location(file=file, column=f"track {track.get('id')}")
             for shape in track:
                 if shape.tag in AREAS and shape.get("outside") != "1":
@@ -89,6 +101,7 @@ class Cvat(DocumentFormat):
     def _read_shape(self, shape: Element, at: Location, unused_parts: UnusedParts) -> list[dict[str, Any]]:
         """Return the object of a shape; none if it is invalid, which becomes an issue."""
         unused_parts.add_attributes({item.get("name") or "": item.text for item in shape.iter("attribute")})
+        unused_parts.add_fields(shape.attrib, USED_FIELDS, prefix=f"{shape.tag}.")
         try:
             box = _to_box(shape)
         except DataRejected as rejection:
@@ -115,7 +128,7 @@ def _to_box(shape: Element) -> list[float]:
     if shape.tag == "mask":
         return _enclose_mask(shape)
     if shape.tag == "cuboid":
-        names = [f"{side}{number}" for side in ("tl", "tr", "bl", "br") for number in (1, 2)]
+        names = [f"{side}{number}" for side in CUBOID for number in (1, 2)]
         return enclose([(shape.get(f"x{name}"), shape.get(f"y{name}")) for name in names])
     return enclose([point.split(",") for point in (shape.get("points") or "").split(";")])
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from ml.data.formats.objects._parts import UnusedParts
 
 AREAS: Final = ("bbox", "polygon", "mask", "rotated_bbox", "ellipse")
+#: Fields of an annotation that are read.
+USED_FIELDS: Final = ("type", "attributes", "label_id", "bbox", "points", "rle")
 
 
 class Datumaro(DocumentFormat):
@@ -48,7 +50,10 @@ class Datumaro(DocumentFormat):
         items = content.get("items") if isinstance(content, dict) else None
         if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
             raise DataRejected("annotation_invalid", actual=type(content).__name__, expected="an object with items")
+        unused_parts.add_fields(content, ("items", "categories"))
+        _count_unread_categories(content["categories"], unused_parts)
         for row, item in enumerate(items, start=1):
+            unused_parts.add_fields(item, ("id", "annotations", "image", "media"), prefix="items.")
             at = Location(file=file, row=row, column="items")
             media = to_mapping(item.get("image")) or to_mapping(item.get("media"))
             size = to_list(media.get("size"))
@@ -67,6 +72,7 @@ class Datumaro(DocumentFormat):
                 continue
             attributes = to_mapping(entry.get("attributes"))
             unused_parts.add_attributes(attributes)
+            unused_parts.add_fields(entry, USED_FIELDS, prefix="annotations.")
             code = entry.get("label_id")
             if not isinstance(code, int) or not 0 <= code < len(labels):
                 expected = f"0 to {len(labels) - 1}"
@@ -109,6 +115,13 @@ def _enclose_rotated(entry: Mapping[str, Any]) -> list[float]:
         raise DataRejected("box_not_numbers", actual=values, expected="cx, cy, width, height, degrees")
     x, y, width, height, degrees = map(to_number, values)
     return enclose_turned([x - width / 2, y - height / 2, x + width / 2, y + height / 2], math.fmod(degrees, 360))
+
+
+def _count_unread_categories(categories: Mapping[str, Any], unused_parts: UnusedParts) -> None:
+    unused_parts.add_fields(categories, ("label",), prefix="categories.")
+    unused_parts.add_fields(categories["label"], ("labels",), prefix="label.")
+    for label in categories["label"]["labels"]:
+        unused_parts.add_fields(label, ("name",), prefix="labels.")
 
 
 def _labels(content: Any) -> list[str]:

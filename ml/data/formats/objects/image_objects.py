@@ -6,8 +6,16 @@ import re
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from ml.data.column_types.objects import COCO_BOX_NAMES, LABEL_NAMES, ObjectsType
-from ml.data.formats.objects._documents import DocumentFormat, ImageRecord, is_image, parse_json, to_size
+from ml.data.column_types.objects import COCO_BOX_NAMES, CROWD_NAMES, LABEL_NAMES, ObjectsType
+from ml.data.formats.objects._documents import (
+    DocumentFormat,
+    ImageRecord,
+    is_image,
+    parse_json,
+    to_list,
+    to_mapping,
+    to_size,
+)
 from ml.data.issues import DataRejected, Location
 
 if TYPE_CHECKING:
@@ -19,6 +27,8 @@ if TYPE_CHECKING:
 
 #: Fields with a list of objects.
 LIST_NAMES: Final = ("objects", "annotations", "boxes", "detections")
+#: Fields of an object that are read.
+USED_FIELDS: Final = ("box", *COCO_BOX_NAMES, *LABEL_NAMES, *CROWD_NAMES)
 _BOXES: Final = re.compile(rb'"(?:box|boxes|bbox|bboxes)"\s*:')
 
 
@@ -54,7 +64,9 @@ class ImageObjects(DocumentFormat):
         name = next((name for name in LIST_NAMES if name in content), None)
         objects = _objects(content, name)
         used = {name, *COCO_BOX_NAMES, *LABEL_NAMES, "width", "height"}
-        unused_parts.add_attributes({f"{field}": value for field, value in content.items() if field not in used})
+        unused_parts.add_attributes({field: value for field, value in content.items() if field not in used})
+        for item in filter(None, map(to_mapping, to_list(content.get(name)))):
+            unused_parts.add_fields(item, USED_FIELDS, prefix=f"{name}.")
         size = to_size(content.get("width"), content.get("height"))
         path = PurePosixPath(file)
         image = files.find_exactly(path.with_suffix("").parts, near=file)

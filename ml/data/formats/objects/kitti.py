@@ -24,6 +24,10 @@ _NUMBER: Final = rb"-?\d+(?:\.\d+)?(?:e-?\d+)?"
 _LINE: Final = re.compile(rb"\s*[A-Za-z][^\s,;]*(?:\s+" + _NUMBER + rb"){14,15}\s*(?:\r?\n|$)")
 #: Columns of a line: class, three of the view, the box, seven in space; a score may follow.
 CELLS: Final = (15, 16)
+#: Names of the columns of the view.
+VIEW: Final = ("truncated", "occluded", "alpha")
+#: Values of columns that are not known.
+UNKNOWN: Final = (0, -1, -10, -1000)
 BOX_CELLS: Final = slice(4, 8)
 #: Class of regions that are not judged, whatever is there.
 IGNORED: Final = "DontCare"
@@ -79,10 +83,20 @@ class Kitti(DocumentFormat):
                 continue
             if cells[0] == IGNORED:
                 self.issues.add("objects_as_crowd", at=at, actual=IGNORED)
-            elif any(cell not in ("-1", "-1.0", "-10", "-1000") for cell in cells[8:14]):
+            columns = dict(zip((*VIEW, "score"), (*cells[1:4], *cells[15:]), strict=False))
+            unused_parts.add_fields({name: cell for name, cell in columns.items() if _is_known(cell)})
+            if cells[0] != IGNORED and any(map(_is_known, cells[8:15])):
                 unused_parts.add("box in space")
             objects.append({"label": cells[0], "box": box})
         yield ImageRecord([image or stem], objects, Location(file=file))
+
+
+def _is_known(cell: str) -> bool:
+    """Return whether a cell has another value than those for unknown ones."""
+    try:
+        return float(cell) not in UNKNOWN
+    except ValueError:
+        return True
 
 
 def recognize_lines(lines: list[str]) -> bool:

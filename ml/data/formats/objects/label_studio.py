@@ -38,6 +38,15 @@ AREAS: Final = ("rectanglelabels", "polygonlabels", "ellipselabels", "rectangle"
 _PREFIX: Final = re.compile(r"^[0-9a-f]{8}-")
 _MAX_CELL_CHARACTERS: Final = 8 << 20
 PERCENT: Final = 100
+#: Fields that are read.
+USED_TASK_FIELDS: Final = ("annotations", "completions", "data", "file_upload")
+USED_ANNOTATION_FIELDS: Final = ("result", "was_cancelled", "ground_truth", "updated_at", "id")
+USED_REGION_FIELDS: Final = frozenset(
+    {
+        *("id", "type", "value", "original_width", "original_height", "x", "y", "width", "height", "rotation"),
+        *("points", "radiusX", "radiusY", "closed", "labels", *AREAS),
+    }
+)
 
 
 class LabelStudio(DocumentFormat):
@@ -66,7 +75,8 @@ class LabelStudio(DocumentFormat):
             raise DataRejected("annotation_invalid", actual=type(tasks).__name__, expected="a list of tasks")
         for row, task in enumerate(tasks, start=1):
             at = Location(file=file, row=row)
-            regions = self._choose_regions(task, at)
+            _count_unread(task, unused_parts)
+            regions = self._choose_regions(task, at, unused_parts)
             if regions is None:
                 self.issues.add("image_not_annotated", at=at, actual=_image_url(task))
                 continue
@@ -74,7 +84,9 @@ class LabelStudio(DocumentFormat):
             sizes = (to_size(region.get("original_width"), region.get("original_height")) for region in regions)
             yield ImageRecord(_image_names(task), objects, at, next(filter(None, sizes), None))
 
-    def _choose_regions(self, task: Mapping[str, Any], at: Location) -> list[dict[str, Any]] | None:
+    def _choose_regions(
+        self, task: Mapping[str, Any], at: Location, unused_parts: UnusedParts
+    ) -> list[dict[str, Any]] | None:
         """Return the regions of one annotation.
 
         That is the ground truth, or else the one that was updated last. None if the
@@ -97,6 +109,7 @@ class LabelStudio(DocumentFormat):
             self.issues.add(
                 "annotators_several", at=at, actual=actual, expected=f"id {chosen.get('id')}, which was read"
             )
+        unused_parts.add_fields(chosen, USED_ANNOTATION_FIELDS, prefix="annotations.")
         return [region for region in to_list(chosen.get("result")) if isinstance(region, dict)]
 
     def _read_regions(
@@ -105,6 +118,9 @@ class LabelStudio(DocumentFormat):
         labels = {region.get("id"): _label_of(region) for region in regions if region.get("type") == "labels"}
         for region in regions:
             kind = str(region.get("type") or _kind_of(region))
+            unused_parts.add_fields(region, USED_REGION_FIELDS, prefix="region.")
+            if len(_labels_of(region)) > 1:
+                unused_parts.add("further labels of a region")
             if kind not in AREAS:
                 if kind != "labels":
                     unused_parts.add(kind)
@@ -165,10 +181,24 @@ def _kind_of(region: Mapping[str, Any]) -> str:
 
 def _label_of(region: Mapping[str, Any]) -> str | None:
     """Return the first label of a region."""
+    labels = _labels_of(region)
+    return str(labels[0]) if labels else None
+
+
+def _labels_of(region: Mapping[str, Any]) -> Sequence[Any]:
+    """Return the labels of a region; empty without any."""
     value = _value_of(region)
     names = (name for name in value if name.endswith("labels"))
-    labels = next((value[name] for name in names if isinstance(value[name], list) and value[name]), None)
-    return str(labels[0]) if labels else None
+    return next((value[name] for name in names if isinstance(value[name], list) and value[name]), ())
+
+
+def _count_unread(task: Mapping[str, Any], unused_parts: UnusedParts) -> None:
+    """Count the fields of a task and of its data that are not read."""
+    if "annotations" in task or "completions" in task:
+        unused_parts.add_fields(task, USED_TASK_FIELDS)
+    url = _image_url(task)
+    data = to_mapping(task.get("data"))
+    unused_parts.add_fields({name: value for name, value in data.items() if value != url}, prefix="data.")
 
 
 def _parse_cell(cell: Any) -> list[dict[str, Any]]:

@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from ml.data.files.xml import read_xml
 from ml.data.formats.objects._boxes import enclose
-from ml.data.formats.objects._documents import DocumentFormat, ImageRecord, parse_json, to_mapping, to_number, to_size
+from ml.data.formats.objects._documents import (
+    DocumentFormat,
+    ImageRecord,
+    parse_json,
+    texts_by_tag,
+    to_mapping,
+    to_number,
+    to_size,
+)
 from ml.data.issues import DataRejected, Location
 
 if TYPE_CHECKING:
@@ -25,6 +33,12 @@ if TYPE_CHECKING:
 #: Shapes without an area.
 OTHER_SHAPES: Final = ("point", "points", "line", "linestrip")
 UPRIGHT: Final = "rectangle"
+#: Fields of a file and of a shape that are read, or counted as parts of objects.
+USED_FIELDS: Final = ("shapes", "flags", "imagePath", "imageData", "imageWidth", "imageHeight")
+USED_SHAPE_FIELDS: Final = ("label", "points", "group_id", "shape_type", "flags", "mask")
+#: Elements of the earlier LabelMe, likewise.
+USED_ELEMENTS: Final = ("folder", "filename", "imagesize", "object")
+USED_OBJECT_ELEMENTS: Final = ("name", "deleted", "attributes", "type", "polygon", "segm")
 #: Shape of X-AnyLabeling: the four corners of a turned box.
 TURNED: Final = "rotation"
 
@@ -62,6 +76,7 @@ class Labelme(DocumentFormat):
             self._add_shape(objects, shape, number, Location(file=file, row=number, column="shapes"), unused_parts)
         for flag in (flag for flag, is_set in to_mapping(content.get("flags")).items() if is_set):
             unused_parts.add(f"flag {flag}")
+        unused_parts.add_fields(content, USED_FIELDS)
         path = str(content.get("imagePath") or "")
         yield ImageRecord(
             [path, PurePosixPath(path.replace("\\", "/")).name, PurePosixPath(file).stem],
@@ -84,6 +99,7 @@ class Labelme(DocumentFormat):
         Shapes of one label and group are parts of one object, as labelme2coco takes them.
         """
         kind = str(shape.get("shape_type") or "polygon")
+        unused_parts.add_fields(shape, USED_SHAPE_FIELDS, prefix="shapes.")
         if kind in OTHER_SHAPES:
             unused_parts.add(kind)
             return
@@ -107,6 +123,7 @@ class Labelme(DocumentFormat):
 
     def _read_xml(self, file: str, data: bytes, unused_parts: UnusedParts) -> ImageRecord:
         root = read_xml(data)
+        unused_parts.add_fields(texts_by_tag(root), USED_ELEMENTS)
         objects = []
         for row, element in enumerate(root.iter("object"), start=1):
             at = Location(file=file, row=row, column="object")
@@ -116,6 +133,7 @@ class Labelme(DocumentFormat):
             attribute = (element.findtext("attributes") or "").strip()
             if attribute:
                 unused_parts.add("attributes")
+            unused_parts.add_fields(texts_by_tag(element), USED_OBJECT_ELEMENTS, prefix="object.")
             if (element.findtext("type") or "").strip() != "bounding_box":
                 self.issues.add("outline_as_box", at=at)
             try:

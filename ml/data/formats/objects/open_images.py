@@ -26,7 +26,11 @@ REQUIRED_COLUMNS: Final = frozenset({"ImageID", "LabelName", *SIDES})
 CLASS_FILE_WORDS: Final = ("class-descriptions", "class_descriptions")
 CROWD: Final = "IsGroupOf"
 #: Marks of a box that are not used.
-MARKS: Final = ("IsTruncated", "IsDepiction", "IsInside")
+MARKS: Final = ("IsOccluded", "IsTruncated", "IsDepiction", "IsInside")
+#: Columns that are read, or counted as parts of objects.
+USED_COLUMNS: Final = frozenset({*REQUIRED_COLUMNS, CROWD, *MARKS})
+#: Value of a mark that is not known.
+UNKNOWN: Final = "-1"
 
 
 class OpenImages(DocumentFormat):
@@ -76,6 +80,7 @@ class OpenImages(DocumentFormat):
         for mark in MARKS:
             if cells.get(mark) == "1":
                 unused_parts.add(mark)
+        unused_parts.add_fields({name: cell for name, cell in cells.items() if cell != UNKNOWN}, USED_COLUMNS)
         label = (cells["LabelName"] or "").strip()
         annotated = {
             "label": self._class_names.get(label, label),

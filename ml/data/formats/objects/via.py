@@ -44,7 +44,11 @@ class Via(DocumentFormat):
             raise DataRejected("annotation_invalid", actual=type(content).__name__, expected=f"an object, {METADATA}")
         regions_of = {key: _regions(entry) for key, entry in entries.items()}
         attribute = _choose_attribute([region for regions in regions_of.values() for region in regions])
+        if entries is not content:
+            unused_parts.add_fields(content, (METADATA,))
         for row, (key, entry) in enumerate(entries.items(), start=1):
+            unused_parts.add_fields(to_mapping(entry.get("file_attributes")), prefix="file_attributes.")
+            unused_parts.add_fields(entry, ("filename", "regions", "file_attributes"))
             at = Location(file=file, row=row)
             objects = []
             for region in regions_of[key]:

@@ -12,6 +12,7 @@ from ml.data.files.xml import read_xml
 from ml.data.formats.base import Format
 from ml.data.formats.images._annotations import ImageAnnotation, UploadFiles, add_annotation
 from ml.data.formats.objects._boxes import enclose_turned
+from ml.data.formats.objects._documents import texts_by_tag
 from ml.data.formats.objects._parts import UnusedParts
 from ml.data.issues import DataRejected, Location
 
@@ -33,6 +34,12 @@ SUPERVISION: Final = ("roboflow.ai", "VOC")
 #: Marks of an object that are not used.
 MARKS: Final = ("difficult", "truncated")
 CORNERS: Final = ("xmin", "ymin", "xmax", "ymax")
+#: Elements with more than a box, such as polygons.
+PARTS: Final = ("part", "polygon", "segm", "actions", "keypoints")
+#: Elements that are read, or counted as parts of objects.
+USED_ELEMENTS: Final = ("folder", "filename", "source", "size", "object")
+USED_CHILDREN: Final = {"source": ("database", "annotation"), "size": ("width", "height")}
+USED_OBJECT_ELEMENTS: Final = ("name", "bndbox", "robndbox", "attributes", *MARKS, *PARTS)
 
 
 class Voc(Format):
@@ -84,7 +91,12 @@ class Voc(Format):
         """Return the objects of an annotation; turned ones become the upright box around them."""
         objects = []
         is_one_based = _is_one_based(root)
+        self._unused_parts.add_fields(texts_by_tag(root), USED_ELEMENTS)
+        for parent, used in USED_CHILDREN.items():
+            for element in root.iter(parent):
+                self._unused_parts.add_fields(texts_by_tag(element), used, prefix=f"{parent}.")
         for element in root.iter("object"):
+            self._unused_parts.add_fields(texts_by_tag(element), USED_OBJECT_ELEMENTS, prefix="object.")
             for part in (*(name for name in MARKS if (element.findtext(name) or "").strip() == "1"), *_parts(element)):
                 self._unused_parts.add(part)
             self._unused_parts.add_attributes(attributes := _attributes(element))
@@ -203,7 +215,7 @@ def _attributes(element: Element) -> dict[str, str | None]:
 
 def _parts(element: Element) -> Iterator[str]:
     """Yield what an object has beside its box, such as polygons."""
-    yield from (child.tag for child in element if child.tag in ("part", "polygon", "segm", "actions", "keypoints"))
+    yield from (child.tag for child in element if child.tag in PARTS)
 
 
 def _is_one_based(root: Element) -> bool:

@@ -15,6 +15,7 @@ from ml.data.files.ignored import is_ignored
 from ml.data.files.upload import find_split
 from ml.data.formats.base import Format
 from ml.data.formats.images._annotations import ImageAnnotation, UploadFiles, add_annotation
+from ml.data.formats.objects._parts import UnusedParts
 from ml.data.formats.objects._yolo_settings import (
     Keypoints,
     YoloSettings,
@@ -125,6 +126,9 @@ class Yolo(Format):
             try:
                 parse = parse_darknet_data if file.endswith(".data") else parse_yaml
                 settings[file] = parse(data)
+                unused_parts = UnusedParts(file)
+                unused_parts.add_fields(dict.fromkeys(settings[file].unread, True))
+                unused_parts.report(self.issues)
             except DataRejected as rejection:
                 self.issues.record(rejection, at=Location(file=file))
         return settings

@@ -1,38 +1,21 @@
-"""A walk over the formats: each field is used, or reported with its count.
+"""Each field of every format is used, or reported with its count.
 
-A field is used if another value of it makes another dataset.
+Formats of objects have a walk of their own.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
 from ml.data.formats import FORMATS
-from ml.data.report import ImportReport
+from tests.ml.data.formats.objects.test_every_field import WALKS as OBJECT_WALKS
 from tests.support.ml import samples
 from tests.support.ml.dataset_files import encode_image, make_idx_pair, make_images, make_parquet, make_zip, upload
+from tests.support.ml.format_walks import Files, Walk, check_walks
 
 COUNT = 24
-#: Formats of annotated objects, whose parts that are not read have tests of their own.
-ANNOTATED = {
-    *("coco", "cvat", "datumaro", "image_objects", "kitti", "label_studio", "labelme", "open_images", "via", "voc"),
-    "yolo",
-}
-Files = Mapping[str, bytes]
-
-
-class Walk(NamedTuple):
-    """Files with every field of a format, and another value for each field."""
-
-    #: Members of one archive, or loose files.
-    files: Callable[[], Files]
-    #: Field -> (text in the files, another text of the same meaning), for every file or a name.
-    fields: Mapping[str, tuple[str, str]]
-    is_packed: bool = False
-    task: str | None = None
 
 
 def lines_of(header: str, row: Callable[[int], str]) -> bytes:
@@ -245,37 +228,9 @@ WALKS: dict[str, list[Walk]] = {
 }  # fmt: skip
 
 
-def read(folder: Path, walk: Walk, files: Files) -> ImportReport:
-    uploaded = {"a.zip": make_zip(list(files.items()))} if walk.is_packed else dict(files)
-    return upload(folder, uploaded, task=walk.task)
-
-
-def _content(report: ImportReport) -> tuple[object, ...]:
-    assert report.summary is not None
-    return report.summary.digest, report.classes, report.splits
-
-
 @pytest.mark.parametrize("name", WALKS)
 def test_every_field_of_a_format_is_used_or_reported_with_its_count(tmp_path: Path, name: str) -> None:
-    for number, walk in enumerate(WALKS[name]):
-        files = walk.files()
-        report = read(tmp_path / f"{number}", walk, files)
-        assert report.state == "ready", report.errors
-        assert report.summary is not None
-        assert report.summary.format == name
-        reported = {
-            str(sample.get(key)): entry.count
-            for entry in report.errors
-            for sample in entry.sample
-            for key in ("column", "file", "found")
-        }
-        for field, (value, other) in walk.fields.items():
-            assert any(value.encode() in content for content in files.values()), f"no {field} in the files"
-            changed = {file: content.replace(value.encode(), other.encode()) for file, content in files.items()}
-            again = read(tmp_path / f"{number} {field}".replace(":", "_"), walk, changed)
-            is_used = again.summary is None or _content(again) != _content(report)
-            counts = [count for text, count in reported.items() if field.rpartition(":")[2] in text]
-            assert is_used or any(counts), f"{name}: {field} is neither used nor reported"
+    check_walks(tmp_path, name, WALKS[name])
 
 
 def test_pixels_and_labels_are_all_that_idx_holds(tmp_path: Path) -> None:
@@ -307,4 +262,4 @@ def test_folders_are_classes_and_files_beside_them_are_reported(tmp_path: Path) 
 
 def test_every_format_is_walked() -> None:
     beside = {"idx", "parquet", "class_folders", "sound_folders"}
-    assert set(FORMATS) == {*WALKS, *beside, *ANNOTATED}
+    assert set(FORMATS) == {*WALKS, *beside, *OBJECT_WALKS}
