@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from app.openai.fields import invalid_field, names_in_errors
+from app.openai.required_task import require_task
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -40,25 +41,18 @@ class Generation:
 
     async def run(self, service: PredictService) -> PredictResult:
         """Generate all texts; raises the errors of `PredictService.predict`."""
-        await self._check_task(service)
+        await require_task(service, self._model, TASK, ability="generates texts")
         with names_in_errors(self._names):
             return await service.predict(self._model, self._inputs, parameters=self._parameters)
 
     async def stream(self, service: PredictService) -> tuple[ServedVersion, AsyncIterator[str | dict[str, Any] | None]]:
         """Generate the only text in pieces; raises the errors of `PredictService.stream`."""
-        await self._check_task(service)
+        await require_task(service, self._model, TASK, ability="generates texts")
         if len(self._inputs) != 1:
             message = f"a stream has one text, and {len(self._inputs)} prompts were sent"
             raise invalid_field("prompt", message, hint="Send one at a time.")
         with names_in_errors(self._names):
             return await service.stream(self._model, self._inputs, parameters=self._parameters)
-
-    async def _check_task(self, service: PredictService) -> None:
-        served = await service.names.resolve(self._model)
-        if served.task != TASK:
-            kind = f"has the task {served.task}" if served.task else "is a base model"
-            message = f"{served.name!r} {kind} and generates no text"
-            raise invalid_field("model", message, hint=f"GET /v1/models lists the models of the task {TASK}.")
 
 
 class Envelope:

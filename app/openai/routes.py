@@ -14,6 +14,7 @@ from app.http.request_body import JSONRoute
 from app.openai.chunks import ChatChunks, CompletionChunks
 from app.openai.embeddings import embed
 from app.openai.generation import Envelope, Generation, usage_of
+from app.openai.moderation import moderate
 from app.openai.schemas import (
     ChatCompletion,
     ChatCompletionRequest,
@@ -23,6 +24,8 @@ from app.openai.schemas import (
     EmbeddingsRequest,
     ListedModel,
     ListedModels,
+    Moderation,
+    ModerationRequest,
 )
 from app.predict.event_stream import MEDIA_TYPE, STREAM_HEADERS, to_events
 from app.predict.handler import RESPONSE_TYPE
@@ -62,6 +65,13 @@ _CHAT_EXAMPLES: Any = {
     "question": {
         "summary": "Reply to a question",
         "value": {"model": "stories", "messages": [{"role": "user", "content": "Who are you?"}], "max_tokens": 8},
+    }
+}
+
+_MODERATION_EXAMPLES: Any = {
+    "levels": {
+        "summary": "Levels of severity, of which 0 is harmless",
+        "value": {"model": "reviews", "input": "A quiet film.", "harmless": ["0"]},
     }
 }
 
@@ -135,6 +145,16 @@ async def create_chat_completion(
     ]
     envelope = Envelope(result.served, prefix="chatcmpl", request_id=request.state.request_id)
     return {**envelope.fields, "choices": choices, "usage": usage_of(result.outputs)}
+
+
+@router.post("/moderations", response_model=Moderation, responses=_PROBLEMS)
+async def create_moderation(
+    request: Request,
+    body: Annotated[ModerationRequest, Body(openapi_examples=_MODERATION_EXAMPLES)],
+    service: PredictServiceDep,
+) -> Any:
+    """Flag texts with any text classifier: each class that is not harmless is a category."""
+    return await moderate(service, body, request_id=request.state.request_id)
 
 
 async def _stream(

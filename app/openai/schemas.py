@@ -199,3 +199,31 @@ class ChatCompletion(BaseModel):
     model: str = Field(description="`name@version` of the model that answered.")
     choices: list[ChatChoice]
     usage: TokenUsage
+
+
+class ModerationRequest(ProtocolRequest):
+    """Texts to classify."""
+
+    model: ModelId
+    input: Texts
+    harmless: Annotated[list[str], Field(max_length=1000)] | None = Field(
+        None,
+        description="Labels that flag nothing, an addition to the protocol. Null: those named `ok`, `safe`, `none`, "
+        "`ham`, `clean`, `neutral`, `normal`, `acceptable` or `harmless`.",
+    )
+
+
+class ModerationResult(BaseModel):
+    """Whether a text has the class of a harm."""
+
+    flagged: bool
+    categories: dict[str, bool] = Field(description="True for the predicted class, if it is harmful.")
+    category_scores: dict[str, float] = Field(description="Probabilities of the harmful classes.")
+
+
+class Moderation(BaseModel):
+    """One result for each text, in order."""
+
+    id: str
+    model: str = Field(description="`name@version` of the model that answered.")
+    results: list[ModerationResult]

@@ -169,6 +169,19 @@ def test_the_asynchronous_client_gets_the_same(api: ApiProcess) -> None:
     assert asyncio.run(generate()) == GENERATED
 
 
+def test_any_text_classifier_flags_texts(client: openai.OpenAI, api: ApiProcess) -> None:
+    expected = native(api, "reviews", {"inputs": [{"text": text} for text in TEXTS]})
+    for label in ("0", "1", "2"):
+        answer = client.moderations.create(model="reviews", input=TEXTS, extra_body={"harmless": [label]})
+        for result, output in zip(answer.results, expected, strict=True):
+            harms = {name: score for name, score in output["probabilities"].items() if name != label}
+            assert result.flagged is (output["label"] != label)
+            assert result.categories.model_extra == {name: name == output["label"] for name in harms}
+            # The graph is the same; only the batch may differ by the last bit of float32.
+            assert result.category_scores.model_extra == pytest.approx(harms, rel=1e-5)
+    assert answer.model == "reviews@1"
+
+
 REFUSED: Final[dict[str, tuple[Callable[[openai.OpenAI], object], str, str]]] = {
     "token ids": (lambda c: c.embeddings.create(model="reviews", input=[1, 2]), "input", "check_embedding_ctx_length"),
     "lists of token ids": (
@@ -184,6 +197,21 @@ REFUSED: Final[dict[str, tuple[Callable[[openai.OpenAI], object], str, str]]] = 
         lambda c: c.completions.create(model="reviews", prompt="a"),
         "model",
         "text_classification",
+    ),
+    "classes of unknown harm": (
+        lambda c: c.moderations.create(model="reviews", input="a"),
+        "harmless",
+        "extra_body",
+    ),
+    "a misspelled class": (
+        lambda c: c.moderations.create(model="reviews", input="a", extra_body={"harmless": ["0", "3"]}),
+        "harmless.1",
+        "0, 1, 2",
+    ),
+    "a model that classifies no texts": (
+        lambda c: c.moderations.create(model="shades", input="a"),
+        "model",
+        "image_classification",
     ),
     "several texts": (lambda c: c.completions.create(model="stories", prompt="a", n=2), "n", "only 1"),
     "a stream of two texts": (
