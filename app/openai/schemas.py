@@ -214,7 +214,7 @@ class ModerationRequest(ProtocolRequest):
 
 
 class ModerationResult(BaseModel):
-    """Whether a text has the class of a harm."""
+    """The predicted class of one text, if it is harmful, and probabilities."""
 
     flagged: bool
     categories: dict[str, bool] = Field(description="True for the predicted class, if it is harmful.")
