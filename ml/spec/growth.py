@@ -46,7 +46,10 @@ def _reason(name: str, value: Any, base: Choice, entry: ArchitectureEntry) -> st
     if name not in entry.growable:
         return f"{name} must stay {base.config.get(name)}"
     if not _is_larger(value, base.config.get(name)):
-        return f"{name} must be larger than {base.config.get(name)}, in the same number of layers for lists"
+        old = base.config.get(name)
+        if old == 0:
+            return f"{name} is 0, and a layer cannot be added"
+        return f"{name} must be larger than {old}" + (", with as many layers" if isinstance(old, list | tuple) else "")
     for needed, allowed in entry.growable[name].items():
         if base.config.get(needed) != allowed:
             return f"larger {name} need {needed} {allowed}, not {base.config.get(needed)}"

@@ -92,6 +92,21 @@ def test_a_grown_network_has_the_outputs_of_the_smaller_one(
     assert sum(tensor.numel() for tensor in large.parameters()) > sum(tensor.numel() for tensor in small.parameters())
 
 
+def test_a_detector_on_a_wider_backbone_has_the_outputs_of_the_narrow_one(tmp_path: Path) -> None:
+    slot, name, config, changes = GROWTHS[0]
+    head = Choice(name="boxes", config={"classes": len(LABELS), "width": 4, "stride": 1})
+    small = make_network(slot, name, config, seed=1, head=head)
+    large = make_network(slot, name, {**config, **changes}, seed=2, head=head)
+    bases = make_bases(tmp_path, small, slot, Choice(name=name, config=config), head)
+    batch = {slot: SIGNALS[slot][1]}
+    with torch.no_grad():
+        expected = small(batch)
+        transfer_weights(large, bases, labels=LABELS, grown={slot})
+        outputs = large(batch)
+    for key, values in expected.items():
+        torch.testing.assert_close(outputs[key], values, rtol=1e-5, atol=1e-5)
+
+
 def test_new_units_learn(tmp_path: Path) -> None:
     """Neither the zeros nor the new units are stuck after a step or two."""
     slot, name, config, changes = GROWTHS[4]
