@@ -340,6 +340,13 @@ def is_archive(start: bytes) -> bool:
     )
 
 
+def _decode_start(start: bytes) -> bytes:
+    """Return the start of a text in UTF-8 without its byte order mark."""
+    if start.startswith(_BYTE_ORDER_MARKS[1:]):
+        return start.decode("utf-16", "ignore").encode("utf-8", "ignore")
+    return start.removeprefix(_BYTE_ORDER_MARKS[0])
+
+
 def _detect_content(start: bytes) -> FileContent:
     if not start:
         return "empty"
@@ -362,7 +369,7 @@ def _detect_content(start: bytes) -> FileContent:
     unsupported_image = images.find_unsupported(start)
     if unsupported_image is not None:
         return "heic" if unsupported_image == "image_heic" else "dicom"
-    text = start.removeprefix(_BYTE_ORDER_MARKS[0]).lstrip()
+    text = _decode_start(start).lstrip()
     if text[:1] == b"{":
         return "json"
     if text[:1] == b"[" and text[1:].lstrip()[:1] == b"{":

@@ -5,7 +5,9 @@ Read are CSV, TSV, text delimited by semicolons or bars, and JSON lines.
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
 import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -27,6 +29,10 @@ if TYPE_CHECKING:
 SUFFIXES: Final = frozenset({".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json"})
 #: Usual names of the column of file names, the likeliest first.
 FILE_COLUMN_NAMES: Final = ("file_name", "filename", "file", "path", "file_path", "filepath")
+
+#: Columns of a list of numbered captions.
+NUMBERED_COLUMNS: Final = ("file_name", "caption")
+_NUMBERED_IMAGE: Final = re.compile(r"[^\s#]+\.(?:jpe?g|png|gif|bmp|webp|tiff?)#\d+", re.IGNORECASE)
 
 #: Returns the dialect of a file, by its name and a function that opens its lines.
 DialectDetection = Callable[[str, Callable[[], Iterator[str]]], Dialect]
@@ -82,10 +88,21 @@ def _read_delimited(
     names = [name.strip() for name in header.cells] if header else []
     if len(names) < 2:
         raise DataRejected("manifest_without_columns", actual=first.strip(), at=Location(file=source.name))
-    for row, record in enumerate(read_records(lines, dialect, start=1, width=len(names)), start=1):
+    has_numbers = has_numbered_image(names[0])
+    if has_numbers:
+        # Flickr's lists of captions have no column names.
+        lines, names = itertools.chain([first], lines), list(NUMBERED_COLUMNS)
+    start = int(not has_numbers)
+    for row, record in enumerate(read_records(lines, dialect, start=start, width=len(names)), start=1):
         location = Location(file=source.name, line=record.line, row=row)
         if cells := check_width(record, len(names), location, issues):
+            cells = [cells[0].partition("#")[0], *cells[1:]] if has_numbers else cells
             yield ManifestRow(dict(zip(names, cells, strict=True)), location)
+
+
+def has_numbered_image(cell: str) -> bool:
+    """Return whether a cell names a caption of an image, as Flickr8k's lists do: `1000.jpg#0`."""
+    return _NUMBERED_IMAGE.fullmatch(cell.strip()) is not None
 
 
 def check_width(record: Record, width: int, at: Location, issues: IssueLog) -> list[str] | None:

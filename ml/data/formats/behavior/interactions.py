@@ -56,6 +56,7 @@ TABLE_SUFFIXES: Final = frozenset(
     {".csv", ".tsv", ".dat", ".data", ".inter", ".txt", ".jsonl", ".ndjson", ".json", ".parquet"}
 )
 MOVIELENS_DELIMITER: Final = "::"
+DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 MAX_FOOTER_STRING_BYTES: Final = 16 << 20
 INSPECTED_LINES: Final = 20
 SURE: Final = 2.0
@@ -364,15 +365,15 @@ class Interactions(Format):
         first = [str(cell).strip() for cell in first_row]
         named = find_fields(first)
         requests = self.requested_columns
-        has_header = bool(named) or any(isinstance(request, str) and request in first for request in requests.values())
-        positions = named if has_header else dict(zip(FIELDS, range(len(first)), strict=False))
-        if not has_header and len(first) == 3 and _is_time(first[2]):
-            positions = {"user": 0, "item": 1, "timestamp": 2}
+        is_table = bool(rows) and list(rows[0]) == list(first_row)
+        has_names = bool(named) and not (is_table and _are_values(first, named))
+        has_header = has_names or any(isinstance(request, str) and request in first for request in requests.values())
+        positions = named if has_header else _usual_positions(first, requests)
         positions |= {
             field: _requested_position(first, request, has_header=has_header) for field, request in requests.items()
         }
         names = tuple(first) if has_header else tuple(str(index + 1) for index in range(len(first)))
-        values = rows[1:] if has_header and list(rows[0]) == list(first_row) else rows
+        values = rows[1:] if has_header and is_table else rows
         layout = refine_layout(LogLayout(positions, names, has_header), values, requests) if rows else None
         layout = layout or LogLayout(positions, names, has_header)
         required = () if "history" in layout.positions else ("user", "item")
@@ -394,6 +395,29 @@ class Interactions(Format):
         for name in layout.unread:
             unread.add(name, Location(file=source.name))
         unread.report(self.issues, read=", ".join(f"{key} = {value}" for key, value in self.detected_columns.items()))
+
+
+def _are_values(cells: Sequence[str], named: Mapping[str, int]) -> bool:
+    """Return whether a first row holds values, such as `user_000001`."""
+    return any(map(DATE.match, cells)) or all(re.search(r"\d", cells[position]) for position in named.values())
+
+
+def _usual_positions(cells: Sequence[str], requests: Mapping[str, str | int]) -> dict[str, int]:
+    """Return the fields of a row without column names, in the usual order.
+
+    Raises `DataRejected` if a date precedes several columns, of which any may be the item.
+    """
+    dates = [position for position, cell in enumerate(cells) if DATE.match(cell)]
+    if len(cells) == 3 and (dates or _is_time(cells[2])):
+        time = dates[0] if dates else 2
+        user, item = (position for position in range(3) if position != time)
+        return {"user": user, "item": item, "timestamp": time}
+    if not dates or dates[0] in (FIELDS.index("timestamp"), len(cells) - 1):
+        return dict(zip(FIELDS, range(len(cells)), strict=False))
+    if "item" not in requests:
+        expected = 'the item by its position, such as columns {"item": 3}: the rows have no column names'
+        raise DataRejected("column_missing", actual=", ".join(cells), expected=expected)
+    return {"user": 0, "timestamp": dates[0]}
 
 
 def _are_lines_of_ids(start: Sequence[str]) -> bool:
@@ -526,7 +550,7 @@ def _is_time(cell: str) -> bool:
     try:
         return float(cell) > MIN_TIMESTAMP
     except ValueError:
-        return bool(re.match(r"\d{4}-\d{2}-\d{2}", cell))
+        return DATE.match(cell) is not None
 
 
 def _parse_object(line: str) -> dict[str, Any]:

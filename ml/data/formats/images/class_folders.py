@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, ClassVar, Final
 
+from ml.data.cub_lists import IMAGES, REPEATING, SPLITS, has_split_lists, read_split_lists
 from ml.data.files import images
 from ml.data.files.natural_sort import natural_sort_key
 from ml.data.formats._class_folders import FolderFormat, FolderRole
@@ -47,6 +49,15 @@ class ClassFolders(FolderFormat):
         contents = ((source.name, self._read_loose(source)) for source in loose)
         yield from self.batches(contents, {source.name: FolderRole(source.split, None) for source in loose})
 
+    def roles(self, files: Sequence[Member], source: UploadedFile) -> dict[str, FolderRole]:
+        """Derive split and label from the folders, or the split from lists of CUB-200."""
+        roles = super().roles(files, source)
+        splits = read_split_lists(source, self.issues, self.limits)
+        if not splits or source.requested_split:
+            return roles
+        ends = {member.file: "/".join(member.parts[-2:]) for member in files}
+        return {file: FolderRole(splits.get(ends[file], role.split), role.label) for file, role in roles.items()}
+
     def is_row(self, member: Member) -> bool:
         """Return whether a file may be an image, by its suffix.
 
@@ -55,9 +66,15 @@ class ClassFolders(FolderFormat):
         suffix = PurePosixPath(member.parts[-1]).suffix.lower()
         if suffix in images.SUFFIXES or not suffix:
             return True
+        if member.parts[-1] in (IMAGES, SPLITS, *REPEATING) and self._has_split_lists:
+            return False
         code = "archive_nested" if suffix in ARCHIVE_SUFFIXES else "file_ignored"
         self.issues.add(code, at=Location(file=member.file))
         return False
+
+    @cached_property
+    def _has_split_lists(self) -> bool:
+        return any(has_split_lists(source.member_names) for source in self.sources)
 
     def _read_loose(self, source: UploadedFile) -> bytes | DataRejected:
         size = source.path.stat().st_size

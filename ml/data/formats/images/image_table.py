@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 import numpy as np
 
 from ml.data.column_types.objects import ObjectsType
+from ml.data.cub_lists import has_split_lists
 from ml.data.files import images
 from ml.data.files.archives import list_members, read_members
 from ml.data.files.ignored import is_not_learned
@@ -21,7 +22,15 @@ from ml.data.formats.images._box_columns import BoxColumns, are_fractions, to_re
 from ml.data.issues import DataRejected, Location
 from ml.data.locations import Locations
 from ml.data.tables.column_aliases import ALIASES, plain_name
-from ml.data.tables.manifests import FILE_COLUMN_NAMES, SUFFIXES, FileIndex, ManifestRow, find_column, read_manifest
+from ml.data.tables.manifests import (
+    FILE_COLUMN_NAMES,
+    SUFFIXES,
+    FileIndex,
+    ManifestRow,
+    find_column,
+    has_numbered_image,
+    read_manifest,
+)
 from ml.data.tables.parquet_manifests import read_parquet_manifest
 from ml.data.tables.target_columns import CLASS_NAMES
 from ml.data.unread_fields import UnreadFields
@@ -35,6 +44,9 @@ if TYPE_CHECKING:
 SURE: Final = 1.5
 #: Rows of a table that are looked at for names of images.
 _INSPECTED_LINES: Final = 10
+#: Marks of classes in columns, as ISIC writes them.
+_ZERO: Final = ("0", "0.0")
+_ONE: Final = ("1", "1.0")
 _DELIMITER: Final = re.compile(r"[,;\t|]")
 #: Words in the usual names of manifests.
 USUAL_NAME_WORDS: Final = ("metadata", "captions", "labels", "annotations", "manifest")
@@ -96,6 +108,8 @@ class ImageTable(Format):
     value_column: str = ""
     #: Columns of boxes if every row is one object.
     _box_columns: BoxColumns | None = None
+    #: Columns with a mark for each class, if no column holds the label.
+    _class_columns: tuple[str, ...] = ()
 
     @classmethod
     def detect(cls, sources: Sequence[UploadedFile], required: Mapping[str, str] | None) -> float:
@@ -110,7 +124,7 @@ class ImageTable(Format):
             manifests += [name for name in source.member_names if _is_manifest(name)]
         if required and "objects" in required:
             manifests = [name for name in manifests if not name.lower().endswith(NO_OBJECT_SUFFIXES)]
-        if not has_images or not manifests:
+        if not has_images or not manifests or any(has_split_lists(source.member_names) for source in sources):
             return 0
         if required or any(_has_usual_name(name) for name in manifests) or _find_lists_of_images(sources):
             return super().detect(sources, required) * SURE
@@ -147,8 +161,25 @@ class ImageTable(Format):
         if BoxColumns.find(names) or (objects is not None and _is_structured(cells[objects])):
             return "objects"
         candidates = [column for column in ("text", "label") if find_column(names, ALIASES[column]) is not None]
-        default = "label" if find_column(names, CLASS_NAMES) is not None else "text"
+        has_classes = find_column(names, CLASS_NAMES) is not None or self._find_class_columns(cells)
+        default = "label" if has_classes else "text"
         return candidates[0] if candidates else default
+
+    def _find_class_columns(self, cells: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the columns that mark the class, such as `MEL` and `NV`."""
+        names = cells.keys()
+        others = {self._find_column("file", names, IMAGE_COLUMN_NAMES)}
+        others.add(self._find_column("split", names, SPLIT_COLUMN_NAMES))
+        columns = tuple(name for name in names if name not in others)
+        return columns if _are_marks_of_classes([cells[name] for name in columns]) else ()
+
+    def _read_class(self, row: ManifestRow) -> str:
+        """Return the class whose column is marked; raises `DataRejected` unless a single one is."""
+        marks = {name: str(row.cells.get(name, "")).strip() for name in self._class_columns}
+        if not _are_marks_of_classes(list(marks.values())):
+            actual = ", ".join(f"{name} = {mark}" for name, mark in marks.items() if mark not in _ZERO)
+            raise DataRejected("label_not_plain", actual=actual or "no class", expected="1 for a single class")
+        return next(name for name, mark in marks.items() if mark in _ONE)
 
     def _value_names(self) -> Sequence[str]:
         """Return the usual names of the column beside the image."""
@@ -218,6 +249,7 @@ class ImageTable(Format):
         names = row.cells.keys()
         value = self._find_column(self.value_column, names, self._value_names())
         used = {
+            *self._class_columns,
             self._find_column("file", names, IMAGE_COLUMN_NAMES),
             str(self.detected_columns.get("file")),
             value,
@@ -247,6 +279,9 @@ class ImageTable(Format):
         if boxes:
             self._box_columns = boxes
             value_column = ", ".join((boxes.label, *boxes.box))
+        if self.value_column == "label" and value_column is None:
+            self._class_columns = self._class_columns or self._find_class_columns(row.cells)
+            value_column = ", ".join(self._class_columns) or None
         if file_column is None or value_column is None:
             missing = "file_name" if file_column is None else self.value_column
             at = Location(file=manifest.name)
@@ -258,17 +293,20 @@ class ImageTable(Format):
         except DataRejected as rejection:
             self.issues.record(rejection, at=row.location, rows=1)
             return
-        file_entries = entries.setdefault(file, [])
         if self.value_column == "objects":
             try:
-                _add_objects(file_entries, row, boxes, value_column, split)
+                _add_objects(entries.setdefault(file, []), row, boxes, value_column, split)
             except DataRejected as rejection:
                 self.issues.record(rejection, at=row.location, rows=1)
             return
-        cell = row.cells[value_column]
+        try:
+            cell = self._read_class(row) if self._class_columns else row.cells[value_column]
+        except DataRejected as rejection:
+            self.issues.record(rejection, at=row.location, rows=1)
+            return
         for value in cell if isinstance(cell, list) else [cell]:
             text = "" if value is None else str(value)
-            file_entries.append(ImageEntry(text, split, row.location))
+            entries.setdefault(file, []).append(ImageEntry(text, split, row.location))
 
     def _find_column(self, canonical: str, names: Collection[str], aliases: Sequence[str]) -> str | None:
         """Return the column that the user chose for `canonical`, else the one named like `aliases`."""
@@ -428,9 +466,26 @@ def _find_lists_of_images(sources: Sequence[UploadedFile]) -> set[str]:
             header, *lines = start.decode("utf-8", "replace").splitlines()[: 1 + _INSPECTED_LINES] or [""]
             rows = [{PurePosixPath(cell.strip(' "')).name for cell in _DELIMITER.split(line)} for line in lines]
             has_value = not value_names.isdisjoint(plain_name(cell.strip('"')) for cell in _DELIMITER.split(header))
+            has_value |= bool(lines) and all(
+                _are_marks_of_classes(_DELIMITER.split(line)[1:]) for line in lines[:-1] or lines
+            )
+            if has_numbered_image(_DELIMITER.split(header)[0]) and not _is_lemmatized(name):
+                lists.add(name if name == source.name else f"{source.name}/{name}")
             if has_value and rows and 2 * sum(not known.isdisjoint(row) for row in rows) > len(rows):
                 lists.add(name if name == source.name else f"{source.name}/{name}")
     return lists
+
+
+def _is_lemmatized(name: str) -> bool:
+    """Return whether captions are in base forms, as in `Flickr8k.lemma.token.txt`."""
+    return "lemma" in PurePosixPath(name).name.lower()
+
+
+def _are_marks_of_classes(cells: Sequence[Any]) -> bool:
+    """Return whether cells are 0 or 1, with 1 for a single class."""
+    texts = [str(cell).strip() for cell in cells]
+    ones = sum(text in _ONE for text in texts)
+    return len(texts) > 1 and ones == 1 and all(text in (*_ZERO, *_ONE) for text in texts)
 
 
 def _column_of_images(row: ManifestRow, index: FileIndex, manifest: UploadedFile) -> str | None:

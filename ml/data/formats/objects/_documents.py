@@ -127,7 +127,7 @@ def is_image(name: str) -> bool:
 def parse_json(data: bytes) -> Any:
     """Return a JSON value; raises `DataRejected` if there is none."""
     try:
-        return json.loads(data.decode("utf-8-sig"))
+        return json.loads(data)
     except (ValueError, RecursionError) as error:
         raise DataRejected("annotation_invalid", actual=error, expected="JSON") from None
 

@@ -1,8 +1,9 @@
-"""Texts with their labels on one line, as fastText reads them."""
+"""Texts with their labels on one line, as fastText or TREC write them."""
 
 from __future__ import annotations
 
 import itertools
+import re
 from typing import TYPE_CHECKING, ClassVar, Final
 
 import numpy as np
@@ -18,14 +19,18 @@ if TYPE_CHECKING:
     from ml.data.files.upload import FileContent, UploadedFile
 
 PREFIX: Final = "__label__"
+#: Start of a line of TREC: a coarse and a fine class, `DESC:manner How did it end ?`.
+_CLASSES: Final = re.compile(r"([A-Z]{2,}:[a-z]\w*)\s+(?=\S)")
 SURE: Final = 3.0
 
 
 class FastText(Format):
-    """`__label__positive the text` on each line."""
+    """`__label__positive the text` on each line, or `DESC:manner the text`."""
 
     name = "fasttext"
-    summary = "Text lines that begin with their class, as fastText reads them: __label__positive it was good"
+    summary = (
+        "Text lines that begin with their class, as fastText reads them: __label__positive it was good; or DESC:manner"
+    )
     columns: ClassVar[Mapping[str, str]] = {"text": "text", "label": "label"}
     accepted_content: ClassVar[frozenset[FileContent]] = frozenset({"text"})
 
@@ -33,7 +38,7 @@ class FastText(Format):
     def detect(cls, sources: Sequence[UploadedFile], required: Mapping[str, str] | None) -> float:
         """Return a sure sign if all files begin with a label."""
         starts = [start for source in sources for start in source.text_starts.values() if source.content == "text"]
-        is_sure = len(starts) == len(sources) and all(start.lstrip().startswith(PREFIX.encode()) for start in starts)
+        is_sure = len(starts) == len(sources) and all(map(_begins_with_label, starts))
         return SURE * super().detect(sources, required) if is_sure else 0
 
     def read(self) -> Iterator[Batch]:
@@ -51,6 +56,12 @@ class FastText(Format):
         numbers, texts, labels = [], [], []
         for number, line in rows:
             words = line.split()
+            classes = _CLASSES.match(line)
+            if classes and not line.startswith(PREFIX):
+                numbers.append(number)
+                texts.append(line[classes.end() :])
+                labels.append(classes[1])
+                continue
             names = list(itertools.takewhile(lambda word: word.startswith(PREFIX), words))
             if len(names) > 1:
                 at = Location(file=source.name, line=number)
@@ -61,3 +72,10 @@ class FastText(Format):
             labels.append(names[0].removeprefix(PREFIX) if names else "")
         lines = np.array(numbers, dtype=np.int64)
         return Batch({"text": texts, "label": labels}, Locations(source.name, rows=lines, lines=lines), source.split)
+
+
+def _begins_with_label(start: bytes) -> bool:
+    lines = [line.strip() for line in start.decode("utf-8", "replace").splitlines() if line.strip()]
+    # The last line may be cut off after its class.
+    whole = lines[:-1] or lines
+    return start.lstrip().startswith(PREFIX.encode()) or (bool(whole) and all(map(_CLASSES.match, whole)))

@@ -186,3 +186,29 @@ def test_lines_of_items_are_sessions_or_those_of_numbered_users(tmp_path: Path) 
     assert report.state == "ready", report.errors
     assert imported(tmp_path / "users", "train")[0] == ["0", "1", "2"]
     assert imported(tmp_path / "users", "test")[0] == ["0", "1", "2", "5"]
+
+
+def lastfm_lines(row: str) -> bytes:
+    """Return listens from the latest to the first, without column names."""
+    events = [(user, step) for user in TRUE for step in range(ITEMS)][::-1]
+    values = ({"user": user, "step": step, "item": TRUE[user][step]} for user, step in events)
+    return "".join(row.format(**value) + "\n" for value in values).encode()
+
+
+def test_a_log_of_last_fm_has_no_column_names_and_asks_for_the_item(tmp_path: Path) -> None:
+    row = "user_{user:06}\t2009-05-0{step}T23:08:57Z\tm{item}\tartist {item}\tx{item}\t{item}"
+    row = row.replace("{step}", "{step:1}").replace("05-0", "05-1")
+    log = {"userid-timestamp-artid-traname.tsv": lastfm_lines(row)}
+    report = read(tmp_path / "asked", log)
+    assert (report.state, codes(report)) == ("rejected", {"column_missing"})
+    assert "by its position" in sample(report, "column_missing")["expected"]
+
+    report = read(tmp_path / "named", log, columns={"item": 6})
+    assert (report.state, report.guess.columns) == ("ready", {"user": 1, "timestamp": 2, "item": 6})
+    assert sorted(imported(tmp_path / "named", "test")) == sorted(TRUE.values())
+
+
+def test_three_columns_without_names_may_have_the_date_in_the_middle(tmp_path: Path) -> None:
+    report = read(tmp_path, {"log.tsv": lastfm_lines("user_{user}\t2009-05-1{step}T23:08:57Z\t{item}")})
+    assert report.guess.columns == {"user": 1, "timestamp": 2, "item": 3}
+    assert sorted(imported(tmp_path, "test")) == sorted(TRUE.values())

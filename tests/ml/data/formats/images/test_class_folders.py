@@ -170,3 +170,21 @@ def test_a_single_folder_named_like_a_split_beside_others_is_a_class(tmp_path):
     members = [(f"{('bus', 'train')[row % 2]}/{row}.png", make_png(row)) for row in range(40)]
     report = upload(tmp_path, {"a.zip": make_zip(members)})
     assert (report.state, report.classes, report.splits["train"]) == ("ready", ["bus", "train"], 32)
+
+
+@pytest.mark.parametrize("task", [None, "image_classification"])
+def test_lists_of_cub_200_name_the_splits(tmp_path, task):
+    names = [f"00{1 + row % 2}.Bird_{row % 2}/bird_{row}.png" for row in range(40)]
+    photos = [(f"CUB/images/{name}", encode_image(image)) for name, image in zip(names, make_images(40), strict=True)]
+    lists = {
+        "images.txt": [f"{row} {name}" for row, name in enumerate(names, start=1)],
+        "image_class_labels.txt": [f"{row + 1} {1 + row % 2}" for row in range(40)],
+        "train_test_split.txt": [f"{row + 1} {int(row % 10 < 7)}" for row in range(40)],
+        "bounding_boxes.txt": [f"{row + 1} 1.0 1.0 4.0 4.0" for row in range(40)],
+    }
+    members = [*photos, *((f"CUB/{name}", "\n".join(lines).encode()) for name, lines in lists.items())]
+    report = upload(tmp_path, {"cub.zip": make_zip(members)}, task=task)
+
+    assert (report.state, report.guess.format, report.splits["test"]) == ("ready", "class_folders", 12)
+    assert report.classes == ["001.Bird_0", "002.Bird_1"]
+    assert sample(report, "file_ignored")["file"] == "cub.zip/CUB/bounding_boxes.txt"

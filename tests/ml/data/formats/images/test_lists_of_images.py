@@ -56,3 +56,35 @@ def test_captions_with_several_rows_for_an_image_are_read(tmp_path):
 
     assert (report.state, report.guess.task, report.rows) == ("ready", "image_text_matching", 80)
     assert report.guess.columns == {"file": "image_name", "text": "comment"}
+
+
+@pytest.mark.parametrize("task", [None, "image_classification"])
+def test_the_class_may_be_a_mark_in_a_column_of_its_own(tmp_path, task):
+    photos = [(f"ISIC_{row}.png", encode_image(image)) for row, image in enumerate(make_images(40))]
+    rows = "".join(f"ISIC_{row},{1 - row % 2:.1f},{row % 2:.1f},0.0\n" for row in range(40))
+    table = f"image,MEL,NV,BCC\n{rows}".encode()
+    report = upload(tmp_path, {"isic.zip": make_zip([*photos, ("ISIC_GroundTruth.csv", table)])}, task=task)
+
+    assert (report.state, report.guess.task, report.rows) == ("ready", "image_classification", 40)
+    assert report.classes == ["MEL", "NV"]
+    assert report.guess.columns == {"file": "image", "label": "MEL, NV, BCC"}
+
+
+def test_an_image_of_two_marked_classes_is_reported(tmp_path):
+    photos = [(f"{row}.png", encode_image(image)) for row, image in enumerate(make_images(40))]
+    rows = "".join(f"{row},{1 - row % 2},{int(row % 2 or row == 8)}\n" for row in range(40))
+    files = {"a.zip": make_zip([*photos, ("labels.csv", f"image,MEL,NV\n{rows}".encode())])}
+    report = upload(tmp_path, files, task="image_classification")
+
+    assert report.state == "rejected"
+    assert sample(report, "label_not_plain")["found"] == "MEL = 1, NV = 1"
+
+
+@pytest.mark.parametrize("task", [None, "image_text_retrieval"])
+def test_numbered_captions_without_column_names_are_read(tmp_path, task):
+    photos = [(f"Images/{row}.png", encode_image(image)) for row, image in enumerate(make_images(40))]
+    lines = [f"{row}.png#{number}\ta caption , {number} of {row}\n" for row in range(40) for number in range(2)]
+    lists = [("Flickr8k.token.txt", "".join(lines).encode()), ("Flickr8k.lemma.token.txt", "".join(lines).encode())]
+    report = upload(tmp_path, {"flickr8k.zip": make_zip([*photos, *lists])}, task=task)
+
+    assert (report.state, report.rows, report.guess.columns) == ("ready", 80, {"file": "file_name", "text": "caption"})

@@ -103,3 +103,14 @@ def test_numbers_with_names_of_their_own_need_a_target(tmp_path, count):
     else:
         assert (report.state, report.guess.task) == ("ready", "tabular_regression")
         assert report.guess.columns == {"features": " + ".join(names[1:]), "value": "a_length"}
+
+
+@pytest.mark.parametrize("is_list", [False, True])
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
+def test_json_in_utf_16_or_with_a_byte_order_mark_is_read(tmp_path, encoding, is_list):
+    rows = [{"text": f"žluťoučký kůň {row}", "label": "ab"[row % 2]} for row in range(40)]
+    text = json.dumps(rows) if is_list else "\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    report = upload(tmp_path, {"a.json": text.encode(encoding)})
+
+    assert (report.state, report.guess.format, report.rows) == ("ready", "jsonl", 40)
+    assert Dataset.open(tmp_path / "dataset").rows("train")[0]["text"].startswith("žluťoučký kůň ")

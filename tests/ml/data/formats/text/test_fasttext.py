@@ -54,3 +54,13 @@ def test_labels_of_words_are_refused_by_name(tmp_path, columns):
     report = upload(tmp_path, {"train.conll": "\n\n".join(sentences_of_words).encode()})
 
     assert (report.state, codes(report)) == ("rejected", {"token_labels"})
+
+
+@pytest.mark.parametrize("task", [None, "text_classification"])
+def test_lines_of_trec_begin_with_their_class(tmp_path, task):
+    classes = ("DESC:manner", "ENTY:animal")
+    lines = "".join(f"{classes[row % 2]} {text} ?\n" for row, text in enumerate(TEXTS))
+    report = upload(tmp_path, {"questions.txt": lines.encode()}, task=task)
+
+    assert (report.state, report.guess.format, report.classes) == ("ready", "fasttext", list(classes))
+    assert Dataset.open(tmp_path / "dataset").rows("train")[0]["text"] in {f"{text} ?" for text in TEXTS}
