@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
+from typing_extensions import TypeAliasType
 
 from ml.config import Config
+from ml.data.derivation.operations import Split
 from ml.errors import Finding, unknown
 from ml.metrics.calibration import CONFORMAL
 from ml.spec.evaluation import check_encoders
@@ -15,6 +17,9 @@ from ml.tasks import TASKS
 if TYPE_CHECKING:
     from ml.data.dataset import DatasetSummary
     from ml.package.manifest import Manifest
+
+
+PredictionFormat = TypeAliasType("PredictionFormat", Literal["jsonl", "parquet"])
 
 
 class BatchPredict(Config):
@@ -27,11 +32,11 @@ class BatchPredict(Config):
         description="Dataset: its id, `name` (latest version) or `name@2`. It needs the columns that the model reads; "
         "labels are not needed.",
     )
-    split: Literal["train", "validation", "test"] | None = Field(
+    split: Split | None = Field(
         None, description="Only the rows of this split; default: those of train, validation and test, in this order."
     )
     parameters: dict[str, Any] = Field(default_factory=dict, description="As in `/predict`: fields of every input.")
-    format: Literal["jsonl", "parquet"] = Field("jsonl", description="Format of the file.")
+    format: PredictionFormat = Field("jsonl", description="Format of the file.")
 
 
 def check_batch_prediction(spec: BatchPredict, manifest: Manifest, summary: DatasetSummary | None) -> list[Finding]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from ml.config import Config
+from ml.data.derivation.operations import Split
 from ml.encoders import ENCODERS
 from ml.errors import Finding, UnknownName, shorten, unknown
 from ml.tasks import TASKS
@@ -33,7 +34,7 @@ class Evaluate(Config):
         description="Dataset: its id, `name` (latest version) or `name@2`. It needs the columns of the task, and no "
         "label that the model does not know.",
     )
-    split: Literal["train", "validation", "test"] | None = Field(
+    split: Split | None = Field(
         None, description="Split whose rows are evaluated; default: test, or the first that has rows."
     )
     robustness: bool = Field(
