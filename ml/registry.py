@@ -17,20 +17,22 @@ class Registry(Mapping[str, type[T]], Generic[T]):
     """Classes by name, one for each module of a package.
 
     A module `x.py` defines one subclass of `base` whose `name` is `"x"`. Subpackages are included. The module `base`,
-    which holds the base class, is skipped, and so are modules whose name starts with `_`. An unknown name raises
-    `UnknownName`, which lists the existing ones.
+    which holds the base class, is skipped, and so are modules whose name starts with `_`. A module is imported when its
+    class is first requested. An unknown name raises `UnknownName`, which lists the existing ones.
     """
 
     def __init__(self, package: str, base: type[T]) -> None:
         self.package = package
         self.base = base
+        self._classes: dict[str, type[T]] = {}
 
     @cached_property
-    def _classes(self) -> dict[str, type[T]]:
+    def _paths(self) -> dict[str, str]:
+        """Paths of the modules by name, in alphabetical order."""
         folder = importlib.import_module(self.package)
         modules = pkgutil.walk_packages(folder.__path__, f"{self.package}.")
         paths = {module.name.rpartition(".")[2]: module.name for module in modules if not module.ispkg}
-        return {name: self._load_class(paths[name]) for name in sorted(paths) if name != "base" and name[0] != "_"}
+        return {name: paths[name] for name in sorted(paths) if name != "base" and name[0] != "_"}
 
     @property
     def _noun(self) -> str:
@@ -49,16 +51,17 @@ class Registry(Mapping[str, type[T]], Generic[T]):
         return classes[0]
 
     def __getitem__(self, name: str) -> type[T]:
-        try:
-            return self._classes[name]
-        except KeyError:
-            raise UnknownName(self._noun, name, self._classes) from None
+        if name not in self._classes:
+            if name not in self._paths:
+                raise UnknownName(self._noun, name, self._paths)
+            self._classes[name] = self._load_class(self._paths[name])
+        return self._classes[name]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._classes
+        return name in self._paths
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._classes)
+        return iter(self._paths)
 
     def __len__(self) -> int:
-        return len(self._classes)
+        return len(self._paths)

@@ -17,12 +17,12 @@ import select
 import socket
 import sys
 import traceback
-from collections.abc import Sized
 from importlib import import_module
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from ml.errors import SpecError
+from ml.registry import Registry
 from worker import control_channel
 from worker.fork_server import MAX_MESSAGE_BYTES
 from worker.job_kinds import PROGRAMS
@@ -77,9 +77,10 @@ def import_everything() -> None:
     from ml.learning.training.tuning import TUNINGS
     from ml.tasks import TASKS
 
-    registries: tuple[Sized, ...] = (ARCHITECTURES, ENCODERS, HEADS, OBJECTIVES, TASKS, TUNINGS)
+    registries: tuple[Registry[Any], ...] = (ARCHITECTURES, ENCODERS, HEADS, OBJECTIVES, TASKS, TUNINGS)
     for registry in registries:
-        len(registry)
+        # Each class is imported by its first use.
+        list(registry.values())
 
 
 def find_gpu() -> str | None:

@@ -34,7 +34,7 @@ def test_every_path_that_answers_get_answers_head_alike_without_a_body(client: T
     job_id = queue_job()
     report_steps(claim_job(job_id), steps=2)
     values = {"name": "shades", "dataset": "shades", "version": 1, "alias": "production", "job_id": job_id}
-    values["code"] = "tiny_dataset"
+    values |= {"code": "tiny_dataset", "model": "shades"}
     paths = [path for path, operations in client.get("/openapi.json").json()["paths"].items() if "get" in operations]
     paths = [path.format(**values) for path in paths if "{upload_id}" not in path]
     paths += ["/openapi.json", "/docs", "/", "/static/docs.js", "/static/samples/seven.png", "/nowhere"]
