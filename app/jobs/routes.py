@@ -89,7 +89,7 @@ _SWEEP = {
 _EXPORT = {"kind": "export", "model": "reviews@1", "format": "huggingface"}
 _EXPORT_ONNX = {"kind": "export", "model": "digits@1", "format": "onnx"}
 _EVALUATE = {"kind": "evaluate", "model": "digits@1", "dataset": "mnist", "split": "test"}
-_BATCH_PREDICT = {"kind": "batch_predict", "model": "digits@1", "dataset": "more-digits"}
+_BATCH_PREDICT = {"kind": "batch_predict", "model": "digits@1", "dataset": "mnist"}
 _REPRODUCE = {"kind": "reproduce", "job": "job_0199f2a07c3b7e1a9d5c4b3a2f1e0d9c"}
 _EXAMPLES: Any = {
     "finetune": {"summary": "Fine-tune a base model", "value": _FINETUNE},

@@ -62,7 +62,7 @@ def test_every_metric_stands_in_the_table_of_metrics() -> None:
     catalog = json.loads((REPOSITORY / "ml" / "spec" / "catalog.json").read_text())
     metrics = {name for task in catalog["tasks"].values() for name in task["metrics"]}
     metrics |= {name for objective in catalog["objectives"].values() for name in objective["scores"]}
-    page = (DOCS / "explanation" / "metrics.md").read_text()
+    page = (DOCS / "explanation" / "metrics.md").read_text().partition("## Calibration")[0]
     rows = [line.strip("|").split("|") for line in page.splitlines() if line.startswith("| `")]
     assert all(len(row) == 5 and all(cell.strip() for cell in row) for row in rows)
     assert {name for row in rows for name in re.findall(r"`(\w+)`", row[0])} == metrics

@@ -29,7 +29,11 @@ pytestmark = pytest.mark.process
 RAW_TASKS = {"audio/wav": "speech_recognition", "text/plain": "text_classification"}
 UPLOAD_ID = re.compile(r"upl_[0-9a-f]{32}")
 #: Examples that need a setting which is off by default; `hub_off` says so.
-REFUSED = {("/api/v1/models/import", "hub"): (409, "hub_off")}
+REFUSED = {
+    ("/api/v1/models/import", "hub"): (409, "hub_off"),
+    # No job of the fixture was trained.
+    ("/api/v1/jobs", "reproduce"): (422, "invalid_spec"),
+}
 
 
 def bodies(document: Mapping[str, Any]) -> Iterator[tuple[str, str, str, dict[str, Any]]]:
