@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import replace
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from ml.data.first_rows import FirstRows
@@ -92,7 +93,7 @@ class TableFormat(Format):
         column_names = tuple(column.name for column in columns)
         if has_header and column_names in self._layouts:
             return self._layouts[column_names]
-        self.first_rows = self.first_rows or FirstRows.of(source.name, column_names, zip(*samples, strict=True))
+        self.first_rows = self.first_rows or FirstRows.of(source.name, column_names, zip_longest(*samples))
         memberships = find_memberships(columns, samples, self.requested_columns) if has_header else Memberships()
         requested = without_memberships(self.requested_columns)
         layout = detect_columns(
