@@ -253,6 +253,9 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
         "Close every quote, and double a quote inside a quoted cell. If quotes are characters in all of the file, name "
         "`quoting`: none."
     ),
+    "sample_numbers_left_out": _repair(
+        "Transcripts begin with the numbers of their first and last sample, as in TIMIT; only the words were read."
+    ),
     "quotes_as_text": _repair(
         "Quotes that enclose no cell were read as characters of the text. To reject such rows, name `quoting`: doubled."
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, ClassVar, Final
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from ml.data.files.upload import FileContent, UploadedFile
 
 _SPEAKER: Final = "speaker"
+#: First and last sample before a transcript, as TIMIT writes them: `0 46797 She had your dark suit`.
+_SAMPLE_RANGE: Final = re.compile(r"0 \d{3,} (?=\S)")
 #: Lists of Common Voice, and those of clips that were rejected, or that nobody has checked.
 _COMMON_VOICE_LISTS: Final = frozenset({"validated", "invalidated", "other", "reported", "train", "dev", "test"})
 _UNCHECKED_LISTS: Final = frozenset({"invalidated", "other", "reported", "unvalidated"})
@@ -188,12 +191,16 @@ class SpeechFiles(Format):
         lists = {name: content for name, content in manifests.items() if name not in texts}
         entries = self._read_manifests(AudioFileIndex(files), lists, is_optional=bool(transcripts))
         listed = {clip.file for clip in entries}
+        firsts = [names[0] for file, names in transcripts.items() if file not in listed]
+        contents = {name: " ".join(read_text(name, manifests[name], self.issues).split()) for name in firsts}
+        if contents and all(map(_SAMPLE_RANGE.match, contents.values())):
+            self.issues.add("sample_numbers_left_out", at=Location(file=firsts[0]), count=len(contents))
+            contents = {name: _SAMPLE_RANGE.sub("", text) for name, text in contents.items()}
         for file, names in transcripts.items():
             for name in names[1:] if file not in listed else names:
                 self.issues.add("file_ignored", at=Location(file=name), expected="one text for each audio file")
             if file not in listed:
-                text = " ".join(read_text(names[0], manifests[names[0]], self.issues).split())
-                entries[Clip(file)] = ManifestEntry(file, Location(file=names[0]), text=text)
+                entries[Clip(file)] = ManifestEntry(file, Location(file=names[0]), text=contents[names[0]])
         if not manifests:
             entries = {Clip(file): ManifestEntry(file, Location(file=file)) for file in files}
         if any(entry.speaker is not None for entry in entries.values()):

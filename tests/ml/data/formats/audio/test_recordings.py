@@ -413,3 +413,16 @@ def test_commas_behind_the_last_column_belong_to_the_text_and_are_reported(tmp_p
     assert imported_texts(tmp_path) == set(texts)
     (entry,) = [entry for entry in report.errors if entry.code == "delimiter_in_text"]
     assert entry.count == ROWS // 2
+
+
+def test_sample_numbers_before_the_words_of_timit_are_left_out_and_reported(tmp_path: Path) -> None:
+    files: dict[str, bytes | str] = {}
+    for row, clip in enumerate(CLIPS):
+        stem = f"TRAIN/DR1/FCJF{row % 3}/SX{row}"
+        files |= {f"{stem}.wav": clip, f"{stem}.txt": f"0 800 {TEXTS[row]}\n"}
+
+    report = read(tmp_path, files)
+
+    assert report.state == "ready", report.errors
+    assert imported_texts(tmp_path) == set(TEXTS)
+    assert next(entry for entry in report.errors if entry.code == "sample_numbers_left_out").count == ROWS
