@@ -87,6 +87,8 @@ class ModelPool:
         """Accept no more work."""
         for model in self._models.values():
             model.batcher.close()
+            if model.stream_scheduler is not None:
+                model.stream_scheduler.close()
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     async def _load(self, served: ServedVersion) -> LoadedModel:

@@ -50,7 +50,7 @@ class StreamScheduler:
         self._publishers: dict[int, Publish] = {}
         self._joining: list[GeneratedSequence] = []
         self._leaving: list[GeneratedSequence] = []
-        self._is_running = False
+        self._is_running = self._is_closed = False
         #: Moving average of the duration of a stream.
         self._stream_seconds = 0.0
 
@@ -77,7 +77,8 @@ class StreamScheduler:
             self._joining.append(sequence)
             if not self._is_running:
                 self._is_running = True
-                threading.Thread(target=self._generate, name="generate", daemon=True).start()
+                # No daemon: the process would abort if it ended while the thread is within ONNX Runtime.
+                threading.Thread(target=self._generate, name="generate").start()
         return sequence
 
     def leave(self, sequence: GeneratedSequence) -> None:
@@ -85,6 +86,11 @@ class StreamScheduler:
         with self._lock:
             if self._publishers.pop(id(sequence), None) is not None:
                 self._leaving.append(sequence)
+
+    def close(self) -> None:
+        """Stop generating: the thread ends after its current step."""
+        with self._lock:
+            self._is_closed = True
 
     def _generate(self) -> None:
         while self._update_sequences():
@@ -107,7 +113,7 @@ class StreamScheduler:
                 self._loop.leave(sequence)
             self._loop.join(sequence for sequence in self._joining if id(sequence) in self._publishers)
             self._joining, self._leaving = [], []
-            self._is_running = self._loop.is_busy
+            self._is_running = self._loop.is_busy and not self._is_closed
             return self._is_running
 
     def _publish(self, sequence: GeneratedSequence, piece: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,21 @@ def test_closing_a_stream_stops_its_generation(predictor: Predictor) -> None:
     scheduler = asyncio.run(leave())
     assert not scheduler._is_running
     assert not scheduler._publishers
+
+
+def test_a_closed_scheduler_ends_its_thread_in_the_middle_of_a_text(predictor: Predictor) -> None:
+    async def run() -> None:
+        scheduler = StreamScheduler(predictor)
+        row = predictor.read({"prompt": "世", "max_new_tokens": 4096}, predictor.parse_parameters({}))
+        pieces = scheduler.pieces(row)
+        assert await anext(pieces)
+        (thread,) = (thread for thread in threading.enumerate() if thread.name == "generate")
+        assert not thread.daemon, "a daemon within ONNX Runtime aborts the process at its end"
+        scheduler.close()
+        await asyncio.to_thread(thread.join, 30)
+        assert not thread.is_alive()
+
+    asyncio.run(run())
 
 
 def test_the_number_of_streams_is_limited_and_the_error_says_when_to_retry(predictor: Predictor) -> None:

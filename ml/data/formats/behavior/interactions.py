@@ -58,6 +58,8 @@ TABLE_SUFFIXES: Final = frozenset(
 MOVIELENS_DELIMITER: Final = "::"
 DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 MAX_FOOTER_STRING_BYTES: Final = 16 << 20
+#: A table with more columns holds features of rows, and reading their names takes seconds.
+MAX_LOG_COLUMNS: Final = 1000
 INSPECTED_LINES: Final = 20
 SURE: Final = 2.0
 #: The last of three unnamed columns is a time from this number on (1973 in seconds), and a rating below it.
@@ -480,6 +482,8 @@ def _are_log_columns(names: Sequence[str]) -> bool:
 
     Product reviews, for example, are texts.
     """
+    if len(names) > MAX_LOG_COLUMNS:
+        return False
     has_text = position_of("text", [plain_name(name) for name in names]) is not None
     return not has_text and {"user", "item"} <= find_fields(names).keys()
 
