@@ -54,6 +54,14 @@ _FAULTS: Final = {
         "ml/learning/training/tuning/lora.py",
         "import ml.learning.training.tuning.prompt",
     ),
+    "an attack knows no other attack": (
+        "ml/learning/training/attacks/fgsm.py",
+        "import ml.learning.training.attacks.pgd",
+    ),
+    "a search strategy knows no other strategy": (
+        "ml/search/strategies/tpe.py",
+        "import ml.search.strategies.random",
+    ),
     "a model family knows no other family": (
         "ml/learning/interchange/families/gpt.py",
         "import ml.learning.interchange.families.bert",

@@ -48,7 +48,8 @@ def test_the_report_is_readable_at_the_job_the_model_and_the_dataset(
     (at_model,) = client.models.evaluations(DATA)
     (at_dataset,) = client.datasets.evaluations(DATA)
 
-    assert evaluation.spec == {"kind": "evaluate", "model": f"{DATA}@1", "dataset": f"{DATA}@1", "split": "test"}
+    resolved = {"model": f"{DATA}@1", "dataset": f"{DATA}@1", "split": "test", "robustness": False}
+    assert evaluation.spec == {"kind": "evaluate", **resolved}
     assert at_model == at_dataset
     assert (at_model.job, at_model.model, at_model.split, at_model.rows) == (evaluation.id, f"{DATA}@1", "test", 60)
     assert at_model.metrics == report["metrics"] == pytest.approx(training["metrics"], abs=1e-4)
