@@ -10,7 +10,7 @@ pytestmark = pytest.mark.process
 
 def test_everything_that_can_be_named_is_listed(plinth_command: Run) -> None:
     catalog, listed = Catalog.load(), plinth_command("catalog").stdout
-    for section in ("tasks", "architectures", "objectives", "tunings", "formats"):
+    for section in ("tasks", "architectures", "objectives", "tunings", "attacks", "formats"):
         for name in getattr(catalog, section):
             assert f"\n{name} " in listed, name
 
