@@ -6,6 +6,7 @@ operation names are those of the dataset that is derived from, whatever operatio
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, TypeAlias
 
 import numpy as np
@@ -41,12 +42,12 @@ class Operation(Config):
     #: Whether the dataset needs one class for each row.
     needs_labels: ClassVar[bool] = False
 
+    @abstractmethod
     def apply(self, selection: Selection, others: Mapping[str, Selection]) -> Selection:
         """Return the rows of the next version.
 
         `others`: reference of a dataset -> all its rows, for the datasets that the operation names.
         """
-        raise NotImplementedError(f"{type(self).__name__} is applied while an upload is read, not to stored rows")
 
 
 class LeaveOutBadRows(Operation):
