@@ -74,6 +74,7 @@ def _architecture(architecture: type[Backbone]) -> ArchitectureEntry:
         recipe=architecture.recipe,
         base_recipe=architecture.base_recipe,
         growable={name: dict(needs) for name, needs in architecture.growable.items()},
+        prunable=list(architecture.prunable),
         exports=["huggingface"] if architecture.name in FAMILIES else [],
     )
 

@@ -26,11 +26,12 @@ PROGRAMS: Final[Mapping[str, JobProgram]] = {
     JobKind.DERIVE: JobProgram("worker.jobs.derive_dataset", takes_a_slot=False),
     JobKind.PRETRAIN: JobProgram("worker.jobs.train", imports_torch=True),
     JobKind.FINETUNE: JobProgram("worker.jobs.train", imports_torch=True),
-    JobKind.IMPORT: JobProgram("worker.jobs.import_model", takes_a_slot=False),
-    JobKind.EXPORT: JobProgram("worker.jobs.export_model", takes_a_slot=False, imports_torch=True),
+    JobKind.IMPORT: JobProgram("worker.jobs.interchange.import_model", takes_a_slot=False),
+    JobKind.EXPORT: JobProgram("worker.jobs.interchange.export_model", takes_a_slot=False, imports_torch=True),
     # It coordinates its trials and trains nothing: with a slot of its own, one slot would be a deadlock.
     JobKind.SWEEP: JobProgram("worker.jobs.sweep", takes_a_slot=False),
     JobKind.EVALUATE: JobProgram("worker.jobs.evaluate_model"),
     JobKind.REPRODUCE: JobProgram("worker.jobs.reproduce", imports_torch=True),
+    JobKind.PRUNE: JobProgram("worker.jobs.prune", imports_torch=True),
     JobKind.BATCH_PREDICT: JobProgram("worker.jobs.batch_predict"),
 }

@@ -91,6 +91,7 @@ _EXPORT_ONNX = {"kind": "export", "model": "digits@1", "format": "onnx"}
 _EVALUATE = {"kind": "evaluate", "model": "digits@1", "dataset": "mnist", "split": "test"}
 _BATCH_PREDICT = {"kind": "batch_predict", "model": "digits@1", "dataset": "mnist"}
 _REPRODUCE = {"kind": "reproduce", "job": "job_0199f2a07c3b7e1a9d5c4b3a2f1e0d9c"}
+_PRUNE = {"kind": "prune", "model": "digits@1", "dataset": "mnist", "operations": 0.25, "result": "digits-small"}
 _EXAMPLES: Any = {
     "finetune": {"summary": "Fine-tune a base model", "value": _FINETUNE},
     "pretrain": {"summary": "Pretrain a base model without labels", "value": _PRETRAIN},
@@ -100,6 +101,7 @@ _EXAMPLES: Any = {
     "evaluate": {"summary": "Evaluate a model on any dataset that fits", "value": _EVALUATE},
     "batch_predict": {"summary": "Predict every row of a dataset", "value": _BATCH_PREDICT},
     "reproduce": {"summary": "Repeat a training, and compare its weights bit for bit", "value": _REPRODUCE},
+    "prune": {"summary": "Remove channels, heads and hidden units of a model", "value": _PRUNE},
     "export_onnx": {"summary": "Export to ONNX graphs that run with ONNX Runtime alone", "value": _EXPORT_ONNX},
 }
 

@@ -31,6 +31,7 @@ JobKind = TypeAliasType(
         "evaluate",
         "batch_predict",
         "reproduce",
+        "prune",
         "sweep",
     ],
 )

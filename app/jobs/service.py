@@ -24,6 +24,7 @@ from ml.spec.batch_prediction import BatchPredict
 from ml.spec.check import check
 from ml.spec.evaluation import Evaluate
 from ml.spec.interchange import Export, check_export
+from ml.spec.pruning import Prune, check_pruning
 from ml.spec.reproduction import Reproduce
 from ml.spec.resolve import resolve
 from ml.spec.schema import Finetune, Pretrain, references, split_references
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
 LOG_BATCH = 500
 
 AnySpec: TypeAlias = Annotated[
-    Pretrain | Finetune | Export | Evaluate | BatchPredict | Reproduce | Sweep, Field(discriminator="kind")
+    Pretrain | Finetune | Export | Evaluate | BatchPredict | Reproduce | Prune | Sweep, Field(discriminator="kind")
 ]
 _SPECS: TypeAdapter[AnySpec] = TypeAdapter(AnySpec)
 
@@ -79,6 +80,8 @@ def resolve_spec(
         return resolve_batch_prediction(session, spec, blobs=blobs)
     if isinstance(spec, Reproduce):
         return resolve_reproduction(session, spec)
+    if isinstance(spec, Prune):
+        return _resolve_pruning(session, spec, catalog=catalog, blobs=blobs, allow_noncommercial=allow_noncommercial)
     if isinstance(spec, Sweep):
         return _resolve_sweep(session, spec, catalog=catalog, blobs=blobs, allow_noncommercial=allow_noncommercial)
     return _resolve_training(session, spec, catalog=catalog, blobs=blobs, allow_noncommercial=allow_noncommercial)
@@ -93,6 +96,32 @@ def _resolve_export(session: Session, spec: Export, *, catalog: Catalog, blobs: 
         raise SpecError.of(findings)
     pinned = spec.model_dump(mode="json", exclude_none=True) | {"model": f"{model.name}@{model.version}"}
     return ResolvedSpec(kind=spec.kind, spec=pinned, request=pinned, dataset_id=None, model_name=None)
+
+
+def _resolve_pruning(
+    session: Session, spec: Prune, *, catalog: Catalog, blobs: Blobs, allow_noncommercial: bool
+) -> ResolvedSpec:
+    """Check a pruning, pin its references, and complete its schedule."""
+    findings: list[Finding] = []
+    dataset = find_dataset(session, spec.dataset, findings)
+    model = find_model(session, spec.model, findings, path="model")
+    summary = DatasetSummary.model_validate(dataset.summary) if dataset and dataset.state == "ready" else None
+    manifest = read_manifest(model, blobs) if model is not None else None
+    if manifest is not None:
+        findings += check_pruning(spec, catalog, manifest, summary)
+    if not allow_noncommercial or spec.allow_noncommercial is False:
+        findings += _check_licenses(session, dataset, {"model": model} if model is not None else {})
+    if findings or dataset is None or model is None or manifest is None:
+        raise SpecError.of(findings)
+    training = resolve(spec.retraining(manifest), catalog, dataset=summary, base=manifest)
+    pinned = {"model": f"{model.name}@{model.version}", "dataset": f"{dataset.name}@{dataset.version}"}
+    request = spec.model_dump(mode="json", exclude_unset=True) | pinned
+    schedule = training.schedule.model_dump(mode="json", exclude_none=True)
+    resolved = spec.model_dump(mode="json", exclude_none=True) | pinned
+    resolved |= {"schedule": schedule, "result": spec.result_name}
+    return ResolvedSpec(
+        kind=spec.kind, spec=resolved, request=request, dataset_id=dataset.id, model_name=spec.result_name
+    )
 
 
 def _resolve_sweep(

@@ -100,7 +100,11 @@ class ModelPackage:
 
     def state_licenses(self, licenses: Sequence[LicensedPart]) -> None:
         """Write the licenses of all that the model was made of into the manifest."""
-        source = self.manifest.source.model_copy(update={"licenses": list(licenses)})
+        self.update_source(licenses=list(licenses))
+
+    def update_source(self, **changes: Any) -> None:
+        """Change the origin of the model in its manifest."""
+        source = self.manifest.source.model_copy(update=changes)
         self.manifest = self.manifest.model_copy(update={"source": source})
         (self.directory / MANIFEST).write_text(self.manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
 

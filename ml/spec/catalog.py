@@ -85,6 +85,9 @@ class ArchitectureEntry(CatalogEntry):
         description="Options that may be larger than those of a base model of the same architecture, with the values "
         "of other options that this needs.",
     )
+    prunable: list[str] = Field(
+        default_factory=list, description="Options that count units, which pruning can remove: channels, heads, ..."
+    )
 
 
 class HeadEntry(CatalogEntry):

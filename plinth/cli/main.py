@@ -13,13 +13,14 @@ from typing import Annotated
 import typer
 
 from plinth.cli.commands import bases, datasets, jobs, keys, models
-from plinth.cli.commands.batch_predict import batch_predict
 from plinth.cli.commands.catalog import catalog
 from plinth.cli.commands.context import AsJson, connect, print_json
-from plinth.cli.commands.evaluate import evaluate
 from plinth.cli.commands.gc import gc
+from plinth.cli.commands.model_jobs.batch_predict import batch_predict
+from plinth.cli.commands.model_jobs.evaluate import evaluate
+from plinth.cli.commands.model_jobs.prune import prune
+from plinth.cli.commands.model_jobs.reproduce import reproduce
 from plinth.cli.commands.predict import predict
-from plinth.cli.commands.reproduce import reproduce
 from plinth.cli.commands.train import train, watch
 from plinth.cli.commands.upload import upload
 from plinth.cli.plain_help import PlainTyper
@@ -162,6 +163,7 @@ app.command()(train)
 app.command()(watch)
 app.command()(evaluate)
 app.command()(predict)
+app.command()(prune)
 app.command()(reproduce)
 app.command("batch-predict")(batch_predict)
 app.command()(catalog)

@@ -131,6 +131,25 @@ class Jobs:
         """
         return self.submit({"kind": "reproduce", "job": job_id})
 
+    def prune(
+        self,
+        model: str,
+        dataset: str,
+        *,
+        operations: float = 0.25,
+        result: str | None = None,
+        schedule: Mapping[str, Any] | None = None,
+        **more: Any,
+    ) -> Job:
+        """Start the pruning of a model: its least important units are removed.
+
+        What remains is trained. `operations` is the fraction of them that remains. The smaller model is registered as
+        `result`, by default as the name of the model with `-pruned`. `more` are further fields of the spec.
+        """
+        options = drop_none({"result": result, "schedule": schedule})
+        spec = {"kind": "prune", "model": model, "dataset": dataset, "operations": operations}
+        return self.submit({**spec, **options, **more})
+
     def batch_predict(
         self,
         model: str,

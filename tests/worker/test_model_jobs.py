@@ -240,3 +240,19 @@ def test_only_trainings_that_succeeded_are_reproduced(client: Plinth, evaluation
         client.jobs.reproduce(evaluation.id)
     with pytest.raises(APIError, match="does not exist"):
         client.jobs.reproduce(f"job_{'0' * 32}")
+
+
+def test_a_pruned_model_is_registered_beside_the_original(client: Plinth, stack: RunningStack, trained: Job) -> None:
+    job = client.jobs.wait(
+        client.jobs.prune(DATA, DATA, operations=0.5, schedule={"epochs": 1, "batch_size": 64}).id, timeout_seconds=200
+    )
+    report = client.jobs.report(job.id)
+    (model,) = client.models.versions(f"{DATA}-pruned")
+
+    assert (job.spec["model"], job.spec["result"]) == (f"{DATA}@1", f"{DATA}-pruned")
+    assert report["pruning"]["operations"]["after"] <= report["pruning"]["operations"]["before"] / 2
+    assert model.parameters == report["pruning"]["parameters"]["after"]
+    assert model.lineage["parent"] == {"name": DATA, "version": 1}
+    assert any("operations remain" in note for note in report["notes"])
+    with pytest.raises(APIError, match=r"less than or equal to 0\.95"):
+        client.jobs.prune(DATA, DATA, operations=2)

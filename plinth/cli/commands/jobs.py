@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 State = Literal["queued", "running", "succeeded", "failed", "cancelled", "paused"]
 Kind = Literal[
-    "pretrain", "finetune", "import", "export", "evaluate", "batch_predict", "reproduce", "sweep", "validate"
+    "pretrain", "finetune", "import", "export", "evaluate", "batch_predict", "reproduce", "prune", "sweep", "validate"
 ]
 #: Reason of a job that has nothing to say.
 COMPLETED = "completed"

@@ -94,6 +94,11 @@ class ResNetFamily(Family):
                 "the stem of this network is a 3x3 convolution, but the ResNet of the transformers library has a 7x7",
                 hint='Train a network with "stem_stride": 4, or export the format onnx.',
             )
+        if architecture.inner is not None:
+            raise PackageError(
+                "blocks of this network have other widths than their stage, which the library cannot build",
+                hint="Export the format onnx.",
+            )
         encoder = package.encoders()[cls.slot].config
         backbone = network.backbones[cls.slot].state_dict()
         save_pretrained(

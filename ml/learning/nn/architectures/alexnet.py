@@ -51,6 +51,7 @@ class AlexNet(Backbone):
     recipe = Schedule(
         epochs=5, batch_size=128, optimizer="adamw", learning_rate=0.002, weight_decay=0.01, decay="one_cycle"
     )
+    prunable = ("channels",)
     usual_shape: ClassVar[Mapping[str, int]] = {"channels": 1, "height": 28, "width": 28}
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "small": {"channels": (16, 32, 48, 32, 32), "stem_size": 5, "stem_stride": 1, "hidden": 256},

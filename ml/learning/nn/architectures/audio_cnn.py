@@ -57,6 +57,7 @@ class AudioCNN(Backbone):
         decay="one_cycle",
         gradient_clip_norm=1.0,
     )
+    prunable = ("stages",)
     usual_shape: ClassVar[Mapping[str, int]] = {"bins": 40}
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "small": {"stages": (16, 32, 64)},

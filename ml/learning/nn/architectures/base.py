@@ -86,6 +86,9 @@ class Backbone(nn.Module, ABC):
     growable: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     #: Last parts of the names of tensors that write to a residual sum: zero in layers that growth adds.
     residual_outputs: ClassVar[tuple[str, ...]] = ()
+    #: Options that count units, which can be removed where only layers of this backbone read them: channels, heads,
+    #: hidden units. A number in a list counts those of one layer, a single number those of each layer alike.
+    prunable: ClassVar[tuple[str, ...]] = ()
     #: Shape of the signal for which the catalog counts parameters.
     usual_shape: ClassVar[Mapping[str, int]]
     widths: Widths
@@ -120,6 +123,14 @@ class Backbone(nn.Module, ABC):
 
         It may set a causal mask or a direction. It is called once, when a network is planned; the result is saved with
         the model.
+        """
+        return config  # type: ignore[no-any-return]  # a `config_type`
+
+    @classmethod
+    def spell_out(cls, config: Any) -> Config:
+        """Return the config without defaults in `prunable` options.
+
+        Each is a number, and so are the options that depend on it.
         """
         return config  # type: ignore[no-any-return]  # a `config_type`
 

@@ -91,6 +91,7 @@ class BERT(Backbone):
         decay="cosine",
         warmup_fraction=0.1,
     )
+    prunable = ("feed_forward",)
     usual_shape: ClassVar[Mapping[str, int]] = {"vocabulary": 30_522, "length": 512, "padding": 0}
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "small": {"width": 128, "layers": 2, "heads": 4},
@@ -136,6 +137,11 @@ class BERT(Backbone):
         else:
             pooled_BD = masked_mean(sequence_BTD, mask_BT) if self.pooling == "mean" else sequence_BTD[:, 0]
         return {Feature.POOLED: (pooled_BD,), Feature.SEQUENCE: (zero_masked(sequence_BTD, mask_BT),)}
+
+    @classmethod
+    def spell_out(cls, config: BERTConfig) -> BERTConfig:
+        """Return the config with the width of the feed-forward networks."""
+        return config.model_copy(update={"feed_forward": config.feed_forward or 4 * config.width})
 
     def lengthen_prompt(self, count: int) -> None:
         """Append `count` tokens to the prompt, initialized with random tokens of the vocabulary."""

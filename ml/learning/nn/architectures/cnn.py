@@ -50,6 +50,7 @@ class CNN(Backbone):
         epochs=5, batch_size=128, optimizer="adamw", learning_rate=0.01, weight_decay=0.01, decay="one_cycle"
     )
     growable: ClassVar[Mapping[str, Mapping[str, Any]]] = {"stages": {}, "hidden": {}}
+    prunable = ("stages", "hidden")
     usual_shape: ClassVar[Mapping[str, int]] = {"channels": 1, "height": 28, "width": 28}
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "small": {"stages": ((16, 16), (32, 32), (64,))},

@@ -33,6 +33,9 @@ class GPTConfig(Config):
     width: Count = 128
     layers: Count = 4
     heads: Count = 4
+    feed_forward: Count | None = Field(
+        None, description="Width of the feed-forward network; by default four times the width."
+    )
     dropout: float = Field(0.0, ge=0, lt=1)
     options: dict[str, Any] = Field(
         default_factory=dict,
@@ -67,6 +70,7 @@ class GPT(Backbone):
         for layer in ("c_proj", "o_proj", "out_proj", "down_proj", "dense", "dense_4h_to_h", "fc2")
         for kind in ("weight", "bias")
     )
+    prunable = ("feed_forward",)
     usual_shape: ClassVar[Mapping[str, int]] = {"vocabulary": 50_257, "length": 1024}
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         # After 300 steps of 2,048 tokens of tinyshakespeare a Llama has 2.31 bits per character, a GPT-2 2.60.
@@ -98,6 +102,11 @@ class GPT(Backbone):
             return _to_features(self.model(input_ids=signal, use_cache=False).last_hidden_state, None)
         masks = {"attention_mask": causal_mask(mask, mask), "position_ids": position_ids(mask)}
         return _to_features(self.model(input_ids=signal, use_cache=False, **masks).last_hidden_state, mask)
+
+    @classmethod
+    def spell_out(cls, config: GPTConfig) -> GPTConfig:
+        """Return the config with the width of the feed-forward networks."""
+        return config.model_copy(update={"feed_forward": config.feed_forward or 4 * config.width})
 
     def resume(self, signal: Tensor, mask: Tensor, state: BackboneState) -> tuple[Features, BackboneState]:
         """Continue from the cached keys and values of all layers, which are concatenated in K."""
@@ -168,6 +177,7 @@ def _to_sizes(config: GPTConfig, shape: Mapping[str, int]) -> dict[str, Any]:
     dropout = dict.fromkeys(
         ("resid_pdrop", "embd_pdrop", "attn_pdrop", "attention_dropout", "hidden_dropout", "dropout"), config.dropout
     )
-    derived = {"intermediate_size": 4 * config.width, "num_key_value_heads": config.heads, "ffn_dim": 4 * config.width}
+    inner = config.feed_forward or 4 * config.width
+    derived = {"intermediate_size": inner, "num_key_value_heads": config.heads, "ffn_dim": inner, "n_inner": inner}
     unset = dict.fromkeys(("sliding_window", "pad_token_id", "bos_token_id", "eos_token_id"))
     return {**derived, **sizes, **dropout, **unset}

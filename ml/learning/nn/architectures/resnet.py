@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from ml.config import Config, Count
@@ -20,6 +20,7 @@ from ml.signals import Feature, Signal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Self
 
 #: A bottleneck outputs four times the channels of its 3x3 convolution (table 1).
 EXPANSION: Final = 4
@@ -37,11 +38,22 @@ class ResNetConfig(Config):
         "basic",
         description="Two 3x3 convolutions; or one between two 1x1 convolutions, which narrow and widen (figure 5).",
     )
+    inner: tuple[tuple[Count, ...], ...] | None = Field(
+        None,
+        description="Channels between the convolutions of each block, by stage; by default those of the stage.",
+    )
     stem_stride: Literal[1, 4] = Field(
         1,
         description="1 for a 3x3 convolution, for small images (section 4.2); 4 for a 7x7 convolution and a max "
         "pooling, each of stride 2.",
     )
+
+    @model_validator(mode="after")
+    def _check_inner(self) -> Self:
+        blocks = [depth for _, depth in self.stages]
+        if self.inner is not None and [len(widths) for widths in self.inner] != blocks:
+            raise ValueError(f"inner needs a number for each block; the stages have {blocks} blocks")
+        return self
 
 
 class ResNet(Backbone):
@@ -56,6 +68,7 @@ class ResNet(Backbone):
     recipe = Schedule(
         epochs=5, batch_size=128, optimizer="adamw", learning_rate=0.01, weight_decay=0.01, decay="one_cycle"
     )
+    prunable = ("inner",)
     usual_shape: ClassVar[Mapping[str, int]] = {"channels": 1, "height": 28, "width": 28}
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "small": {"stages": ((16, 1), (32, 1), (64, 1))},
@@ -70,10 +83,10 @@ class ResNet(Backbone):
         block = _BottleneckBlock if config.block == "bottleneck" else _BasicBlock
         self.stages = nn.ModuleList()
         maps: list[int] = []
-        for width, depth in config.stages:
+        for (width, _), inner in zip(config.stages, _inner_widths(config), strict=True):
             blocks: list[nn.Module] = []
-            for _ in range(depth):
-                blocks.append(block(channels, width, stride=1 if blocks or not maps else 2))
+            for inner_width in inner:
+                blocks.append(block(channels, inner_width, width, stride=1 if blocks or not maps else 2))
                 channels = width * block.expansion
             self.stages.append(nn.Sequential(*blocks))
             maps.append(channels)
@@ -91,9 +104,18 @@ class ResNet(Backbone):
         return {Feature.POOLED: (image_BCHW.mean(dim=(2, 3)),), Feature.MAPS: tuple(maps)}
 
     @classmethod
+    def spell_out(cls, config: ResNetConfig) -> ResNetConfig:
+        """Return the config with the channels in each block."""
+        return config.model_copy(update={"inner": _inner_widths(config)})
+
+    @classmethod
     def tiny(cls) -> ResNetConfig:
         """Return bottleneck blocks with both kinds of shortcut, after the stem of stride 4."""
         return ResNetConfig(stages=((4, 2), (4, 1)), block="bottleneck", stem_stride=4)
+
+
+def _inner_widths(config: ResNetConfig) -> tuple[tuple[int, ...], ...]:
+    return config.inner or tuple((width,) * depth for width, depth in config.stages)
 
 
 def _create_stem(channels: int, width: int, *, stride: int) -> nn.Sequential:
@@ -123,8 +145,8 @@ class _BasicBlock(_Residual):
 
     expansion = 1
 
-    def __init__(self, channels: int, width: int, *, stride: int) -> None:
-        branch = nn.Sequential(conv_block(channels, width, stride=stride), _drop_relu(conv_block(width, width)))
+    def __init__(self, channels: int, inner: int, width: int, *, stride: int) -> None:
+        branch = nn.Sequential(conv_block(channels, inner, stride=stride), _drop_relu(conv_block(inner, width)))
         super().__init__(branch, channels, width, stride=stride)
 
 
@@ -133,12 +155,12 @@ class _BottleneckBlock(_Residual):
 
     expansion = EXPANSION
 
-    def __init__(self, channels: int, width: int, *, stride: int) -> None:
+    def __init__(self, channels: int, inner: int, width: int, *, stride: int) -> None:
         expanded = width * EXPANSION
         branch = nn.Sequential(
-            conv_block(channels, width, 1),
-            conv_block(width, width, stride=stride),
-            _drop_relu(conv_block(width, expanded, 1)),
+            conv_block(channels, inner, 1),
+            conv_block(inner, inner, stride=stride),
+            _drop_relu(conv_block(inner, expanded, 1)),
         )
         super().__init__(branch, channels, expanded, stride=stride)
 

@@ -34,6 +34,7 @@ class TransformerConfig(Config):
     width: Count = 128
     layers: Count = 2
     heads: Count = 4
+    head_width: Count | None = Field(None, description="Width of each head; by default `width` divided by `heads`.")
     feed_forward: Count = 512
     dropout: float = Field(0.1, ge=0, lt=1)
     norm: Norm = "before"
@@ -42,8 +43,10 @@ class TransformerConfig(Config):
 
     @model_validator(mode="after")
     def _check_width(self) -> Self:
-        if self.width % (2 * self.heads):
+        if self.head_width is None and self.width % (2 * self.heads):
             raise ValueError("width must be a multiple of twice the number of heads")
+        if self.width % 2:
+            raise ValueError("width must be even")
         return self
 
 
@@ -78,6 +81,7 @@ class Transformer(Backbone):
         "feed_forward.3.weight",
         "feed_forward.3.bias",
     )
+    prunable = ("feed_forward", "heads")
     usual_shape: ClassVar[Mapping[str, int]] = {"vocabulary": 37_000, "length": 512}
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "small": {"width": 128, "layers": 2, "heads": 4, "feed_forward": 512},
@@ -95,6 +99,7 @@ class Transformer(Backbone):
                 config.width,
                 config.heads,
                 config.feed_forward,
+                head_width=config.head_width,
                 dropout=config.dropout,
                 norm=config.norm,
                 activation=config.activation,
@@ -104,12 +109,13 @@ class Transformer(Backbone):
         self.norm = nn.LayerNorm(config.width) if config.norm == "before" else nn.Identity()
         self.scale = math.sqrt(config.width)
         width = config.width
+        inner = config.heads * (config.head_width or width // config.heads)
         self.widths = Widths(
             shape=shape,
             pooled=width,
             sequence=width,
             causal=width if config.causal else 0,
-            state=2 * width * config.layers if config.causal and self.reader.table is not None else 0,
+            state=2 * inner * config.layers if config.causal and self.reader.table is not None else 0,
         )
 
     def forward(self, signal: Tensor, mask: Tensor | None = None, condition: Tensor | None = None) -> Features:
@@ -159,6 +165,11 @@ class Transformer(Backbone):
     def adapt_config(cls, config: Config, needs: frozenset[Feature]) -> Config:
         """Make the config causal if a slot needs that."""
         return config.model_copy(update={"causal": True}) if Feature.CAUSAL in needs else config
+
+    @classmethod
+    def spell_out(cls, config: TransformerConfig) -> TransformerConfig:
+        """Return the config with the width of a head."""
+        return config.model_copy(update={"head_width": config.head_width or config.width // config.heads})
 
     @classmethod
     def tiny(cls) -> TransformerConfig:

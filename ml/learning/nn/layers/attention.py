@@ -2,7 +2,7 @@
 
 Vaswani et al. 2017, Attention is all you need, section 3.
 
-B batch, T query positions, S key positions, D width, H heads, E = 2 D (key and value).
+B batch, T query positions, S key positions, D width, H heads, E key and value (2 D, unless heads have another width).
 """
 
 from __future__ import annotations
@@ -46,20 +46,21 @@ class Attention(nn.Module):
     It has two steps, so that keys and values can be cached: `project` computes them, `forward` attends to them.
     """
 
-    def __init__(self, width: int, heads: int, *, dropout: float = 0.0) -> None:
+    def __init__(self, width: int, heads: int, *, head_width: int | None = None, dropout: float = 0.0) -> None:
         super().__init__()
         self.heads = heads
         self.dropout = dropout
-        self.query = nn.Linear(width, width)
-        self.key = nn.Linear(width, width)
-        self.value = nn.Linear(width, width)
-        self.output = nn.Linear(width, width)
+        inner = heads * (head_width or width // heads)
+        self.query = nn.Linear(width, inner)
+        self.key = nn.Linear(width, inner)
+        self.value = nn.Linear(width, inner)
+        self.output = nn.Linear(inner, width)
         for linear in (self.query, self.key, self.value, self.output):
             nn.init.xavier_uniform_(linear.weight)
             nn.init.zeros_(linear.bias)
 
     def project(self, source_BSD: Tensor) -> Tensor:
-        """Return keys and values side by side, [B, S, 2 D]."""
+        """Return keys and values side by side, [B, S, E]."""
         return torch.cat([self.key(source_BSD), self.value(source_BSD)], dim=2)
 
     def forward(self, input_BTD: Tensor, key_value_BSE: Tensor, bias_BHTS: Tensor | None = None) -> Tensor:
@@ -107,12 +108,13 @@ class TransformerLayer(nn.Module):
         heads: int,
         inner: int,
         *,
+        head_width: int | None = None,
         dropout: float = 0.0,
         norm: Norm = "after",
         activation: Activation = "relu",
     ) -> None:
         super().__init__()
-        self.attention = Attention(width, heads, dropout=dropout)
+        self.attention = Attention(width, heads, head_width=head_width, dropout=dropout)
         self.feed_forward = FeedForward(width, inner, dropout=dropout, activation=activation)
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(2))
         self.dropout = nn.Dropout(dropout)
@@ -121,7 +123,7 @@ class TransformerLayer(nn.Module):
     def forward(
         self, sequence_BTD: Tensor, bias_BHTS: Tensor | None = None, *, past_BPE: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Return the transformed sequence and all keys and values, [B, P + T, 2 D].
+        """Return the transformed sequence and all keys and values, [B, P + T, E].
 
         Passed as `past_BPE` to the next call, the keys and values let it continue the sequence.
         """

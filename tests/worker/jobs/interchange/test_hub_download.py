@@ -23,14 +23,14 @@ from ml.learning.interchange.importer import import_model
 from tests.support.repository import REPOSITORY
 from tests.support.worker import hub_server
 from tests.support.worker.hub_server import BREAKS_ALWAYS, BREAKS_ONCE, CLAIMS_TOO_MUCH, GATED, TOKEN, Hub
-from worker.jobs.hub_download import download_from_hub
+from worker.jobs.interchange.hub_download import download_from_hub
 
 DOWNLOAD = """
 import json, sys
 from pathlib import Path
 from pydantic import SecretStr
 from ml.errors import PackageError
-from worker.jobs.hub_download import download_from_hub
+from worker.jobs.interchange.hub_download import download_from_hub
 
 results = []
 for number, (name, token) in enumerate(json.loads(sys.argv[1])):

@@ -1,4 +1,4 @@
-"""`python -m worker.jobs.import_model JOB FENCE`: import a model of another library.
+"""`python -m worker.jobs.interchange.import_model JOB FENCE`: import a model of another library.
 
 This process fetches the upload and registers the result; the upload is read in the sandbox in between.
 """
@@ -17,7 +17,7 @@ from store.database import transaction
 from worker import sandbox
 from worker.control_channel import LEAVE
 from worker.jobs import entrypoint
-from worker.jobs.hub_download import download_from_hub
+from worker.jobs.interchange.hub_download import download_from_hub
 from worker.jobs.progress import PhaseProgress
 from worker.jobs.registration import register
 from worker.jobs.validate_dataset import fetch_sources, reject_links

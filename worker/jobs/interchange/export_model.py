@@ -1,4 +1,4 @@
-"""`python -m worker.jobs.export_model JOB FENCE`: write a model in the format of another library."""
+"""`python -m worker.jobs.interchange.export_model JOB FENCE`: write a model in the format of another library."""
 
 from __future__ import annotations
 

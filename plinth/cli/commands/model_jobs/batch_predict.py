@@ -16,7 +16,7 @@ from plinth.cli.commands.context import (
     print_json,
     resolve_dataset,
 )
-from plinth.cli.commands.evaluate import Split
+from plinth.cli.commands.model_jobs.evaluate import Split
 from plinth.cli.commands.train import start
 
 Format = Literal["jsonl", "parquet"]

@@ -1,0 +1,1 @@
+"""Smaller and faster models: what they keep of the accuracy."""

@@ -1,0 +1,1 @@
+"""Models of other libraries: import, export, download from a hub."""
