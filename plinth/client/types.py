@@ -202,8 +202,9 @@ class Job:
     @property
     def training(self) -> Mapping[str, Any]:
         """The spec of the training: that of the job, or the one in a sweep."""
-        job: Mapping[str, Any] = self.spec.get("job", self.spec)
-        return job
+        job = self.spec.get("job")
+        # That of a reproduction is the id of another job.
+        return job if isinstance(job, Mapping) else self.spec
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -252,7 +252,8 @@ def test_a_pruned_model_is_registered_beside_the_original(client: Plinth, stack:
     assert (job.spec["model"], job.spec["result"]) == (f"{DATA}@1", f"{DATA}-pruned")
     assert report["pruning"]["operations"]["after"] <= report["pruning"]["operations"]["before"] / 2
     assert model.parameters == report["pruning"]["parameters"]["after"]
-    assert model.lineage["parent"] == {"name": DATA, "version": 1}
+    assert model.lineage.parent is not None
+    assert (model.lineage.parent.name, model.lineage.parent.version) == (DATA, 1)
     assert any("operations remain" in note for note in report["notes"])
     with pytest.raises(APIError, match=r"less than or equal to 0\.95"):
         client.jobs.prune(DATA, DATA, operations=2)
