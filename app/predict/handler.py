@@ -171,4 +171,5 @@ def validate(value: Any) -> PredictRequest:
 
 def to_response(served: ServedVersion, outputs: list[dict[str, Any]]) -> dict[str, Any]:
     """Return a `Prediction` as JSON values."""
-    return {"model": served.name, "version": served.version, "task": served.task, "outputs": outputs}
+    response = {"model": served.name, "version": served.version, "task": served.task, "outputs": outputs}
+    return response if served.size is None else {**response, "size": served.size}

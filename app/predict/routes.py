@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Header, Query, Request
+from pydantic import Field
 from starlette.datastructures import UploadFile
 from starlette.responses import Response, StreamingResponse
 
@@ -89,6 +90,16 @@ _BODY = {
 }
 
 
+Milliseconds = Annotated[float, Field(gt=0, le=3_600_000, allow_inf_nan=False)]
+BudgetMs = Annotated[
+    Milliseconds | None,
+    Query(description="Milliseconds that the response may take: the largest nested size in time answers."),
+]
+BudgetHeader = Annotated[
+    Milliseconds | None, Header(alias="X-Budget-Ms", description="The same as `budget_ms`, as a header.")
+]
+
+
 async def _predict_handler(request: Request) -> PredictHandler:
     return request.app.state.predict_handler  # type: ignore[no-any-return]  # set by create_app
 
@@ -140,13 +151,20 @@ def list_served(
     },
 )
 async def predict(
-    model: ModelReference, request: Request, handler: PredictHandlerDep, settings: SettingsDep
+    model: ModelReference,
+    request: Request,
+    handler: PredictHandlerDep,
+    settings: SettingsDep,
+    budget_ms: BudgetMs = None,
+    budget_header: BudgetHeader = None,
 ) -> Response:
     """Predict with a model.
 
     Send JSON with `inputs`; one image, audio clip or text as the body; or several files as a form.
 
     `name` means the alias `production` if there is one, else the latest version; `name@3`, `name@alias` are exact.
+
+    With `budget_ms`, or the header `X-Budget-Ms`, a model of several sizes answers with the largest that is in time.
 
     With `Accept: text/event-stream`, generated text is streamed: events `piece` with `text`, and finally `end` with the
     whole response.
@@ -159,7 +177,14 @@ async def predict(
     inputs, parameters = await _read(request, handler, limit_bytes=settings.max_predict_bytes)
     if _accepts(request, MEDIA_TYPE):
         return await _stream(handler, model, inputs, parameters)
-    result = await handler.service.predict(model, inputs, parameters=parameters, deadline=_deadline(request))
+    budget_ms = budget_header if budget_ms is None else budget_ms
+    result = await handler.service.predict(
+        model,
+        inputs,
+        parameters=parameters,
+        deadline=_deadline(request),
+        budget_seconds=None if budget_ms is None else budget_ms / 1000,
+    )
     for media_type in OUTPUT_TYPES:
         if _accepts(request, media_type):
             return _file_response(result.outputs, media_type)

@@ -28,6 +28,9 @@ class Prediction(BaseModel):
     version: int
     task: Task | None
     outputs: list[dict[str, Any]]
+    size: float | None = Field(
+        None, description="The nested size that answered, as a fraction; only where the request has a budget."
+    )
 
 
 class LatencyQuantiles(BaseModel):

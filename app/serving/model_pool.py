@@ -181,12 +181,15 @@ class ModelPool:
         return sum(sizes.values())
 
     def _infos(self) -> list[LoadedModelInfo]:
-        return [
-            LoadedModelInfo(
-                model.served.name, model.served.version, model.predictor.engine, model.bytes, model.batcher.waiting
-            )
-            for model in self.loaded()
-        ]
+        infos: dict[tuple[str, int], LoadedModelInfo] = {}
+        for model in self.loaded():
+            served, size, waiting = model.served, model.bytes, model.batcher.waiting
+            # Nested sizes of one version count as one.
+            if (other := infos.get((served.name, served.version))) is not None:
+                size, waiting = size + other.bytes, waiting + other.waiting
+            info = LoadedModelInfo(served.name, served.version, model.predictor.engine, size, waiting)
+            infos[served.name, served.version] = info
+        return list(infos.values())
 
     def _report(self) -> None:
         self._metrics.set_loaded_models(models=len(self._models), total_bytes=self._bytes_with())

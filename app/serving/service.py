@@ -18,6 +18,7 @@ from app.serving.batcher import PendingRequest
 from app.serving.errors import NotStreamable, ResponseTooLarge
 from app.serving.model_pool import ModelPool
 from app.serving.resolver import NameResolver
+from app.serving.sizes import choose_size
 from app.serving.types import PredictResult
 from ml.errors import PackageError
 from store import models
@@ -61,14 +62,28 @@ class PredictService:
         self.names = NameResolver(self._executor, ttl_seconds=limits.name_ttl_seconds, prepare=self.pool.load)
 
     async def predict(
-        self, reference: str, inputs: Sequence[Any], *, parameters: Mapping[str, Any], deadline: float | None = None
+        self,
+        reference: str,
+        inputs: Sequence[Any],
+        *,
+        parameters: Mapping[str, Any],
+        deadline: float | None = None,
+        budget_seconds: float | None = None,
     ) -> PredictResult:
         """Return one output for each input; `deadline` is a monotonic time.
+
+        With a budget, the largest size of the model that answers in time is used, else the smallest.
 
         Raises `ModelNotFound`, `QueueFull`, `DeadlineExceeded`, `ResponseTooLarge`, `InputError` and `PackageError`.
         """
         start = time.perf_counter()
         model = await self._find(reference)
+        served = model.served
+        if budget_seconds is not None:
+            served = choose_size(
+                model, rows=len(inputs), budget_seconds=budget_seconds, waiting_seconds=self._waiting_seconds
+            )
+            model = model if served.id == model.served.id else await self.pool.load(served)
         request = model.predictor.parse_parameters(parameters)
         outputs: list[dict[str, Any]] = []
         response_bytes = 0
@@ -80,7 +95,7 @@ class PredictService:
             if response_bytes > MAX_RESPONSE_BYTES:
                 raise ResponseTooLarge(len(outputs), len(inputs), MAX_RESPONSE_BYTES)
         model.record.latency.observe(time.perf_counter() - start)
-        return PredictResult(model.served, model.predictor.finish(outputs, len(inputs), request))
+        return PredictResult(served, model.predictor.finish(outputs, len(inputs), request))
 
     async def stream(
         self, reference: str, inputs: Sequence[Any], *, parameters: Mapping[str, Any]
@@ -139,6 +154,14 @@ class PredictService:
             if current == served:
                 raise
             return await self.pool.load(current)
+
+    def _waiting_seconds(self, served: ServedVersion) -> float:
+        """Return the time until the queue of a version is empty.
+
+        It is 0 where the version is not loaded.
+        """
+        model = self.pool.peek(served)
+        return 0.0 if model is None else model.batcher.expected_seconds
 
     async def _read(self, predictor: Predictor, inputs: Sequence[Any], request: ParsedRequest) -> list[list[Row]]:
         def read() -> list[list[Row]]:

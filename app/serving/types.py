@@ -41,6 +41,8 @@ class ServedVersion:
     #: Where its package is in blob storage.
     key: str
     manifest_sha256: str
+    #: Nested size that a budget chose; None where none was given.
+    size: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

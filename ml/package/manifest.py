@@ -100,6 +100,19 @@ class Graph(Config):
         return self.variant is not None and self.variant.file is not None and self.variant.single_row
 
 
+class Size(Config):
+    """One of the nested sizes of a model, whose layers have fewer units."""
+
+    size: float
+    path: str | None = Field(description="Folder of its own package below this one; null for the whole model.")
+    parameters: int
+    operations: int = Field(description="Multiply-adds for one input.")
+    latency_ms: dict[str, float] = Field(
+        description="Median milliseconds of a request by its number of inputs, where the model was trained."
+    )
+    metrics: dict[str, float | None] = Field(default_factory=dict)
+
+
 class LicensedPart(Config):
     """License of a model, or of a dataset or model that it was made of."""
 
@@ -152,6 +165,9 @@ class Manifest(Config):
     metrics: dict[str, float | None] = Field(default_factory=dict)
     graphs: dict[str, Graph] = Field(
         default_factory=dict, description="By the names that the task gives them; all of them or none."
+    )
+    sizes: list[Size] = Field(
+        default_factory=list, description="Nested sizes, the largest first; empty for a model of one size."
     )
     no_graph_reason: str | None = Field(None, description="Why there are no graphs.")
     source: Provenance = Provenance()

@@ -9,6 +9,7 @@ task/state.json        what the task learned from its data: the labels
 {graph}.onnx           the network as an ONNX graph (`model`) if it could be exported with equal outputs;
                        several for a task that predicts in steps
 training.json          digests of the weights during training, to prove that a repeated training is the same
+sizes/{size}/          packages of the nested sizes of the model, which are smaller networks
 trunk.onnx             the backbone of a network that shares it with its base; `model.onnx` reads its output
 ```
 
@@ -42,6 +43,8 @@ T = TypeVar("T")
 
 WEIGHTS: Final = "weights.safetensors"
 ADAPTER: Final = "adapter.safetensors"
+#: Folder of the packages of smaller sizes.
+SIZES: Final = "sizes/"
 STATE: Final = "task/state.json"
 
 #: A header lists tensors; a larger one is an attack on memory.
@@ -82,6 +85,7 @@ class ModelPackage:
         """
         with atomic_directory(directory) as staging:
             for name, path in files.items():
+                (staging / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.move(path, staging / name)
             for slot, encoder in encoders.items():
                 (staging / "encoders" / slot).mkdir(parents=True)
@@ -105,7 +109,11 @@ class ModelPackage:
     def update_source(self, **changes: Any) -> None:
         """Change the origin of the model in its manifest."""
         source = self.manifest.source.model_copy(update=changes)
-        self.manifest = self.manifest.model_copy(update={"source": source})
+        self.update(source=source)
+
+    def update(self, **changes: Any) -> None:
+        """Change fields of the manifest."""
+        self.manifest = self.manifest.model_copy(update=changes)
         (self.directory / MANIFEST).write_text(self.manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
     @classmethod
@@ -136,7 +144,11 @@ class ModelPackage:
     def served_paths(self) -> list[str]:
         """Files that predictions need: served graphs or else weights, encoders, task state."""
         graphs = {name for graph in self.manifest.graphs.values() for name in graph.served_files}
-        others = [path for path in self._entries if not path.endswith((".onnx", ".safetensors")) and path != TRACE]
+        others = [
+            path
+            for path in self._entries
+            if not path.endswith((".onnx", ".safetensors")) and path != TRACE and not path.startswith(SIZES)
+        ]
         return [*others, *(self.entry(name).path for name in sorted(graphs or {WEIGHTS}))]
 
     @property

@@ -11,6 +11,7 @@ from ml.signals import Signal
 from ml.spec.growth import check_growth
 from ml.spec.requirements import BaseManifests, BaseParts, Requirements, architectures_by_slot, may_come_from_base
 from ml.spec.schema import START_FROM, Finetune, Pretrain
+from ml.spec.sizes import check_sizes
 from ml.tasks import TASKS
 from ml.tasks.base import check_row_counts
 
@@ -152,6 +153,9 @@ class _Check:
                 if reason is not None:
                     yield Finding(code="does_not_fit", message=reason, path=path, found=name)
                 yield from self._check_tuning(name)
+        if isinstance(spec, Finetune):
+            names = [name for _, name in self._chosen_architectures(architectures).values()]
+            yield from check_sizes(spec, self.catalog, names)
 
     def _check_coverage(self, requirements: Requirements, architectures: Mapping[str, Choice]) -> Iterator[Finding]:
         """No slot has two backbones, and none has no backbone."""
@@ -280,6 +284,8 @@ class _Check:
         scores = list(requirements.scores)
         if self.spec.adversary is not None:
             scores += [f"robust_{name}" for name in scores]
+        if self.spec.sizes is not None:
+            scores += [f"{name}_at_{size:g}" for name in requirements.scores for size in self.spec.sizes if size < 1]
         metrics = ["train/loss", "validation/loss", *(f"validation/{name}" for name in scores)]
         if stopping is not None and stopping.monitor not in metrics:
             yield unknown("metric to monitor", stopping.monitor, metrics, path="schedule.early_stopping.monitor")

@@ -68,6 +68,11 @@ class Pretrain(_Training):
         return Choice(name="full")
 
     @property
+    def sizes(self) -> None:
+        """Nested sizes: pretraining has none."""
+        return
+
+    @property
     def adversary(self) -> None:
         """Adversary: pretraining has none."""
         return
@@ -81,6 +86,13 @@ class Finetune(_Training):
     task: Named
     objective: Named = Field(Choice(name="supervised"), description="Objective; must be one that trains a task.")
     tuning: Named = Choice(name="full")
+    sizes: list[Annotated[float, Field(ge=1 / 64, le=1)]] | None = Field(
+        None,
+        min_length=2,
+        max_length=8,
+        description="Nested sizes, as fractions of the units of each layer: [1, 0.5, 0.25]. One network is trained, "
+        "whose parts are smaller networks; null for one size.",
+    )
     adversary: Named | None = Field(
         None, description="Attack whose perturbed inputs are trained on, so that the model resists it; null for none."
     )

@@ -70,22 +70,31 @@ class Plinth:
         return counts
 
     def predict(
-        self, model: str, inputs: Input | Sequence[Input], *, parameters: Mapping[str, Any] | None = None
+        self,
+        model: str,
+        inputs: Input | Sequence[Input],
+        *,
+        parameters: Mapping[str, Any] | None = None,
+        budget_ms: float | None = None,
     ) -> Prediction:
         """Run a model on one input or several; files are sent unchanged.
 
-        `model` is `name`, `name@3` or `name@alias`. Raises `PlinthError` for a missing file, and where files and JSON
-        inputs are mixed.
+        `model` is `name`, `name@3` or `name@alias`. With `budget_ms`, a model of several nested sizes answers with the
+        largest that is in time, and `size` says which.
+
+        Raises `PlinthError` for a missing file, and where files and JSON inputs are mixed.
         """
         input_list = [inputs] if isinstance(inputs, Mapping | str | Path | bytes) else list(inputs)
+        path = f"/predict/{model}" if budget_ms is None else f"/predict/{model}?budget_ms={budget_ms:g}"
         mappings = [item for item in input_list if isinstance(item, Mapping)]
         if len(mappings) == len(input_list):
             body = {"inputs": mappings, "parameters": parameters or {}}
-            return build(Prediction, self._transport.send("POST", f"/predict/{model}", json=body, retry=True).json())
+            response = self._transport.send("POST", path, json=body, retry=True)
+            return build(Prediction, response.json())
         files = [item for item in input_list if not isinstance(item, Mapping)]
         if mappings:
             raise PlinthError("Files and JSON inputs cannot be mixed. Send them in separate calls.")
-        return self._predict_files(model, files, parameters or {})
+        return self._predict_files(path, files, parameters or {})
 
     def close(self) -> None:
         """Close the connections to the service."""
@@ -100,7 +109,7 @@ class Plinth:
         self.close()
 
     def _predict_files(
-        self, model: str, files: Sequence[str | Path | bytes], parameters: Mapping[str, Any]
+        self, path: str, files: Sequence[str | Path | bytes], parameters: Mapping[str, Any]
     ) -> Prediction:
         if missing := [str(file) for file in files if not isinstance(file, bytes) and not Path(file).is_file()]:
             raise PlinthError(f"No such file: {', '.join(missing)}.")
@@ -112,5 +121,5 @@ class Plinth:
                 for file in files
             ]
             fields = {"parameters": json.dumps(parameters)}
-            response = self._transport.send("POST", f"/predict/{model}", data=fields, files=parts)
+            response = self._transport.send("POST", path, data=fields, files=parts)
         return build(Prediction, response.json())

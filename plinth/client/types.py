@@ -414,6 +414,8 @@ class Prediction:
     version: int
     task: str | None = None
     outputs: Sequence[Mapping[str, Any]] = ()
+    #: Nested size that answered; None unless the request had a budget.
+    size: float | None = None
 
     @property
     def output(self) -> Mapping[str, Any]:

@@ -257,3 +257,25 @@ def test_a_pruned_model_is_registered_beside_the_original(client: Plinth, stack:
     assert any("operations remain" in note for note in report["notes"])
     with pytest.raises(APIError, match=r"less than or equal to 0\.95"):
         client.jobs.prune(DATA, DATA, operations=2)
+
+
+def test_the_largest_size_in_time_answers(client: Plinth, stack: RunningStack, trained: Job) -> None:
+    name = f"{DATA}-sizes"
+    schedule = {"epochs": 1, "min_steps": 1, "min_batches_per_epoch": 1, "batch_size": 64}
+    fields = {"task": "image_classification", "architecture": "cnn", "schedule": schedule, "sizes": [1, 0.5, 0.25]}
+    job = client.jobs.wait(client.jobs.finetune(DATA, model=name, **fields).id, timeout_seconds=200)
+    sizes = client.jobs.report(job.id)["sizes"]
+    image = {"pixels": [[0] * 8] * 8}
+    usual, slow, fast = (client.predict(name, image, budget_ms=budget) for budget in (None, 60_000, 0.001))
+    url, headers = f"{stack.url}/predict/{name}", {"Authorization": f"Bearer {stack.api_key}"}
+    by_header = httpx2.post(url, json={"inputs": [image]}, headers={**headers, "X-Budget-Ms": "0.001"}).json()
+    refused = httpx2.post(f"{url}?budget_ms=0", json={"inputs": [image]}, headers=headers)
+
+    assert [entry["size"] for entry in sizes] == [1, 0.5, 0.25]
+    assert (usual.size, slow.size, fast.size, by_header["size"]) == (None, 1, 0.25, 0.25)
+    assert slow.outputs == usual.outputs
+    assert by_header["outputs"] == list(fast.outputs)
+    assert fast.output["probabilities"] != usual.output["probabilities"]
+    assert client.predict(DATA, image, budget_ms=0.001).size == 1, "a model of one size has no choice"
+    assert refused.status_code == 422
+    assert "budget_ms" in refused.text

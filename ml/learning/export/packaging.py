@@ -54,6 +54,7 @@ def pack(
     adapter: Mapping[str, Tensor] | None = None,
     has_frozen_backbone: bool = False,
     trace: TrainingTrace | None = None,
+    parts: Mapping[str, Path] | None = None,
 ) -> ModelPackage:
     """Write a package, replacing an existing one; without a task it is a base model.
 
@@ -73,6 +74,7 @@ def pack(
         has_frozen_backbone: Whether the backbone is that of the base. If possible it gets a graph of its own, which
             fine-tuned models of the base share.
         trace: Digests of the weights during training.
+        parts: Folders to move into the package, by path there.
     """
     with tempfile.TemporaryDirectory(prefix=".packaging-", dir=into.parent) as scratch:
         folder = Path(scratch)
@@ -100,7 +102,7 @@ def pack(
             source=source or Provenance(),
         )
         shutil.rmtree(into, ignore_errors=True)
-        files = {path.name: path for path in folder.iterdir()}
+        files = {path.name: path for path in folder.iterdir()} | dict(parts or {})
         state = task.state if task else None
         return ModelPackage.create(into, manifest, files=files, encoders=encoders, state=state)
 

@@ -101,6 +101,19 @@ def cut(tensors: Mapping[str, Tensor], retained: Sequence[tuple[Units, Tensor]])
     return smaller
 
 
+def prefix(tensors: Mapping[str, Tensor], units: Sequence[tuple[Units, int]]) -> dict[str, Tensor]:
+    """Return views of tensors with the first units of each layer alone.
+
+    `units` come with their number.
+    """
+    smaller = dict(tensors)
+    for item, count in units:
+        for name, dimensions in item.tensors.items():
+            for dimension, values in dimensions.items() if name in smaller else ():
+                smaller[name] = smaller[name].narrow(dimension, 0, count * values)
+    return smaller
+
+
 def _find_in_backbone(
     slot: str, choice: Choice, shape: Mapping[str, int], needs: frozenset[Feature]
 ) -> Iterator[Units]:

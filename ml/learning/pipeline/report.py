@@ -88,6 +88,20 @@ class LabelSetsSection(TypedDict):
     labels: float
 
 
+class SizeSection(TypedDict):
+    """Cost and metrics of one of the nested sizes of a model."""
+
+    size: float
+    parameters: int
+    #: Multiply-adds for one row.
+    operations: int
+    #: Median milliseconds of a request by its number of rows.
+    latency_ms: dict[str, float]
+    metrics: dict[str, float | None]
+    #: 95 % confidence interval of the accuracy.
+    accuracy_interval: NotRequired[tuple[float, float]]
+
+
 class EvaluationReport(TypedDict):
     """Metrics on one split; a task adds sections of its own, such as `confusion_matrix`."""
 
@@ -113,6 +127,8 @@ class EvaluationReport(TypedDict):
     notes: NotRequired[list[str]]
     #: `attack`: accuracy and loss under attack, by radius.
     robustness: NotRequired[dict[str, AttackReport]]
+    #: Nested sizes, the largest first.
+    sizes: NotRequired[list[SizeSection]]
 
 
 class TrainingReport(EvaluationReport):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -16,15 +16,19 @@ from ml.learning.export.packaging import PARITY_ROWS, pack, to_requests
 from ml.learning.export.torch_runner import load_network, make_runner
 from ml.learning.nn import device as devices
 from ml.learning.nn.objectives import OBJECTIVES
+from ml.learning.nn.operations import count_operations
+from ml.learning.nn.units import spell_out
 from ml.learning.pipeline.base_models import BaseModels
 from ml.learning.pipeline.plan import TrainingPlan, make_plan
 from ml.learning.pipeline.reproduction import current_environment
 from ml.learning.pipeline.robustness import measure_robustness
+from ml.learning.pipeline.sizes import describe_size, make_slices, measure_sizes
 from ml.learning.pipeline.transfer import describe_labels, transfer_weights
 from ml.learning.training.adversarial import adversarial_objective
 from ml.learning.training.attacks import ATTACKS
 from ml.learning.training.batches import SequentialBatches, ShuffledBatches, to_arrays
 from ml.learning.training.checkpoint import Checkpoints
+from ml.learning.training.nested import NestedObjective
 from ml.learning.training.optimizers import require_resolved
 from ml.learning.training.progress import Progress, Stop
 from ml.learning.training.run_folder import RunFolder
@@ -34,7 +38,7 @@ from ml.metrics.base import find_weaknesses
 from ml.package import version_1
 from ml.package.checksums import digest
 from ml.package.manifest import MANIFEST, Provenance
-from ml.package.package import ModelPackage
+from ml.package.package import SIZES, ModelPackage
 from ml.package.training_trace import TracedStep, TrainingTrace
 from ml.spec.catalog import Catalog
 from ml.spec.check import check
@@ -53,8 +57,15 @@ if TYPE_CHECKING:
     from ml.data.rows import Rows
     from ml.encoders.base import Column
     from ml.learning.nn.network import Network
-    from ml.learning.pipeline.report import EvaluationReport, TrainingReport, TrainingSection, TransferSection
+    from ml.learning.pipeline.report import (
+        EvaluationReport,
+        SizeSection,
+        TrainingReport,
+        TrainingSection,
+        TransferSection,
+    )
     from ml.learning.pipeline.robustness import AttackReport
+    from ml.learning.training.nested import NarrowNetwork
     from ml.learning.training.optimizers import ParameterGroupOptions
     from ml.learning.training.tuning.base import Tuning
     from ml.tasks.base import Task
@@ -146,6 +157,8 @@ class _Fitted:
     outcome: TrainerResult
     transfer: TransferSection | None
     trained_names: list[str]
+    #: Narrower networks that were trained with it.
+    slices: list[NarrowNetwork]
 
 
 class _Run:
@@ -161,6 +174,7 @@ class _Run:
         should_stop: Callable[[], Stop | None],
     ) -> None:
         self.workdir = workdir
+        self.folder = RunFolder(workdir)
         self.device = device
         self.should_stop = should_stop
         self._on_progress = on_progress
@@ -172,6 +186,9 @@ class _Run:
         self.spec = _check_and_resolve(spec, self.data.summary, self.bases, self.models)
         rows, held_out = self._split()
         self.plan: TrainingPlan = make_plan(self.spec, self.data.summary, rows, self.bases, self.models.values())
+        if self.spec.sizes is not None:
+            spelled_out = {slot: spell_out(choice) for slot, choice in self.plan.architectures.items()}
+            self.plan = replace(self.plan, architectures=spelled_out)
         _check_encoders_agree(self.bases, self.models)
         self.truncation: dict[str, dict[str, dict[str, int]]] = {}
         self.small_data_adjustments: str | None = None
@@ -191,9 +208,9 @@ class _Run:
 
         network.eval()
         task = self.plan.task if self.spec.packages_task else None
-        if task is not None and task.is_calibrated and len(self.held_out):
-            columns = self._encode("validation", self.held_out)
-            task.calibrate(self._predict(network, task, columns), columns)
+        # First: the task is calibrated for each size, and at last for the whole network.
+        sizes = [self._finish_size(part, network, task) for part in fitted.slices] if task else []
+        self._calibrate(network, task)
         report: TrainingReport = {
             **(self._evaluate(network, task) if task else self._last_validation(outcome)),
             "transfer": fitted.transfer,
@@ -203,7 +220,18 @@ class _Run:
         split = report["split"]
         metrics = {**outcome.metrics, **{f"{split}/{name}": value for name, value in report["metrics"].items()}}
         architectures = {slot: tuning.merge_choice(choice) for slot, choice in self.plan.architectures.items()}
-        package = self._package(network, task, metrics, architectures, adapter, outcome.trace)
+        package = self._package(
+            network,
+            task,
+            metrics,
+            architectures,
+            self.folder.package,
+            adapter=adapter,
+            trace=outcome.trace,
+            sizes=sizes,
+        )
+        if task is not None and sizes:
+            report["sizes"] = self._measure_sizes(package, fitted, sizes, report, task)
         return TrainingResult(package, report, metrics, outcome.reason)
 
     def trial_report(self) -> TrainingReport:
@@ -228,8 +256,15 @@ class _Run:
         tuning = tuning_type(tuning_type.config_type.model_validate(self.spec.tuning.config))
         tuning.apply(network)
         trained_names = [name for name, weight in network.named_parameters() if weight.requires_grad]
-        outcome = self._train(network, tuning.parameter_groups(network))
-        return _Fitted(network, tuning, outcome, transfer, trained_names)
+        slices = self._make_slices()
+        outcome = self._train(network, tuning.parameter_groups(network), slices)
+        return _Fitted(network, tuning, outcome, transfer, trained_names, slices)
+
+    def _make_slices(self) -> list[NarrowNetwork]:
+        if self.spec.sizes is None:
+            return []
+        shapes = {slot: encoder.shape() for slot, encoder in self.plan.encoders.items()}
+        return make_slices(self.spec.sizes, self.plan.architectures, shapes=shapes, head=self.plan.head)
 
     def _labels(self) -> Sequence[str]:
         return self.plan.task.labels if self.plan.task else []
@@ -266,12 +301,19 @@ class _Run:
         self.truncation[split] = {name: counts for name, counts in losses.items() if counts}
         return columns
 
-    def _train(self, network: Network, group_options: Mapping[Parameter, ParameterGroupOptions]) -> TrainerResult:
+    def _train(
+        self,
+        network: Network,
+        group_options: Mapping[Parameter, ParameterGroupOptions],
+        slices: Sequence[NarrowNetwork],
+    ) -> TrainerResult:
         plan, schedule = self.plan, self.spec.schedule
         objective_type = OBJECTIVES[plan.objective.name]
         objective = objective_type(objective_type.config_type.model_validate(plan.objective.config), network)
         if self.spec.adversary is not None:
             objective = adversarial_objective(objective, self.spec.adversary, plan.encoders)
+        if slices:
+            objective = NestedObjective(objective, slices)
         objective = objective.to(self.device)
         objective.set_models(
             {path.rpartition(".")[2]: load_network(package).to(self.device) for path, package in self.models.items()}
@@ -333,6 +375,45 @@ class _Run:
             "metrics": metrics,
         }
 
+    def _calibrate(self, network: Network, task: Task | None) -> None:
+        if task is not None and task.is_calibrated and len(self.held_out):
+            columns = self._encode("validation", self.held_out)
+            task.calibrate(self._predict(network, task, columns), columns)
+
+    def _finish_size(self, part: NarrowNetwork, whole: Network, task: Task) -> ModelPackage:
+        """Evaluate and package a narrower network as a model of its own."""
+        part.copy_weights(whole)
+        network = part.network.eval()
+        self._calibrate(network, task)
+        evaluation = self._evaluate(network, task)
+        metrics = {f"{evaluation['split']}/{name}": value for name, value in evaluation["metrics"].items()}
+        folder = self.folder.size(part.size)
+        folder.parent.mkdir(exist_ok=True)
+        return self._package(network, task, metrics, part.architectures, folder)
+
+    def _measure_sizes(
+        self,
+        package: ModelPackage,
+        fitted: _Fitted,
+        parts: Sequence[ModelPackage],
+        report: EvaluationReport,
+        task: Task,
+    ) -> list[SizeSection]:
+        """Measure all sizes in turns, and write the figures into the manifest."""
+        self._report_phase("measuring")
+        networks = {1.0: fitted.network, **{part.size: part.network for part in fitted.slices}}
+        folders = {
+            1.0: package.directory,
+            **{part.size: package.directory / f"sizes/{part.size:g}" for part in fitted.slices},
+        }
+        packages = {size: ModelPackage.open(folder) for size, folder in folders.items()}
+        row, _ = next(iter(self._sequential({name: column[:1] for name, column in self.train_columns.items()}).epoch()))
+        operations = {size: count_operations(network, row) for size, network in networks.items()}
+        sizes = measure_sizes(packages, operations, to_requests(task, self._parity_rows(task)[:PARITY_ROWS]))
+        package.update(sizes=sizes)
+        split, rows = report["split"], report["rows"]
+        return [describe_size(size, split=split, rows=rows) for size in sizes]
+
     def _evaluate(self, network: Network, task: Task) -> EvaluationReport:
         """Evaluate the task on the test split, or on validation rows without one."""
         self._report_phase("evaluating")
@@ -387,14 +468,17 @@ class _Run:
         task: Task | None,
         metrics: dict[str, float],
         architectures: Mapping[str, Choice],
-        adapter: Mapping[str, Tensor],
-        trace: Sequence[Mapping[str, Any]],
+        into: Path,
+        *,
+        adapter: Mapping[str, Tensor] | None = None,
+        trace: Sequence[Mapping[str, Any]] = (),
+        sizes: Sequence[ModelPackage] = (),
     ) -> ModelPackage:
         self._report_phase("exporting")
         plan = self.plan
         return pack(
             network if task or plan.task is None else network.without_head(),
-            RunFolder(self.workdir).package,
+            into,
             architectures=architectures,
             encoders=plan.encoders,
             task=task,
@@ -404,6 +488,7 @@ class _Run:
             objective=plan.objective,
             metrics=metrics,
             adapter=adapter,
+            parts={f"{SIZES}{part.directory.name}": part.directory for part in sizes},
             has_frozen_backbone=self.bases.has_backbones_of(network),
             trace=TrainingTrace(
                 environment=current_environment(self.device, dataset_digest=self.data.summary.digest),

@@ -31,6 +31,13 @@ class RunFolder:
         """
         return self.root / "checkpoint"
 
+    def size(self, size: float) -> Path:
+        """Folder of the package of a nested size.
+
+        It is moved into that of the model.
+        """
+        return self.root / "sizes" / f"{size:g}"
+
     @property
     def package(self) -> Path:
         """Folder of the trained package."""

@@ -43,6 +43,10 @@ def predict(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="File to write to: .csv, or .jsonl with complete answers.")
     ] = None,
+    budget_ms: Annotated[
+        float | None,
+        typer.Option(help="Milliseconds that a request may take: the largest nested size in time answers.", min=0.001),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run a model on texts, files, or tables, which get the answers as columns."""
@@ -52,7 +56,7 @@ def predict(
     with connect() as plinth:
         mapping = parse_assignments(columns, "--columns", example="text=message")
         reader = read_inputs(plinth, model, inputs, columns=mapping)
-        answers = [_run(plinth, model, batch, parameters) for batch in _batches(reader.inputs)]
+        answers = [_run(plinth, model, batch, parameters, budget_ms) for batch in _batches(reader.inputs)]
     outputs = [output for answer in answers for output in answer["outputs"]]
     if as_json:
         print_json({**answers[0], "outputs": outputs})
@@ -72,13 +76,18 @@ def _batches(inputs: Sequence[NamedInput]) -> list[Sequence[NamedInput]]:
 
 
 def _run(
-    plinth: Plinth, model: str, batch: Sequence[NamedInput], parameters: Mapping[str, Any] | None
+    plinth: Plinth,
+    model: str,
+    batch: Sequence[NamedInput],
+    parameters: Mapping[str, Any] | None,
+    budget_ms: float | None,
 ) -> Mapping[str, Any]:
     from plinth.client.errors import APIError, PlinthError
     from plinth.client.types import to_document
 
     try:
-        prediction = plinth.predict(model, [item.value for item in batch], parameters=parameters)
+        values = [item.value for item in batch]
+        prediction = plinth.predict(model, values, parameters=parameters, budget_ms=budget_ms)
     except APIError as error:
         names = ", ".join(_faulty_names(error, batch)) or batch[0].name
         if not names:

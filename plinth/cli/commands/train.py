@@ -49,6 +49,10 @@ Tuning = Annotated[str | None, typer.Option(help="Tuning method, which selects t
 Adversary = Annotated[
     str | None, typer.Option(help="Attack to train against, so that the model resists it: fgsm or pgd.")
 ]
+Sizes = Annotated[
+    str | None,
+    typer.Option(help="Nested sizes to train together, as fractions of the width.", metavar="1,0.5,0.25"),
+]
 ImageSize = Annotated[
     str | None,
     typer.Option(
@@ -90,6 +94,7 @@ def train(
     tuning: Tuning = None,
     image_size: ImageSize = None,
     adversary: Adversary = None,
+    sizes: Sizes = None,
     epochs: Annotated[int | None, typer.Option(help="Number of epochs.", min=1)] = None,
     batch_size: Annotated[int | None, typer.Option(help="Rows in a batch.", min=1)] = None,
     optimizer: Annotated[str | None, typer.Option(help="sgd, adam or adamw.")] = None,
@@ -112,6 +117,7 @@ def train(
         start_from=start_from,
         tuning=tuning,
         adversary=adversary,
+        sizes=_parse_sizes(sizes),
         schedule=schedule or None,
         seed=seed,
         model=model,
@@ -212,6 +218,15 @@ def parse_image_size(text: str, facts: Mapping[str, Any] | None) -> dict[str, An
 def drop_none(**options: Any) -> dict[str, Any]:
     """Return the options whose value is not None."""
     return {name: value for name, value in options.items() if value is not None}
+
+
+def _parse_sizes(sizes: str | None) -> list[float] | None:
+    if sizes is None:
+        return None
+    try:
+        return [float(size) for size in sizes.split(",")]
+    except ValueError:
+        raise typer.BadParameter(f"{sizes!r} is not a list of numbers like 1,0.5,0.25", param_hint="--sizes") from None
 
 
 def _name_dataset(plinth: Plinth, spec: dict[str, Any], reference: str) -> None:

@@ -1,0 +1,72 @@
+"""Nested sizes beside the same sizes trained alone, on rows of MNIST.
+
+python -m benchmarks.small_models.nested_sizes
+python -m benchmarks.small_models.nested_sizes --rows 60000
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Final
+
+from benchmarks.record import figure, parse_args
+from benchmarks.small_models.mnist import import_mnist, run_training
+from ml.package.package import ModelPackage
+
+SIZES: Final = (1.0, 0.5, 0.25, 0.125)
+
+
+def run(*, architecture: str, rows: int, seed: int) -> None:
+    """Train the sizes together, then each alone, and print their accuracies side by side."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        dataset = import_mnist(folder, rows=rows)
+        start = time.process_time()
+        fields = {"architecture": architecture, "seed": seed}
+        nested = run_training({**fields, "sizes": SIZES}, dataset, folder / "nested")
+        together = time.process_time() - start
+        alone = 0.0
+        for section in nested.report["sizes"]:
+            size = section["size"]
+            part = nested.package.directory / ("" if size == 1 else f"sizes/{size:g}")
+            choice = ModelPackage.open(part).manifest.architectures["image"]
+            start = time.process_time()
+            single = run_training({**fields, "architecture": choice}, dataset, folder / f"alone-{size:g}")
+            alone += time.process_time() - start
+            accuracy, own = section["metrics"]["accuracy"] or 0.0, single.report["metrics"]["accuracy"]
+            low, high = single.report["intervals"]["accuracy"]
+            is_within = 100 * (own - accuracy) <= 1 or low <= accuracy <= high
+            label = f"{architecture}, size {size:g}"
+            figure(f"{label}: accuracy nested", 100 * accuracy, unit="%")
+            figure(f"{label}: accuracy trained alone", 100 * own, unit="%", interval=(100 * low, 100 * high))
+            figure(f"{label}: points lost by nesting", 100 * (own - accuracy), unit="points", aim="<= 1")
+            for count, milliseconds in section["latency_ms"].items():
+                figure(f"{label}: request of {count}", milliseconds, unit="ms")
+            print(
+                f"size {size:5g}: {section['operations']:9,} operations, {section['parameters']:7,} parameters, "
+                f"{section['latency_ms']} ms, accuracy {100 * accuracy:.2f} %, alone {100 * own:.2f} % "
+                f"[{100 * low:.2f}, {100 * high:.2f}] {'within' if is_within else 'NOT within'}",
+                flush=True,
+            )
+        figure(f"{architecture}: training of all sizes together", together, unit="CPU s", note=f"{rows} rows")
+        figure(f"{architecture}: training of each size alone", alone, unit="CPU s", note=f"{rows} rows")
+        print(f"together {together:.0f} CPU s, alone {alone:.0f} CPU s", flush=True)
+
+
+def main() -> int:
+    """Run one architecture."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--architecture", default="cnn")
+    parser.add_argument("--rows", type=int, default=10_000, help="training rows")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parse_args(parser)
+    run(architecture=options.architecture, rows=options.rows, seed=options.seed)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
