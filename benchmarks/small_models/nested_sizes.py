@@ -2,6 +2,7 @@
 
 python -m benchmarks.small_models.nested_sizes
 python -m benchmarks.small_models.nested_sizes --rows 60000
+python -m benchmarks.small_models.nested_sizes --exits
 """
 
 from __future__ import annotations
@@ -18,6 +19,21 @@ from benchmarks.small_models.mnist import import_mnist, run_training
 from ml.package.package import ModelPackage
 
 SIZES: Final = (1.0, 0.5, 0.25, 0.125)
+
+
+def run_exits(*, architecture: str, rows: int, seed: int) -> None:
+    """Train the sizes together, and print what early exits save and cost."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        dataset = import_mnist(folder, rows=rows)
+        fields = {"architecture": architecture, "seed": seed, "sizes": SIZES, "exits": True}
+        section = run_training(fields, dataset, folder / "exits").report["exits"]
+        fraction = 100 * section["operations_with_exits"] / section["operations"]
+        lost = 100 * (section["accuracy"] - section["accuracy_with_exits"])
+        note = f"{rows} rows"
+        figure(f"{architecture}, exits: operations", fraction, unit="%", aim="<= 50", note=note)
+        figure(f"{architecture}, exits: accuracy lost", lost, unit="points", aim="<= 0.3", note=note)
+        print(f"{fraction:.1f} % of the operations, {lost:.2f} points lost: {section}", flush=True)
 
 
 def run(*, architecture: str, rows: int, seed: int) -> None:
@@ -63,8 +79,10 @@ def main() -> int:
     parser.add_argument("--architecture", default="cnn")
     parser.add_argument("--rows", type=int, default=10_000, help="training rows")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--exits", action="store_true", help="measure early exits instead")
     options = parse_args(parser)
-    run(architecture=options.architecture, rows=options.rows, seed=options.seed)
+    measure = run_exits if options.exits else run
+    measure(architecture=options.architecture, rows=options.rows, seed=options.seed)
     return 0
 
 

@@ -20,6 +20,7 @@ from ml.encoders.base import take
 from ml.encoders.text import TextEncoder
 from ml.errors import MAX_SHOWN_CHARACTERS, PARAMETERS, InputError, PackageError, shorten, unknown
 from ml.inference.batch_planning import CallCost, even_cuts, lengths_of
+from ml.inference.cascade import Cascade, Stage
 from ml.inference.embedding_adapter import EMBEDDING, decode_embeddings, embedding_adapter
 from ml.inference.onnx_session import OnnxGraphs, open_once, spent_seconds
 from ml.metrics.calibration import CONFORMAL, add_label_sets, check_coverage
@@ -105,6 +106,8 @@ class Predictor:
             run = OnnxGraphs(
                 {name: [_open(package, file, device) for file in graph.served_files] for name, graph in graphs.items()}
             )
+            if package.manifest.exits:
+                return cls(package, engine="onnxruntime", run=_open_cascade(package, device), device=device)
             return cls(package, engine="onnxruntime", run=run, trunk=run.trunks.get(MODEL), device=device)
         if importlib.util.find_spec("torch") is None:
             why = package.manifest.no_graph_reason or "it was not exported"
@@ -241,7 +244,8 @@ class Predictor:
         adapter = self._adapter
         if output is None:
             return adapter.decode({**batch, **adapter.predict(self._run, batch)})
-        return decode_embeddings({**batch, **adapter.embed(self._run, batch)})
+        run = self._run.whole if isinstance(self._run, Cascade) else self._run
+        return decode_embeddings({**batch, **adapter.embed(run, batch)})
 
     @classmethod
     def answer_together(
@@ -384,6 +388,15 @@ def _path_of(field: str, *, raw_input: Any, request: ParsedRequest) -> str:
     name = field.partition(".")[0]
     is_own = name not in request.fields or (isinstance(raw_input, Mapping) and name in raw_input)
     return field if is_own else f"{PARAMETERS}.{field}"
+
+
+def _open_cascade(package: ModelPackage, device: str) -> Cascade:
+    """Open the sizes of a model with early exits."""
+    stages = []
+    for stage in package.manifest.exits:
+        sessions = {name: [_open(package, file, device) for file in files] for name, files in stage.files.items()}
+        stages.append(Stage(OnnxGraphs(sessions), stage.temperature, stage.threshold))
+    return Cascade(stages)
 
 
 def _open(package: ModelPackage, name: str, device: str) -> Session:

@@ -113,6 +113,17 @@ class Size(Config):
     metrics: dict[str, float | None] = Field(default_factory=dict)
 
 
+class Exit(Config):
+    """A size at which rows leave that it is sure of."""
+
+    size: float
+    files: dict[str, list[str]] = Field(description="Paths of its ONNX files by graph, in running order.")
+    temperature: float = Field(description="Divides its logits.")
+    threshold: float | None = Field(
+        description="Smallest probability of the likeliest class with which a row leaves; null where all rows do."
+    )
+
+
 class LicensedPart(Config):
     """License of a model, or of a dataset or model that it was made of."""
 
@@ -168,6 +179,9 @@ class Manifest(Config):
     )
     sizes: list[Size] = Field(
         default_factory=list, description="Nested sizes, the largest first; empty for a model of one size."
+    )
+    exits: list[Exit] = Field(
+        default_factory=list, description="Sizes that run one after another, the smallest first; empty without exits."
     )
     no_graph_reason: str | None = Field(None, description="Why there are no graphs.")
     source: Provenance = Provenance()

@@ -144,6 +144,7 @@ class ModelPackage:
     def served_paths(self) -> list[str]:
         """Files that predictions need: served graphs or else weights, encoders, task state."""
         graphs = {name for graph in self.manifest.graphs.values() for name in graph.served_files}
+        graphs |= {name for stage in self.manifest.exits for names in stage.files.values() for name in names}
         others = [
             path
             for path in self._entries

@@ -73,6 +73,11 @@ class Pretrain(_Training):
         return
 
     @property
+    def exits(self) -> bool:
+        """Early exits: pretraining has none."""
+        return False
+
+    @property
     def adversary(self) -> None:
         """Adversary: pretraining has none."""
         return
@@ -92,6 +97,11 @@ class Finetune(_Training):
         max_length=8,
         description="Nested sizes, as fractions of the units of each layer: [1, 0.5, 0.25]. One network is trained, "
         "whose parts are smaller networks; null for one size.",
+    )
+    exits: bool = Field(
+        False,
+        description="Whether an input is answered by the smallest of the nested sizes that is sure of its class, by a "
+        "threshold from validation rows. It needs `sizes`.",
     )
     adversary: Named | None = Field(
         None, description="Attack whose perturbed inputs are trained on, so that the model resists it; null for none."

@@ -1,10 +1,11 @@
-"""Check of the nested sizes of a fine-tuning."""
+"""Check of the nested sizes and early exits of a fine-tuning."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from ml.errors import Finding
+from ml.tasks import TASKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 def check_sizes(spec: Finetune, catalog: Catalog, architectures: Iterable[str]) -> Iterator[Finding]:
     """Yield why a fine-tuning cannot train these sizes together."""
     sizes = spec.sizes
+    yield from _check_exits(spec)
     if sizes is None:
         return
     if 1 not in sizes or len(set(sizes)) < max(2, len(sizes)):
@@ -39,3 +41,18 @@ def check_sizes(spec: Finetune, catalog: Catalog, architectures: Iterable[str]) 
             message = f"sizes are trained together with {field} {expected} alone"
             hint = f"Leave out one of sizes and {field}."
             yield Finding(code="conflict", message=message, path=field, expected=expected, hint=hint)
+
+
+def _check_exits(spec: Finetune) -> Iterator[Finding]:
+    """Yield why inputs cannot leave early."""
+    if not spec.exits:
+        return
+    if spec.sizes is None:
+        message = "exits need several sizes: an input leaves at the smallest that is sure of its class"
+        hint = "Add sizes, such as [1, 0.5, 0.25, 0.125]."
+        yield Finding(code="missing", message=message, path="sizes", expected="[1, 0.5, 0.25, 0.125]", hint=hint)
+    if spec.task.name in TASKS and not TASKS[spec.task.name].is_calibrated:
+        classifiers = ", ".join(name for name, task in TASKS.items() if task.is_calibrated)
+        message = f"{spec.task.name} has no single class for each input of which a size could be sure"
+        hint = "Leave exits out."
+        yield Finding(code="does_not_fit", message=message, path="exits", expected=classifiers, hint=hint)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
@@ -19,6 +19,9 @@ from ml.tasks.base import embedding_graphs
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from torch import Tensor
+
+    from ml.learning.nn.heads.base import Tensors
     from ml.package.package import ModelPackage
     from ml.signals import Arrays, Run
 
@@ -63,7 +66,14 @@ def load_forward(package: ModelPackage) -> Callable[[Arrays], Arrays]:
     return forward
 
 
-def make_runner(network: Network, graphs: Mapping[str, Sequence[str]], *, device: torch.device) -> Run:
+class Inferring(Protocol):
+    """A network, or several of them, that computes the outputs of a graph."""
+
+    def infer(self, batch: Mapping[str, Tensor]) -> Tensors:
+        """Return the outputs of a batch."""
+
+
+def make_runner(network: Inferring, graphs: Mapping[str, Sequence[str]], *, device: torch.device) -> Run:
     """Return `network.infer` as a function of arrays, like an exported graph."""
 
     def run(graph: str, batch: Arrays) -> Arrays:

@@ -102,6 +102,29 @@ class SizeSection(TypedDict):
     accuracy_interval: NotRequired[tuple[float, float]]
 
 
+class ExitStage(TypedDict):
+    """One size of a model with early exits."""
+
+    size: float
+    #: Fraction of the rows that leave here.
+    rows: float
+
+
+class ExitsSection(TypedDict):
+    """Effect of early exits on the rows of the report."""
+
+    #: Confidence from which a row leaves; chosen on validation rows.
+    threshold: float
+    stages: list[ExitStage]
+    #: Mean multiply-adds of a row, without and with exits.
+    operations: float
+    operations_with_exits: float
+    accuracy: float
+    accuracy_with_exits: float
+    #: Median milliseconds of a request by its number of rows, with exits.
+    latency_ms: dict[str, float]
+
+
 class EvaluationReport(TypedDict):
     """Metrics on one split; a task adds sections of its own, such as `confusion_matrix`."""
 
@@ -127,6 +150,7 @@ class EvaluationReport(TypedDict):
     notes: NotRequired[list[str]]
     #: `attack`: accuracy and loss under attack, by radius.
     robustness: NotRequired[dict[str, AttackReport]]
+    exits: NotRequired[ExitsSection]
     #: Nested sizes, the largest first.
     sizes: NotRequired[list[SizeSection]]
 

@@ -12,13 +12,17 @@ import torch
 
 from ml.data.dataset import Dataset
 from ml.errors import SpecError, TrainingDiverged, TrainingInterrupted
+from ml.inference.latency import measure_latency
+from ml.inference.predictor import Predictor
 from ml.learning.export.packaging import PARITY_ROWS, pack, to_requests
 from ml.learning.export.torch_runner import load_network, make_runner
 from ml.learning.nn import device as devices
+from ml.learning.nn.network import Network
 from ml.learning.nn.objectives import OBJECTIVES
 from ml.learning.nn.operations import count_operations
 from ml.learning.nn.units import spell_out
 from ml.learning.pipeline.base_models import BaseModels
+from ml.learning.pipeline.exits import ExitNetwork, SizeOutputs, choose_threshold, make_exits, simulate
 from ml.learning.pipeline.plan import TrainingPlan, make_plan
 from ml.learning.pipeline.reproduction import current_environment
 from ml.learning.pipeline.robustness import measure_robustness
@@ -56,9 +60,9 @@ if TYPE_CHECKING:
     from ml.data.dataset import DatasetSummary
     from ml.data.rows import Rows
     from ml.encoders.base import Column
-    from ml.learning.nn.network import Network
     from ml.learning.pipeline.report import (
         EvaluationReport,
+        ExitsSection,
         SizeSection,
         TrainingReport,
         TrainingSection,
@@ -161,6 +165,14 @@ class _Fitted:
     slices: list[NarrowNetwork]
 
 
+@dataclass(frozen=True, slots=True)
+class _Exits:
+    """A network with early exits, and the sizes at which rows leave, the smallest first."""
+
+    network: ExitNetwork
+    sizes: list[SizeOutputs]
+
+
 class _Run:
     def __init__(
         self,
@@ -211,8 +223,10 @@ class _Run:
         # First: the task is calibrated for each size, and at last for the whole network.
         sizes = [self._finish_size(part, network, task) for part in fitted.slices] if task else []
         self._calibrate(network, task)
+        exits = self._make_exits(fitted, sizes, task) if task and self.spec.exits else None
+        served = exits.network if exits else network
         report: TrainingReport = {
-            **(self._evaluate(network, task) if task else self._last_validation(outcome)),
+            **(self._evaluate(served, task) if task else self._last_validation(outcome)),
             "transfer": fitted.transfer,
             "training": training,
             "truncation": self.truncation,
@@ -232,6 +246,8 @@ class _Run:
         )
         if task is not None and sizes:
             report["sizes"] = self._measure_sizes(package, fitted, sizes, report, task)
+        if task is not None and exits:
+            report["exits"] = self._describe_exits(package, exits, task)
         return TrainingResult(package, report, metrics, outcome.reason)
 
     def trial_report(self) -> TrainingReport:
@@ -375,7 +391,56 @@ class _Run:
             "metrics": metrics,
         }
 
-    def _calibrate(self, network: Network, task: Task | None) -> None:
+    def _make_exits(self, fitted: _Fitted, packages: Sequence[ModelPackage], task: Task) -> _Exits:
+        """Choose the threshold on validation rows, and calibrate the task for what leaves there."""
+        self._report_phase("evaluating", "early exits")
+        parts = {part.size: part.network for part in reversed(fitted.slices)} | {1.0: fitted.network}
+        tasks = {part.size: package.task() for part, package in zip(fitted.slices, packages, strict=True)} | {1.0: task}
+        columns = self._encode("validation", self.held_out)
+        row, _ = next(iter(self._sequential({name: column[:1] for name, column in columns.items()}).epoch()))
+        sizes = []
+        for size, network in parts.items():
+            calibration = getattr(tasks[size], "calibration", None)
+            outputs = self._predict(network, task, columns)
+            sizes.append(
+                SizeOutputs(
+                    size=size,
+                    network=network,
+                    temperature=calibration.temperature if calibration else 1.0,
+                    operations=count_operations(network, row),
+                    logits=np.asarray(outputs["logits"]),
+                )
+            )
+        threshold = choose_threshold(sizes, np.asarray(columns["label"]))
+        exits = _Exits(ExitNetwork(sizes, threshold), sizes)
+        self._calibrate(exits.network, task)
+        return exits
+
+    def _describe_exits(self, package: ModelPackage, exits: _Exits, task: Task) -> ExitsSection:
+        """Write the exits into the manifest, and measure them on the rows of the report."""
+        threshold = exits.network.threshold
+        package.update(exits=make_exits(package, exits.sizes, threshold))
+        test = self.data.rows("test")
+        columns = self._encode("test", test) if len(test) else self._encode("validation", self.held_out)
+        label = np.asarray(columns["label"])
+        sizes = [
+            replace(item, logits=np.asarray(self._predict(item.network, task, columns)["logits"]))
+            for item in exits.sizes
+        ]
+        accuracy, fractions, operations = simulate(sizes, label, threshold)
+        rows = to_requests(task, self._parity_rows(task)[:PARITY_ROWS])
+        latency = measure_latency({"exits": Predictor.load(ModelPackage.open(package.directory))}, rows)["exits"]
+        return {
+            "threshold": threshold,
+            "stages": [{"size": item.size, "rows": fraction} for item, fraction in zip(sizes, fractions, strict=True)],
+            "operations": sizes[-1].operations,
+            "operations_with_exits": operations,
+            "accuracy": float((sizes[-1].logits.argmax(axis=1) == label).mean()),
+            "accuracy_with_exits": accuracy,
+            "latency_ms": {str(count): milliseconds for count, milliseconds in latency.items()},
+        }
+
+    def _calibrate(self, network: Network | ExitNetwork, task: Task | None) -> None:
         if task is not None and task.is_calibrated and len(self.held_out):
             columns = self._encode("validation", self.held_out)
             task.calibrate(self._predict(network, task, columns), columns)
@@ -414,7 +479,7 @@ class _Run:
         split, rows = report["split"], report["rows"]
         return [describe_size(size, split=split, rows=rows) for size in sizes]
 
-    def _evaluate(self, network: Network, task: Task) -> EvaluationReport:
+    def _evaluate(self, network: Network | ExitNetwork, task: Task) -> EvaluationReport:
         """Evaluate the task on the test split, or on validation rows without one."""
         self._report_phase("evaluating")
         test = self.data.rows("test")
@@ -434,7 +499,7 @@ class _Run:
             "baseline": evaluation.baseline,
             "intervals": evaluation.intervals,
         }
-        if self.spec.adversary is not None:
+        if self.spec.adversary is not None and isinstance(network, Network):
             sections["robustness"] = {"attack": self._measure_robustness(network, columns, self.spec.adversary)}
         return cast("EvaluationReport", {**sections, **evaluation.extra})
 
@@ -448,7 +513,7 @@ class _Run:
             self._report_phase("evaluating", warning)
         return section
 
-    def _predict(self, network: Network, task: Task, columns: dict[str, Column]) -> dict[str, Column]:
+    def _predict(self, network: Network | ExitNetwork, task: Task, columns: dict[str, Column]) -> dict[str, Column]:
         """Collect the outputs to evaluate, in float32 as in serving."""
         collected: dict[str, list[np.ndarray]] = {}
         run = make_runner(network, task.graphs, device=self.device)

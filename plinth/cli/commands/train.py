@@ -95,6 +95,9 @@ def train(
     image_size: ImageSize = None,
     adversary: Adversary = None,
     sizes: Sizes = None,
+    exits: Annotated[
+        bool, typer.Option("--exits", help="Let an input leave at the smallest of the --sizes that is sure of it.")
+    ] = False,
     epochs: Annotated[int | None, typer.Option(help="Number of epochs.", min=1)] = None,
     batch_size: Annotated[int | None, typer.Option(help="Rows in a batch.", min=1)] = None,
     optimizer: Annotated[str | None, typer.Option(help="sgd, adam or adamw.")] = None,
@@ -118,6 +121,7 @@ def train(
         tuning=tuning,
         adversary=adversary,
         sizes=_parse_sizes(sizes),
+        exits=exits or None,
         schedule=schedule or None,
         seed=seed,
         model=model,

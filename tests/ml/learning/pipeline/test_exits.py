@@ -1,0 +1,104 @@
+"""Inputs leave at the smallest size that is sure of their class."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ml.data.dataset import Dataset
+from ml.errors import SpecError
+from ml.evaluation.evaluate import evaluate_package
+from ml.inference.cascade import Cascade, Stage
+from ml.inference.predictor import Predictor
+from ml.learning.export.packaging import to_requests
+from ml.learning.pipeline.exits import SizeOutputs, choose_threshold, simulate
+from ml.learning.pipeline.train import TrainingResult
+from ml.package.package import ModelPackage
+from tests.support.ml.digits import SHORT, run, spec
+
+CNN = {"name": "cnn", "config": {"stages": [[8, 8], [8]]}}
+
+
+@pytest.fixture(scope="module")
+def trained(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainingResult:
+    schedule = {**SHORT, "epochs": 8, "batch_size": 64, "learning_rate": 0.01}
+    fields = {"task": "image_classification", "architecture": CNN, "sizes": [1, 0.5], "exits": True}
+    return run(digits, tmp_path_factory.mktemp("exits"), spec("finetune", **fields, schedule=schedule))
+
+
+def test_a_row_leaves_at_the_first_size_that_is_sure() -> None:
+    seen: list[tuple[str, list[int]]] = []
+
+    def stage(name: str, logits: list[list[float]]) -> Any:
+        def infer(graph: str, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+            seen.append((name, batch["row"].tolist()))
+            return {"logits": np.array(logits, np.float32)[batch["row"]]}
+
+        return infer
+
+    small = stage("small", [[9, 0], [1, 0], [0, 9], [0, 1]])
+    large = stage("large", [[0, 5], [5, 0], [5, 0], [5, 0]])
+    cascade = Cascade([Stage(small, 1.0, 0.9), Stage(large, 2.0, None)])
+
+    logits = cascade("model", {"row": np.arange(4)})["logits"]
+    cascade("model", {"row": np.array([0])})
+
+    assert logits.tolist() == [[9, 0], [2.5, 0], [0, 9], [2.5, 0]]
+    assert seen == [("small", [0, 1, 2, 3]), ("large", [1, 3]), ("small", [0])]
+
+
+def outputs(size: float, operations: int, logits: list[list[float]]) -> SizeOutputs:
+    network: Any = None
+    return SizeOutputs(size, network, 1.0, operations, np.array(logits, np.float32))
+
+
+def test_the_threshold_is_the_cheapest_that_keeps_the_accuracy() -> None:
+    # The small size is wrong where it is least sure: in 30 of 1,000 rows.
+    label = np.zeros(1000, int)
+    small = outputs(0.5, 10, [[0, 1]] * 30 + [[2, 0]] * 970)
+    large = outputs(1, 100, [[3, 0]] * 1000)
+    threshold = choose_threshold([small, large], label)
+    accuracy, fractions, operations = simulate([small, large], label, threshold)
+
+    assert (accuracy, fractions, operations) == (1.0, pytest.approx([0.97, 0.03]), pytest.approx(13.0))
+    few = [outputs(item.size, item.operations, item.logits[25:75].tolist()) for item in (small, large)]
+    assert choose_threshold(few, label[:50]) == 1.0, "no size is sure enough for so few rows"
+
+
+def test_what_is_served_is_what_the_report_measured(digits: Path, trained: TrainingResult) -> None:
+    section = trained.report["exits"]
+    package = ModelPackage.open(trained.package.directory)
+    report = evaluate_package(package, Dataset.open(digits), split="test")
+
+    assert report["metrics"]["accuracy"] == pytest.approx(section["accuracy_with_exits"])
+    assert trained.report["metrics"]["accuracy"] == pytest.approx(section["accuracy_with_exits"])
+    assert sum(stage["rows"] for stage in section["stages"]) == pytest.approx(1)
+    assert [stage["size"] for stage in section["stages"]] == [0.5, 1]
+    assert section["stages"][0]["rows"] > 0.2
+    # A tenth of the rows chose the threshold: a few rows of the 360 may be answered otherwise.
+    assert section["accuracy_with_exits"] > section["accuracy"] - 0.02
+    assert section["operations_with_exits"] < section["operations"] * 1.3
+    assert {stage.size: stage.threshold for stage in package.manifest.exits} == {0.5: section["threshold"], 1: None}
+
+
+def test_answers_do_not_depend_on_the_batch(digits: Path, trained: TrainingResult) -> None:
+    package = ModelPackage.open_lazily(trained.package.directory)
+    task, predictor = package.task(), Predictor.load(package)
+    assert task is not None
+    rows = to_requests(task, Dataset.open(digits).rows("test")[:40])
+    together = predictor.answer(rows, output=None)
+    alone = [predictor.answer([row], output=None)[0] for row in rows]
+
+    assert "sizes/0.5/model.onnx" in package.served_paths
+    for one, other in zip(together, alone, strict=True):
+        assert one["label"] == other["label"]
+        assert one["probabilities"] == pytest.approx(other["probabilities"], abs=1e-5)
+    embeddings = predictor.answer(rows[:3], output="embedding")
+    assert len(embeddings[0]["embedding"]) == 8
+
+
+def test_exits_without_sizes_say_what_to_add(digits: Path, tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="exits need several sizes") as error:
+        run(digits, tmp_path, spec("finetune", task="image_classification", architecture=CNN, exits=True))
+    assert error.value.findings[0].path == "sizes"
