@@ -19,6 +19,7 @@ from app.health import routes as health
 from app.http import access_log, errors, validation
 from app.http.methods import MethodMiddleware
 from app.http.middleware import ApiKeyCache, GatewayMiddleware
+from app.inference_protocol import routes as inference_protocol
 from app.jobs import routes as jobs
 from app.keys import routes as keys
 from app.metrics.registry import MetricsRegistry
@@ -52,6 +53,7 @@ ROUTERS = (
     models.router,
     predict.router,
     openai.router,
+    inference_protocol.router,
     keys.router,
     health.router,
     disk.router,

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.health.schemas import Device, LoadedModel, Part, Readiness, System, Worker
+from app.http.errors import ProblemError
 from plinth import __version__
 from store import jobs, notifications, workers
 from store.__main__ import check
@@ -23,6 +24,7 @@ from store.database import reading
 from store.errors import BrokerUnavailable
 
 if TYPE_CHECKING:
+    from app.http.problem_codes import ProblemCode
     from app.serving.model_pool import ModelPool
 
 READINESS_SECONDS: Final = 2.0
@@ -93,6 +95,16 @@ def hide_details(readiness: Readiness) -> Readiness:
 
 #: State of all parts of the service, checked at most every `READINESS_SECONDS`.
 readiness = CachedResult(_check, ttl_seconds=READINESS_SECONDS)
+
+
+def require_ready() -> None:
+    """Raise `ProblemError` 503 if the API cannot handle requests."""
+    current = readiness()
+    if not current.ready:
+        code: ProblemCode = "storage_unavailable" if current.database.ok else "database_unavailable"
+        part = "Blob storage" if current.database.ok else "The database"
+        detail = f"{part} is unavailable. Try again in a moment; see /readyz."
+        raise ProblemError(503, code, detail, headers={"Retry-After": "2"})
 
 
 def read_system(pool: ModelPool, *, with_device: bool) -> System:

@@ -15,6 +15,7 @@ from sqlalchemy.exc import TimeoutError as NoConnection
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from app.client_protocols import ClientProtocol, protocol_of
 from app.http.problem_codes import PROBLEMS, ProblemCode
 from app.serving.errors import (
     DeadlineExceeded,
@@ -81,9 +82,7 @@ STATUS_OF: Mapping[type[Exception], tuple[int, ProblemCode]] = {
     ResponseTooLarge: (422, "answer_too_large"),
 }
 
-#: Paths of the OpenAI protocol, whose errors have `error` as well.
-OPENAI_PREFIX = "/v1/"
-#: Header by which a client of that protocol does not repeat a request; it would repeat each 409.
+#: Header by which a client of the OpenAI protocol does not repeat a request; it would repeat each 409.
 NO_RETRY = {"x-should-retry": "false"}
 
 #: Kinds of rows that can be listed at `/api/v1/<kind>s`.
@@ -109,8 +108,9 @@ class Problem(BaseModel):
     code: ProblemCode = Field(examples=["not_found"])
     request_id: str
     errors: list[Finding] = []
-    error: OpenAIError | None = Field(
-        None, description="Only below `/v1`: the same for clients of the OpenAI protocol."
+    error: OpenAIError | str | None = Field(
+        None,
+        description="Only for clients of another protocol, in its form: an object below `/v1`, `detail` below `/v2`.",
     )
 
 
@@ -137,9 +137,10 @@ class ProblemError(HTTPException):
 def problem_response(request_id: str, error: HTTPException, *, path: str = "") -> Response:
     """Return the problem document of an error.
 
-    Below `/v1` it also has the member that clients of the OpenAI protocol read.
+    On paths of another protocol it also has the member that its clients read.
     """
-    is_openai = path.startswith(OPENAI_PREFIX)
+    protocol = protocol_of(path)
+    is_openai = protocol is ClientProtocol.OPENAI
     headers = {**(error.headers or {}), **(NO_RETRY if is_openai and error.status_code == HTTPStatus.CONFLICT else {})}
     problem = Problem(
         title=title_of(error.status_code),
@@ -148,7 +149,7 @@ def problem_response(request_id: str, error: HTTPException, *, path: str = "") -
         code=error.code if isinstance(error, ProblemError) else "bad_request",
         request_id=request_id,
         errors=list(error.errors) if isinstance(error, ProblemError) else [],
-        error=openai_error(error) if is_openai else None,
+        error=openai_error(error) if is_openai else str(error.detail) if protocol else None,
     )
     content = problem.model_dump_json(exclude_none=True)
     return Response(content, error.status_code, headers, PROBLEM_MEDIA_TYPE)

@@ -21,10 +21,11 @@ from sqlalchemy.exc import DBAPIError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 
+from app import client_protocols
 from app.browser import SAFE_METHODS, is_own_origin, needs_no_key, session_token
 from app.event_log import EventLogger, bind_fields
 from app.http import access_log, cors
-from app.http.errors import OPENAI_PREFIX, ProblemError, internal_error, problem_response, to_problem_error
+from app.http.errors import ProblemError, internal_error, problem_response, to_problem_error
 from app.http.request_body import Body, too_large
 from app.ttl_cache import TtlCache
 from store import api_keys as stored_keys
@@ -38,12 +39,12 @@ if TYPE_CHECKING:
     from app.settings import AppSettings
 
 #: Paths that need no API key.
-OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/docs", "/docs/", "/openapi.json"})
+OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/docs", "/docs/", "/openapi.json"}) | client_protocols.OPEN_PATHS
 OPEN_PREFIX: Final = "/static/"
 #: Paths that accept files of any size in a form; their JSON bodies have a limit of their own.
 FILE_FORM_PATHS: Final = frozenset({"/api/v1/datasets", "/api/v1/models/import"})
 #: Paths that are not in the access log.
-UNLOGGED_PATHS: Final = frozenset({"/healthz", "/readyz", "/metrics"})
+UNLOGGED_PATHS: Final = frozenset({"/healthz", "/readyz", "/metrics"}) | client_protocols.OPEN_PATHS
 
 #: Headers of every response, unless its route sets them.
 RESPONSE_HEADERS: Final[Mapping[str, str]] = {
@@ -229,7 +230,7 @@ class GatewayMiddleware:
         return self._api_keys.peek(secret) if scheme == b"Bearer" else None
 
     def _limit_bytes(self, path: str) -> int:
-        if path.startswith(("/predict/", OPENAI_PREFIX)):
+        if path.startswith("/predict/") or client_protocols.protocol_of(path) is not None:
             return self._settings.max_predict_bytes
         if path in FILE_FORM_PATHS or path.startswith("/api/v1/uploads"):
             return self._settings.max_upload_bytes

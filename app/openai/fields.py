@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 from pydantic_core import PydanticCustomError
 
 from app.http.errors import ProblemError, summarize
-from ml.errors import PARAMETERS, Finding, InputError
+from app.predict.client_paths import client_paths
+from ml.errors import PARAMETERS, Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -74,14 +74,8 @@ def names_in_errors(names: Mapping[str, str]) -> Iterator[None]:
 
     A name may contain `{index}`, which stands for the position of the input. "" is the whole input.
     """
-    try:
+    with client_paths(lambda index, path: _client_path(path, names).format(index=index)):
         yield
-    except InputError as error:
-        findings = [
-            replace(finding, path=_client_path(finding.path or "", names).format(index=error.index) or None)
-            for finding in error.findings
-        ]
-        raise ProblemError(422, "invalid_input", summarize(findings), errors=findings) from error
 
 
 def _client_path(path: str, names: Mapping[str, str]) -> str:

@@ -14,6 +14,7 @@ from app.dependencies import read_catalog
 from app.http.errors import PROBLEM_MEDIA_TYPE, Problem, example_of, problem_responses
 from app.http.middleware import OPEN_PATHS
 from app.http.problem_codes import PROBLEMS, ProblemCode
+from app.inference_protocol.schemas import IndexRequest, InferRequest, ModelControl
 from app.models.schemas import ModelImport
 from app.predict.schemas import PredictRequest
 
@@ -30,13 +31,17 @@ TAGS = [
     {"name": "models", "description": "4. Trained models: versions, lineage, files, aliases."},
     {"name": "predict", "description": "5. Predict with a model."},
     {"name": "openai", "description": "5b. The same models by the OpenAI protocol, for its clients as they are."},
+    {
+        "name": "inference protocol",
+        "description": "5c. The same models by the Open Inference Protocol, for clients of Triton and KServe.",
+    },
     {"name": "keys", "description": "Create, list and revoke API keys."},
     {"name": "system", "description": "Health, metrics and version of the service."},
 ]
 
 DESCRIPTION = """\
-Upload data, train a model, predict with it. Every operation needs `Authorization: Bearer <key>`, except `/healthz`
-and `/readyz`: press **Authorize** and paste the key that `plinth up` printed.
+Upload data, train a model, predict with it. Every operation needs `Authorization: Bearer <key>`, except `/healthz`,
+`/readyz` and the health of `/v2`: press **Authorize** and paste the key that `plinth up` printed.
 
 Errors are RFC 9457 problem documents (`application/problem+json`): `code` is for programs, `errors` lists every
 problem of a request at once. Any operation may also answer 404 `no_such_path`, 405 `method_not_allowed`,
@@ -69,7 +74,7 @@ _STATUS: Final = {
     "507": "The disk is full.",
 }
 #: Bodies that routes parse themselves, so that FastAPI does not add their schemas.
-_BODY_SCHEMAS: Final = (DatasetCreate, ModelImport, PredictRequest)
+_BODY_SCHEMAS: Final = (DatasetCreate, IndexRequest, InferRequest, ModelControl, ModelImport, PredictRequest)
 
 
 def document_of(app: FastAPI) -> dict[str, Any]:

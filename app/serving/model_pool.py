@@ -83,6 +83,12 @@ class ModelPool:
         """List the models in memory, the least recently used first."""
         return list(self._models.values())
 
+    def unload(self, name: str) -> None:
+        """Free the memory of all versions of a name; requests that wait are still answered."""
+        for key in [key for key, model in self._models.items() if model.served.name == name]:
+            self._remove(key)
+        self._report()
+
     def close(self) -> None:
         """Accept no more work."""
         for model in self._models.values():
@@ -140,13 +146,16 @@ class ModelPool:
     def _evict(self) -> None:
         """Evict models until loaded and incoming ones fit into the memory budget."""
         while self._models and self._bytes_with(*self._incoming_files) > self._limits.memory_bytes:
-            model = self._models.pop(self._next_to_evict())
-            model.batcher.close()
-            # Its pending requests are still answered; its memory is freed after the last of them.
-            weakref.finalize(model.predictor, self._trim_soon, asyncio.get_running_loop())
-            model.record.evictions += 1
-            _log.info("unloaded", model=model.served.name, version=model.served.version)
+            self._remove(self._next_to_evict())
         self._report()
+
+    def _remove(self, key: str) -> None:
+        model = self._models.pop(key)
+        model.batcher.close()
+        # Its pending requests are still answered; its memory is freed after the last of them.
+        weakref.finalize(model.predictor, self._trim_soon, asyncio.get_running_loop())
+        model.record.evictions += 1
+        _log.info("unloaded", model=model.served.name, version=model.served.version)
 
     def _trim_soon(self, loop: asyncio.AbstractEventLoop) -> None:
         """Return the memory of a predictor to the system after it is freed.

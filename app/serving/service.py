@@ -77,7 +77,7 @@ class PredictService:
         Raises `ModelNotFound`, `QueueFull`, `DeadlineExceeded`, `ResponseTooLarge`, `InputError` and `PackageError`.
         """
         start = time.perf_counter()
-        model = await self._find(reference)
+        model = await self.load(reference)
         served = model.served
         if budget_seconds is not None:
             served = choose_size(
@@ -104,7 +104,7 @@ class PredictService:
 
         Raises `NotStreamable`, and the errors of `predict`.
         """
-        model = await self._find(reference)
+        model = await self.load(reference)
         request = model.predictor.parse_parameters(parameters)
         if model.stream_scheduler is None or request.output is not None or len(inputs) != 1:
             raise NotStreamable
@@ -143,7 +143,11 @@ class PredictService:
         self.pool.close()
         self._executor.shutdown(wait=False, cancel_futures=True)
 
-    async def _find(self, reference: str) -> LoadedModel:
+    async def load(self, reference: str) -> LoadedModel:
+        """Return the model of a reference, loading it if necessary.
+
+        Raises `ModelNotFound`, `PackageError`, `StorageFull` and `StorageUnavailable`.
+        """
         served = await self.names.resolve(reference)
         try:
             return await self.pool.load(served)

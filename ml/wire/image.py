@@ -14,10 +14,10 @@ from ml.wire.base import Base64, RawInput, decode_field
 
 
 def _pixels(value: Any) -> np.ndarray:
-    """Convert nested lists to uint8 [H, W, C]; raises `ValueError`."""
-    gray = _gray_pixels(value)
-    if gray is not None:
-        return gray
+    """Convert nested lists, or an array, to uint8 [H, W, C]; raises `ValueError`."""
+    usual = _usual_pixels(value)
+    if usual is not None:
+        return usual
     try:
         array = np.array(value, dtype=np.float64)
     except (TypeError, ValueError, OverflowError):
@@ -35,6 +35,15 @@ def _pixels(value: Any) -> np.ndarray:
     if highest <= 1 and (array % 1).any():
         raise ValueError("must range from 0 to 255; these look scaled to 0..1, so multiply them by 255")
     return np.rint(array).astype(np.uint8)
+
+
+def _usual_pixels(value: Any) -> np.ndarray | None:
+    """Convert an array of uint8, or rows of whole numbers; None for anything else."""
+    if not isinstance(value, np.ndarray):
+        return _gray_pixels(value)
+    array = value[:, :, None] if value.ndim == 2 else value
+    is_usual = array.dtype == np.uint8 and array.ndim == 3 and array.shape[2] in (1, 3)
+    return array if is_usual and 0 < array.shape[0] * array.shape[1] <= images.MAX_PIXELS else None
 
 
 def _gray_pixels(value: Any) -> np.ndarray | None:
@@ -89,7 +98,7 @@ class ImageInput(RawInput):
             if isinstance(value, bytes):
                 return decode_field(images.decode, value, field="image")
             has_only_pixels = isinstance(value, dict) and value.keys() == _ONLY_PIXELS
-            pixels = _gray_pixels(value["pixels"]) if has_only_pixels else None
+            pixels = _usual_pixels(value["pixels"]) if has_only_pixels else None
             if pixels is not None:
                 return pixels
         array: np.ndarray = super().value_of(value, parameters=parameters)

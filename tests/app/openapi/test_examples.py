@@ -223,8 +223,9 @@ def filled(api: ApiProcess, path: str, media_type: str, name: str) -> str:
         return path.replace("{job_id}", new_job(api))
     if "{model}" in path:
         task = RAW_TASKS.get(media_type, name if name in TASKS else "digits")
-        return path.replace("{model}", task)
+        path = path.replace("{model}", task)
     dataset = "rejected" if name == "leave_out_bad_rows" else "reviews@1"
+    path = path.replace("{version}", "1")
     return path.replace("{name}", "digits").replace("{alias}", "production").replace("{dataset}", dataset)
 
 

