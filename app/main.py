@@ -83,7 +83,7 @@ def create_app(settings: AppSettings | None = None) -> FastAPI:
     )
     app.state.settings = settings
     app.state.stopping = asyncio.Event()
-    app.state.metrics = MetricsRegistry()
+    app.state.metrics = MetricsRegistry(max_names=settings.metrics_models)
     app.state.api_keys = ApiKeyCache(seconds=settings.key_cache_seconds)
     app.state.partial_uploads = PartialUploads(home / "incoming", floor_bytes=store_settings().free_space_floor_bytes)
     packages = PackageCache(blobs, home / "cache" / "models")

@@ -73,6 +73,8 @@ class AppSettings(BaseSettings):
     predict_memory_bytes: int = Field(1 * GIB, ge=1)
     #: Threads that decode large inputs.
     predict_threads: int = Field(2, ge=1, le=64)
+    #: Models with series of their own at `/metrics`; the others count together as `(others)`.
+    metrics_models: int = Field(40, ge=1)
     #: Number of inputs that can wait for one model; more are answered with 429.
     predict_queue_length: int = Field(1024, ge=1)
     #: Time that a resolved model name is trusted, so that a moved alias takes effect within a second.

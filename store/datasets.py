@@ -8,7 +8,7 @@ from sqlalchemy import case, func, select, update
 
 from store import jobs
 from store.database import lock
-from store.errors import Conflict, NotFound
+from store.errors import Conflict, NotFound, name_some
 from store.ids import new_id, version_number
 from store.pagination import Page, newest_first
 from store.tables import FINAL_STATES, Dataset, Job, JobKind, clock
@@ -179,11 +179,13 @@ def delete(session: Session, dataset_id: str) -> list[str]:
     Raises `Conflict` while a job needs it.
     """
     dataset = get(session, dataset_id)
-    dataset_jobs = session.scalars(select(Job).where(Job.dataset_id == dataset.id)).all()
-    derivations = session.scalars(select(Job).where(Job.kind == JobKind.DERIVE, Job.state.not_in(FINAL_STATES))).all()
-    needed_by = [*dataset_jobs, *(job for job in derivations if dataset.id in job.spec["dataset_ids"].values())]
-    if unfinished := [job.id for job in needed_by if job.state not in FINAL_STATES]:
-        raise Conflict(f"{dataset.name}@{dataset.version} is needed by {', '.join(unfinished)}; wait, or cancel them")
+    unfinished = Job.state.not_in(FINAL_STATES)
+    readers = session.scalars(select(Job.id).where(Job.dataset_id == dataset.id, unfinished)).all()
+    derivations = session.execute(select(Job.id, Job.spec).where(Job.kind == JobKind.DERIVE, unfinished)).all()
+    needed_by = [*readers, *(job_id for job_id, spec in derivations if dataset.id in spec["dataset_ids"].values())]
+    if needed_by:
+        raise Conflict(f"{dataset.name}@{dataset.version} is needed by {name_some(needed_by)}; wait, or cancel them")
     session.execute(update(Dataset).where(Dataset.id == dataset.id).values(deleted_at=clock()))
-    sources = [source["key"] for job in dataset_jobs for source in job.spec.get("sources", ())]
+    imports = select(Job.spec).where(Job.dataset_id == dataset.id, Job.kind == JobKind.VALIDATE)
+    sources = [source["key"] for spec in session.scalars(imports) for source in spec.get("sources", ())]
     return [*sources, *([dataset.key] if dataset.key else [])]

@@ -33,9 +33,7 @@ class NotFound(StoreError):
     """No row has that reference."""
 
     def __init__(self, kind: str, reference: str, known: Sequence[str] = ()) -> None:
-        names = ", ".join(known[:MAX_LISTED_NAMES])
-        if len(known) > MAX_LISTED_NAMES:
-            names += f" and {len(known) - MAX_LISTED_NAMES} more"
+        names = name_some(known, limit=MAX_LISTED_NAMES)
         super().__init__(f"there is no {kind} {reference!r}{f'; known: {names}' if names else ''}")
         self.kind = kind
         self.reference = reference
@@ -99,3 +97,9 @@ class ChecksumMismatch(StoreError):
 
 class BrokerUnavailable(StoreError):
     """No notification could be sent; the reconciler sends it again."""
+
+
+def name_some(ids: Sequence[str], *, limit: int = 10) -> str:
+    """List the first ids, and the number of the others."""
+    rest = f" and {len(ids) - limit:,} more" if len(ids) > limit else ""
+    return ", ".join(ids[:limit]) + rest

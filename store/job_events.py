@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select, update
+from sqlalchemy import and_, func, literal, literal_column, select, update
 
 from store.tables import Event, Job, MetricPoint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from sqlalchemy import ColumnElement, Select
     from sqlalchemy.orm import Session
 
 #: Pairs of step and value; the value is None where it was not a finite number.
@@ -20,31 +21,62 @@ Curve = list[tuple[int, float | None]]
 
 def events(session: Session, job_id: str, *, after: int = 0, limit: int) -> Sequence[Event]:
     """List events in order, starting after number `after`."""
-    query = select(Event).where(Event.job_id == job_id, Event.number > after).order_by(Event.number).limit(limit)
-    return session.scalars(query).all()
+    return session.scalars(_events(job_id, after, limit)).all()
+
+
+def log_lines(session: Session, job_id: str, *, after: int = 0, limit: int) -> Sequence[Event]:
+    """List the events that are log lines, as `events` does."""
+    # Written out: a database takes an index over some rows only for a condition that it can read.
+    return session.scalars(_events(job_id, after, limit).where(Event.kind == literal_column("'log'"))).all()
+
+
+def _events(job_id: str, after: int, limit: int) -> Select[Event]:
+    return select(Event).where(Event.job_id == job_id, Event.number > after).order_by(Event.number).limit(limit)
 
 
 def metrics(
     session: Session, job_id: str, *, names: Sequence[str] | None = None, max_points: int = 1000
 ) -> dict[str, Curve]:
     """Return curves by name, each thinned evenly to `max_points`; the last point always remains."""
-    query = select(MetricPoint).where(MetricPoint.job_id == job_id).order_by(MetricPoint.name, MetricPoint.step)
-    if names:
-        query = query.where(MetricPoint.name.in_(names))
-    curves: dict[str, Curve] = {}
-    for point in session.scalars(query):
-        curves.setdefault(point.name, []).append((point.step, point.value))
-    return {name: _thin(curve, max_points) for name, curve in curves.items()}
+    known = _curve_names(session, job_id)
+    selected = known if not names else [name for name in known if name in names]
+    return {name: _curve(session, job_id, name, max_points) for name in selected}
 
 
-def _thin(curve: Curve, max_points: int) -> Curve:
-    if len(curve) <= max_points:
-        return curve
-    last = len(curve) - 1
-    if max_points == 1:
-        return [curve[last]]
-    intervals = max_points - 1
-    return [curve[round(last * number / intervals)] for number in range(intervals + 1)]
+def _curve_names(session: Session, job_id: str) -> Sequence[str]:
+    """List the curves of a job, one seek in the index for each: it may have millions of points."""
+    name = select(func.min(MetricPoint.name).label("name")).where(MetricPoint.job_id == job_id).cte(recursive=True)
+    following = select(func.min(MetricPoint.name)).where(MetricPoint.job_id == job_id, MetricPoint.name > name.c.name)
+    name = name.union_all(select(following.scalar_subquery()).where(name.c.name.is_not(None)))
+    return session.scalars(select(name.c.name).where(name.c.name.is_not(None))).all()
+
+
+def _curve(session: Session, job_id: str, name: str, max_points: int) -> Curve:
+    """Return a curve, thinned evenly over its steps."""
+    is_in_curve = and_(MetricPoint.job_id == job_id, MetricPoint.name == name)
+    points = select(MetricPoint.step, MetricPoint.value).where(is_in_curve)
+    whole = session.execute(points.order_by(MetricPoint.step).limit(max_points + 1)).all()
+    if len(whole) <= max_points:
+        return [(step, value) for step, value in whole]
+    last = session.execute(points.order_by(MetricPoint.step.desc()).limit(1)).one()
+    thinned = _thinned(is_in_curve, first=whole[0].step, last=last.step, intervals=max_points - 1)
+    return [*((step, value) for step, value in session.execute(thinned)), (last.step, last.value)]
+
+
+def _thinned(is_in_curve: ColumnElement[bool], *, first: int, last: int, intervals: int) -> Select[int, float | None]:
+    """Select the first point, and each next one at least a stride later, without the last.
+
+    Each is a seek in the index, so that the cost grows with the points that are returned, not with the curve. Their
+    values are looked up one by one for the same reason: for a join, SQLite would read the whole curve.
+    """
+    stride = max(-(-(last - first) // max(intervals, 1)), 1)
+    step = select(literal(first).label("step")).where(literal(intervals) > 0).cte(recursive=True)
+    following = select(func.min(MetricPoint.step)).where(
+        is_in_curve, MetricPoint.step >= step.c.step + stride, MetricPoint.step < last
+    )
+    step = step.union_all(select(following.scalar_subquery()).where(step.c.step.is_not(None)))
+    value = select(MetricPoint.value).where(is_in_curve, MetricPoint.step == step.c.step).scalar_subquery()
+    return select(step.c.step, value).where(step.c.step.is_not(None))
 
 
 def append_events(session: Session, job_id: str, *entries: tuple[str, Mapping[str, Any]]) -> None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy import and_, delete, func, or_, select, update
-from sqlalchemy.orm import aliased
+from sqlalchemy.orm import aliased, defer
 
 from store import notifications
 from store.database import after_commit, update_rows
@@ -156,9 +156,21 @@ def get(session: Session, job_id: str) -> Job:
     return job
 
 
-def listing(session: Session, *, limit: int, cursor: str | None, matching: JobFilter | None = None) -> Page[Job]:
-    """List jobs, newest first; those that make datasets only if the filter names their kind."""
+def listing(
+    session: Session,
+    *,
+    limit: int,
+    cursor: str | None,
+    matching: JobFilter | None = None,
+    with_reports: bool = False,
+) -> Page[Job]:
+    """List jobs, newest first; those that make datasets only if the filter names their kind.
+
+    Without `with_reports`, `Job.report` cannot be read: a report can have megabytes.
+    """
     query = select(Job).where(*_conditions(matching or JobFilter()))
+    if not with_reports:
+        query = query.options(defer(Job.report, raiseload=True))
     return newest_first(session, query, Job.id, limit=limit, cursor=cursor)
 
 
@@ -378,7 +390,9 @@ def succeed(
     if _is_cancel_requested(session, claim):
         finish_cancelled(session, claim)
         return None
-    _end(session, claim, "succeeded", reason=reason, report=dict(report) if report is not None else None)
+    warnings = list(report.get("warnings", ())) if report is not None else None
+    values = {"report": dict(report) if report is not None else None, "warnings": warnings}
+    _end(session, claim, "succeeded", reason=reason, **values)
     return register(session, model, job_id=claim.job_id, dataset_id=claim.dataset_id) if model else None
 
 
@@ -585,7 +599,14 @@ def remove(session: Session, job_id: str) -> list[str]:
     ids = [job_id, *(trial.id for trial in trials(session, job_id))]
     for table in (Event, MetricPoint, Checkpoint):
         session.execute(delete(table).where(table.job_id.in_(ids)))
-    values = {"deleted_at": clock(), "progress": None, "latest": None, "report": None, "request": None}
+    values = {
+        "deleted_at": clock(),
+        "progress": None,
+        "latest": None,
+        "report": None,
+        "warnings": None,
+        "request": None,
+    }
     session.execute(update(Job).where(Job.id.in_(ids)).values(**values))
     return ids
 

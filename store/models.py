@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import String, cast, func, or_, select, update
 
 from store.database import lock
-from store.errors import Conflict, NotFound, PreconditionFailed
+from store.errors import Conflict, NotFound, PreconditionFailed, name_some
 from store.ids import new_id, version_number
 from store.pagination import Page, newest_first
 from store.tables import Alias, AliasChange, Dataset, Job, Model, clock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from sqlalchemy import Select
     from sqlalchemy.orm import Session
@@ -44,6 +45,16 @@ class NewModel:
 
 
 @dataclass(frozen=True, slots=True)
+class History:
+    """What became of a name: versions that are not deleted, and where its aliases point."""
+
+    versions: int
+    #: When the oldest of them was made.
+    created_at: datetime
+    aliases: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class PartLicense:
     """License of a model, or of a dataset or model that it was made of."""
 
@@ -58,6 +69,7 @@ def register(session: Session, new_model: NewModel, *, job_id: str, dataset_id: 
     """Add a model as the next version of its name; version numbers are never reused."""
     lock(session, f"model {new_model.name}")
     last = session.scalar(select(func.max(Model.version)).where(Model.name == new_model.name))
+    session.execute(update(Model).where(Model.name == new_model.name, Model.is_latest).values(is_latest=False))
     model = Model(**asdict(new_model), version=(last or 0) + 1, job_id=job_id, dataset_id=dataset_id)
     session.add(model)
     session.flush()
@@ -106,10 +118,33 @@ def _version_of_alias(session: Session, name: str, alias: str) -> int | None:
 
 def listing(session: Session, *, limit: int, cursor: str | None) -> Page[Model]:
     """List the latest version of each name, newest first."""
-    live = Model.deleted_at.is_(None)
-    newest = select(Model.name, func.max(Model.version).label("version")).where(live).group_by(Model.name).subquery()
-    query = select(Model).join(newest, (Model.name == newest.c.name) & (Model.version == newest.c.version))
-    return newest_first(session, query, Model.id, limit=limit, cursor=cursor)
+    return newest_first(session, select(Model).where(Model.is_latest), Model.id, limit=limit, cursor=cursor)
+
+
+def latest(session: Session, name: str) -> Model:
+    """Return the latest version of a name; raises `NotFound`."""
+    row = session.scalar(select(Model).where(Model.name == name, Model.is_latest))
+    if row is None:
+        raise NotFound("model", name, names(session))
+    return row
+
+
+def histories(session: Session, names: Sequence[str]) -> dict[str, History]:
+    """Return the history of each of these names that has a version."""
+    query = select(Model.name, func.count(), func.min(Model.created_at)).group_by(Model.name)
+    rows = session.execute(query.where(Model.name.in_(names), Model.deleted_at.is_(None))).all()
+    aliases: dict[str, dict[str, int]] = {}
+    for alias in session.scalars(select(Alias).where(Alias.model_name.in_(names)).order_by(Alias.alias)):
+        aliases.setdefault(alias.model_name, {})[alias.alias] = alias.version
+    return {name: History(count, created_at, aliases.get(name, {})) for name, count, created_at in rows}
+
+
+def version_page(session: Session, name: str, *, limit: int, cursor: str | None) -> Page[Model]:
+    """Return a page of the versions older than `cursor`, newest first; raises `NotFound`."""
+    latest(session, name)
+    query = _live().where(Model.name == name).order_by(Model.version.desc()).limit(limit + 1)
+    rows = session.scalars(query.where(Model.version < int(cursor)) if cursor else query).all()
+    return Page(rows[:limit], str(rows[limit - 1].version) if len(rows) > limit else None)
 
 
 def versions(session: Session, name: str) -> Sequence[Model]:
@@ -277,12 +312,24 @@ def delete(session: Session, name: str, number: int) -> list[str]:
     alias_names = session.scalars(select(Alias.alias).where(Alias.model_name == name, Alias.version == number)).all()
     if alias_names:
         raise Conflict(f"{name}@{number} is {', '.join(alias_names)}; move or delete the alias first")
-    unfinished = session.scalars(select(Job).where(Job.state.in_(("queued", "running")))).all()
-    needed_by = [job.id for job in unfinished if _refers_to(job.spec, {model.id, f"{name}@{number}"})]
-    if needed_by:
-        raise Conflict(f"{name}@{number} is needed by {', '.join(needed_by)}; cancel these jobs first")
-    session.execute(update(Model).where(Model.id == model.id).values(deleted_at=clock()))
+    references = (model.id, f"{name}@{number}")
+    if needed_by := _jobs_that_refer_to(session, references):
+        raise Conflict(f"{name}@{number} is needed by {name_some(needed_by)}; cancel these jobs first")
+    session.execute(update(Model).where(Model.id == model.id).values(deleted_at=clock(), is_latest=False))
+    last = session.scalar(select(func.max(Model.version)).where(Model.name == name, Model.deleted_at.is_(None)))
+    session.execute(update(Model).where(Model.name == name, Model.version == last).values(is_latest=True))
     return [model.key, f"exports/{model.id}"]
+
+
+def _jobs_that_refer_to(session: Session, references: Sequence[str]) -> list[str]:
+    """Return the unfinished jobs whose spec has one of the references as a value.
+
+    The database looks for their texts, as a long queue would not fit in memory; few specs remain to be read.
+    """
+    text = cast(Job.spec, String)
+    mentions = or_(*(text.contains(reference, autoescape=True) for reference in references))
+    query = select(Job.id, Job.spec).where(Job.state.in_(("queued", "running")), mentions)
+    return [job_id for job_id, spec in session.execute(query) if _refers_to(spec, set(references))]
 
 
 def _refers_to(spec: Any, references: set[str]) -> bool:

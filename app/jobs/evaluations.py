@@ -21,4 +21,5 @@ def list_evaluations(
     They are those of `model` as `name@3`, or on the dataset with this id.
     """
     matching = jobs.JobFilter(states=["succeeded"], kinds=[JobKind.EVALUATE], evaluates=model, dataset=dataset)
-    return ListOf.of(jobs.listing(session, matching=matching, limit=limit, cursor=cursor), ModelEvaluation.of)
+    page = jobs.listing(session, matching=matching, limit=limit, cursor=cursor, with_reports=True)
+    return ListOf.of(page, ModelEvaluation.of)

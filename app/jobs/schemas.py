@@ -152,7 +152,7 @@ class Job(BaseModel):
             metrics=row.latest or {},
             attempt=row.fence,
             error=JobError.model_validate(row.error) if row.error else None,
-            warnings=(row.report or {}).get("warnings", []),
+            warnings=row.warnings or [],
             licenses=list(licenses),
             created_at=row.created_at,
             started_at=row.started_at,

@@ -46,9 +46,6 @@ if TYPE_CHECKING:
     from store.tables import Job as JobRow
     from store.tables import Model as ModelRow
 
-#: Events read at a time in search of log lines.
-LOG_BATCH = 500
-
 AnySpec: TypeAlias = Annotated[
     Pretrain | Finetune | Export | Evaluate | BatchPredict | Reproduce | Prune | Sweep, Field(discriminator="kind")
 ]
@@ -315,15 +312,9 @@ def event_page(session: Session, job_id: str, *, after: int, limit: int) -> List
 
 def log_page(session: Session, job_id: str, *, after: int, limit: int) -> ListOf[LogLine]:
     """Return a page of log lines, oldest first."""
-    lines: list[LogLine] = []
-    while len(lines) <= limit:
-        rows = job_events.events(session, job_id, after=after, limit=LOG_BATCH)
-        lines += [LogLine.of(row) for row in rows if row.kind == "log"]
-        if len(rows) < LOG_BATCH:
-            break
-        after = rows[-1].number
-    page = lines[:limit]
-    has_more = len(lines) > limit
+    rows = job_events.log_lines(session, job_id, after=after, limit=limit + 1)
+    page = [LogLine.of(row) for row in rows[:limit]]
+    has_more = len(rows) > limit
     return ListOf(data=page, has_more=has_more, next_cursor=str(page[-1].id) if has_more else None)
 
 

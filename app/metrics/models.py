@@ -1,6 +1,7 @@
 """Metrics by model name, as `/metrics` and `/predict` show them.
 
-All versions of a name count together.
+All versions of a name count together. Only so many names have series of their own: a scrape must not grow with every
+model that was ever asked. The others count together.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 #: Upper bounds of the buckets of a batch size.
 BATCH_SIZES: Final = (1, 2, 4, 8, 16, 32, 64)
+#: Label of the models without series of their own; it is not a valid name.
+OTHERS: Final = "(others)"
 
 #: Name, help text, and field of `ModelRecord`.
 HISTOGRAMS: Final = (
@@ -61,6 +64,13 @@ class ModelRecord:
         self.batch_rows.observe(rows)
         self.batch_seconds.observe(seconds)
 
+    def merge(self, record: ModelRecord) -> None:
+        """Add the counters of another record."""
+        for _, _, name in HISTOGRAMS:
+            getattr(self, name).merge(getattr(record, name))
+        for _, _, name in COUNTERS:
+            setattr(self, name, getattr(self, name) + getattr(record, name))
+
 
 @dataclass(frozen=True, slots=True)
 class LoadedModelInfo:
@@ -76,18 +86,55 @@ class LoadedModelInfo:
 class ModelMetrics(Collector):
     """Records by model name, as a collector of Prometheus metrics."""
 
-    def __init__(self) -> None:
-        self._records: dict[str, ModelRecord] = {}
+    def __init__(self, *, max_names: int = 40) -> None:
+        """`max_names` models have series of their own."""
+        self._max_names = max_names
+        #: Records with series of their own, the name that was loaded last at the end.
+        self._named: dict[str, ModelRecord] = {}
+        #: Records of the other models in memory.
+        self._unnamed: dict[str, ModelRecord] = {}
+        #: What those models counted that are not in memory any more.
+        self._past: ModelRecord | None = None
         #: Called for every scrape: the versions in memory.
         self.list_loaded: Callable[[], Iterable[LoadedModelInfo]] = tuple
 
     def record_of(self, model: str) -> ModelRecord:
-        """Return the record of a model name, a new one for a new name."""
-        return self._records.setdefault(model, ModelRecord())
+        """Return the record of a model name that is loaded, a new one for a new name."""
+        record = self._named.get(model) or self._unnamed.get(model)
+        if record is None:
+            loaded = {info.model for info in self.list_loaded()} if len(self._named) >= self._max_names else set()
+            self._retire(loaded)
+            record = ModelRecord()
+            has_place = len(self._named) < self._max_names
+            (self._named if has_place else self._unnamed)[model] = record
+        return record
+
+    def _retire(self, loaded: set[str]) -> None:
+        """Forget names that are not loaded, if there is no place for another.
+
+        Series that end are no decrease; a counter of all others that lost one of them would be.
+        """
+        if len(self._named) < self._max_names:
+            return
+        unloaded = next((name for name in self._named if name not in loaded), None)
+        if unloaded is not None:
+            del self._named[unloaded]
+        for name in [name for name in self._unnamed if name not in loaded]:
+            self._past = self._past or ModelRecord()
+            self._past.merge(self._unnamed.pop(name))
+
+    def _records(self) -> dict[str, ModelRecord]:
+        """Return the records by label."""
+        records = dict(self._named)
+        if self._unnamed or self._past:
+            others = records[OTHERS] = ModelRecord()
+            for record in (*self._unnamed.values(), *([self._past] if self._past else ())):
+                others.merge(record)
+        return records
 
     def collect(self) -> Iterable[Metric]:
         """Yield the metric families."""
-        records = dict(self._records)
+        records = self._records()
         for metric, description, field_name in HISTOGRAMS:
             family = HistogramMetricFamily(metric, description, labels=["model"])
             for name, record in records.items():
@@ -113,6 +160,8 @@ class ModelMetrics(Collector):
             "plinth_model_queue_depth", "Inputs waiting in the model's queue.", labels=["model", "version"]
         )
         for info in self.list_loaded():
+            if info.model not in self._named:
+                continue
             size.add_metric([info.model, str(info.version), info.engine], info.bytes)
             depth.add_metric([info.model, str(info.version)], info.waiting)
         yield size

@@ -18,12 +18,13 @@ class MetricsRegistry:
     Two applications in one process have separate registries.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, max_names: int = 40) -> None:
+        """`max_names` models have metrics of their own; the others count together."""
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         self.requests = RequestMetrics()
         self._registry.register(self.requests)
-        self.by_model = ModelMetrics()
+        self.by_model = ModelMetrics(max_names=max_names)
         self._registry.register(self.by_model)
         self._uploaded = Counter("plinth_uploaded_bytes", "Bytes of uploads received.", registry=self._registry)
         self._loaded = Gauge("plinth_loaded_models", "Models in memory.", registry=self._registry)

@@ -128,9 +128,7 @@ _IMPORT_BODY = {
 @router.get("")
 def list_models(session: SessionDep, limit: Limit = 50, cursor: Cursor = None) -> ListOf[Model]:
     """List all models, with the number of versions and the aliases of each."""
-    return ListOf.of(
-        models.listing(session, limit=limit, cursor=cursor), lambda row: service.summary(session, row.name)
-    )
+    return service.summaries(session, models.listing(session, limit=limit, cursor=cursor))
 
 
 @router.post(
@@ -194,7 +192,7 @@ def list_model_versions(
     name: ModelName, session: SessionDep, limit: Limit = 50, cursor: NumberCursor = None
 ) -> ListOf[ModelVersion]:
     """List the versions of a model, newest first."""
-    page = service.version_page(session, name, limit=limit, cursor=cursor)
+    page = models.version_page(session, name, limit=limit, cursor=cursor)
     return ListOf.of(page, lambda row: service.to_response(session, row))
 
 
@@ -290,7 +288,7 @@ async def read_model_signature(name: ModelName, version: Version, predict_servic
 @router.get("/{name}/aliases", responses=problem_responses("not_found"))
 def list_model_aliases(name: ModelName, session: SessionDep) -> ListOf[Alias]:
     """List the aliases of a model."""
-    models.versions(session, name)
+    models.latest(session, name)
     return ListOf(data=[service.to_alias_response(row) for row in models.aliases(session, name)])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from app.http.pagination import ListOf
 from app.jobs.schemas import License
 from app.models.schemas import (
     Alias,
@@ -33,29 +34,31 @@ if TYPE_CHECKING:
 
 def summary(session: Session, name: str) -> Model:
     """Describe all versions of a model; raises `NotFound`."""
-    rows = models.versions(session, name)
-    return Model(
-        name=name,
-        task=rows[0].task,
-        latest_version=rows[0].version,
-        versions=len(rows),
-        aliases=alias_versions(session, name),
-        created_at=rows[-1].created_at,
-        updated_at=rows[0].created_at,
-    )
+    return summaries(session, Page([models.latest(session, name)], None)).data[0]
+
+
+def summaries(session: Session, page: Page[ModelRow]) -> ListOf[Model]:
+    """Describe the models of a page, each with its versions; the page has the latest of each."""
+    histories = models.histories(session, [row.name for row in page.items])
+
+    def convert(row: ModelRow) -> Model:
+        history = histories[row.name]
+        return Model(
+            name=row.name,
+            task=row.task,
+            latest_version=row.version,
+            versions=history.versions,
+            aliases=history.aliases,
+            created_at=history.created_at,
+            updated_at=row.created_at,
+        )
+
+    return ListOf.of(page, convert)
 
 
 def alias_versions(session: Session, name: str) -> dict[str, int]:
     """Map each alias to its version."""
     return {row.alias: row.version for row in models.aliases(session, name)}
-
-
-def version_page(session: Session, name: str, *, limit: int, cursor: str | None) -> Page[ModelRow]:
-    """Return a page of the versions older than `cursor`, newest first; raises `NotFound`."""
-    newest = int(cursor) if cursor else None
-    rows = [row for row in models.versions(session, name) if newest is None or row.version < newest]
-    page = rows[:limit]
-    return Page(page, str(page[-1].version) if len(rows) > limit else None)
 
 
 def to_response(session: Session, row: ModelRow) -> ModelVersion:
@@ -91,7 +94,7 @@ def to_full_response(session: Session, row: ModelRow, blobs: Blobs) -> ModelVers
         manifest = parse_manifest(file.read())
     return ModelVersionInFull(
         **to_response(session, row).model_dump(),
-        warnings=(jobs.get(session, row.job_id).report or {}).get("warnings", []),
+        warnings=jobs.get(session, row.job_id).warnings or [],
         engine="onnxruntime" if manifest.graphs else "torch",
         engine_reason=None if manifest.graphs else manifest.no_graph_reason or "it was not exported",
         graphs=manifest.graphs,

@@ -4,7 +4,8 @@ While one batch runs, the next one gathers; there is no window or size to set. M
 share a queue: their rows are one batch of the trunk they have in common.
 
 A model whose batches are cheap runs on the event loop itself, once per iteration: the batch is what arrived in that
-iteration. A more expensive model has a thread. Everything but the run itself happens on the event loop.
+iteration. Those of a more expensive model run in a thread of the pool. Everything but the run itself happens on the
+event loop.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import asyncio
 import math
 import time
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
@@ -22,6 +22,7 @@ from app.serving.errors import DeadlineExceeded, QueueFull
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from concurrent.futures import Executor
 
     from ml.data.rows import Row
     from ml.inference.predictor import Predictor
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 #: Longest time that a batch may block the event loop; handing a batch to a thread and back costs a good part of it.
 MAX_INLINE_SECONDS: Final = 0.0015
-#: A model that runs fewer rows than this in that time has a thread: smaller batches would cost more than the thread.
+#: A model that runs fewer rows than this in that time uses a thread: smaller batches would cost more than the thread.
 MIN_INLINE_ROWS: Final = 8
 #: Weight of the latest batch in the moving average of the time per row.
 ADAPTATION: Final = 0.1
@@ -95,7 +96,6 @@ class Batcher:
         self.waiting = 0
         self._max_waiting = max_waiting
         self._on_batch = on_batch
-        queue.models += 1
 
     @property
     def max_rows(self) -> int:
@@ -133,10 +133,6 @@ class Batcher:
         """True while nothing waits and nothing runs."""
         return self.queue.is_idle
 
-    def close(self) -> None:
-        """Give up the thread; requests that wait, or still arrive, are answered nevertheless."""
-        self.queue.remove_model()
-
     def on_dequeue(self, request: PendingRequest) -> None:
         """Count a request that left the queue, to be run or dropped."""
         self.waiting -= len(request.rows)
@@ -157,18 +153,16 @@ QueueEntry = tuple[Batcher, PendingRequest]
 class SharedQueue:
     """A first-in, first-out queue of one model, or of several models that share a trunk."""
 
-    def __init__(self, *, max_rows: int) -> None:
-        """`max_rows` limits the rows of one batch."""
+    def __init__(self, *, max_rows: int, executor: Executor) -> None:
+        """`max_rows` limits the rows of one batch; batches that are not cheap run in `executor`."""
         self.max_rows = max_rows
-        #: Number of models that use the queue.
-        self.models = 0
+        self._executor = executor
         self._queue: deque[QueueEntry] = deque()
         self._waiting = 0
         self._is_running = False
         self._row_seconds = 0.0
         #: Processor time per row, as the machine may be busy with something else; None before the first batch.
         self._row_cpu_seconds: float | None = None
-        self._thread: ThreadPoolExecutor | None = None
 
     def append(self, batcher: Batcher, request: PendingRequest) -> None:
         """Append a request, and run the queue if it was idle."""
@@ -188,18 +182,11 @@ class SharedQueue:
         """True while nothing waits and nothing runs."""
         return not self._is_running
 
-    def remove_model(self) -> None:
-        """Detach one model; the thread ends with the last."""
-        self.models -= 1
-        if not self._is_running:
-            self._end_thread_if_unused()
-
     def _run_next(self) -> None:
         inline_rows = self._inline_rows()
         batch = self._next_batch(inline_rows or self.max_rows)
         if not batch:
             self._is_running = False
-            self._end_thread_if_unused()
             return
         loop = asyncio.get_running_loop()
         if inline_rows:
@@ -207,15 +194,8 @@ class SharedQueue:
             # Other callbacks of the event loop run first: the requests they bring make the next batch.
             loop.call_soon(self._run_next)
             return
-        if self._thread is None:
-            self._thread = ThreadPoolExecutor(1, thread_name_prefix="predict")
-        future = loop.run_in_executor(self._thread, self._run, batch)
+        future = loop.run_in_executor(self._executor, self._run, batch)
         future.add_done_callback(lambda done: self._resume(batch, *done.result()))
-
-    def _end_thread_if_unused(self) -> None:
-        if self.models <= 0 and self._thread is not None:
-            self._thread.shutdown(wait=False)
-            self._thread = None
 
     def _resume(self, batch: list[QueueEntry], results: list[Outputs | Exception], timing: Timing) -> None:
         self._finish(batch, results, timing)

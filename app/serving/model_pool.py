@@ -37,6 +37,8 @@ T = TypeVar("T")
 
 #: Delay after which an evicted model that nobody refers to any more is surely freed.
 FREE_DELAY_SECONDS: Final = 0.05
+#: Models whose batches run at the same time; more would only share the processors.
+MAX_BATCH_THREADS: Final = 16
 
 
 class ModelPool:
@@ -55,6 +57,8 @@ class ModelPool:
         self._incoming_files: list[Mapping[str, int]] = []
         # Threads of its own: a request for a loaded model must not wait for a package that is being fetched.
         self._executor = ThreadPoolExecutor(limits.threads, thread_name_prefix="load")
+        #: Runs the batches of all models. It starts threads only as far as batches run at the same time.
+        self._batch_executor = ThreadPoolExecutor(MAX_BATCH_THREADS, thread_name_prefix="predict")
         metrics.by_model.list_loaded = self._infos
 
     def peek(self, served: ServedVersion) -> LoadedModel | None:
@@ -92,10 +96,10 @@ class ModelPool:
     def close(self) -> None:
         """Accept no more work."""
         for model in self._models.values():
-            model.batcher.close()
             if model.stream_scheduler is not None:
                 model.stream_scheduler.close()
         self._executor.shutdown(wait=False, cancel_futures=True)
+        self._batch_executor.shutdown(wait=False)
 
     async def _load(self, served: ServedVersion) -> LoadedModel:
         start = time.perf_counter()
@@ -138,7 +142,7 @@ class ModelPool:
 
         queue = None if predictor.trunk_key is None else self._queues.get(predictor.trunk_key)
         if queue is None:
-            queue = SharedQueue(max_rows=BATCH_INPUTS)
+            queue = SharedQueue(max_rows=BATCH_INPUTS, executor=self._batch_executor)
             if predictor.trunk_key is not None:
                 self._queues[predictor.trunk_key] = queue
         return queue
@@ -151,7 +155,6 @@ class ModelPool:
 
     def _remove(self, key: str) -> None:
         model = self._models.pop(key)
-        model.batcher.close()
         # Its pending requests are still answered; its memory is freed after the last of them.
         weakref.finalize(model.predictor, self._trim_soon, asyncio.get_running_loop())
         model.record.evictions += 1

@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index
+from sqlalchemy import CheckConstraint, ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from store.tables.base import Base, clock
@@ -48,6 +48,10 @@ class JobKind(StrEnum):
 DATASET_KINDS = (JobKind.VALIDATE, JobKind.DERIVE)
 
 
+#: Lists leave trials out. An index over all jobs would be chosen for it and hold nearly all of them.
+_IS_TRIAL = text("parent_id IS NOT NULL")
+
+
 class Job(Base):
     """State, reason and request are three columns: what is, why, and what a user requested."""
 
@@ -56,8 +60,11 @@ class Job(Base):
         CheckConstraint(f"state IN {JOB_STATES}", name="state"),
         CheckConstraint(f"requested IN {REQUESTS}", name="requested"),
         Index("ix_job_state_notify_at", "state", "notify_at"),
-        Index("ix_job_kind", "kind"),
-        Index("ix_job_parent_id_trial", "parent_id", "trial", unique=True),
+        # Lists are ordered by id: without it in the index, each page would sort all jobs.
+        Index("ix_job_kind_id", "kind", "id"),
+        Index("ix_job_parent_id_id", "parent_id", "id"),
+        Index("ix_job_dataset_id", "dataset_id"),
+        Index("ix_job_trial", "parent_id", "trial", unique=True, sqlite_where=_IS_TRIAL, postgresql_where=_IS_TRIAL),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -96,6 +103,8 @@ class Job(Base):
     #: Number of the last event.
     events: Mapped[int] = mapped_column(default=0)
     report: Mapped[dict[str, Any] | None]
+    #: Reasons not to trust the result, as in the report.
+    warnings: Mapped[list[Any] | None]
     error: Mapped[dict[str, Any] | None]
 
     created_at: Mapped[datetime] = mapped_column(default=clock())

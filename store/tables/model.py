@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, Index, UniqueConstraint, true
 from sqlalchemy.orm import Mapped, mapped_column
 
 from store.tables.base import Base, clock
@@ -15,11 +15,17 @@ class Model(Base):
     """One version of a model; created in the transaction that ends its job, then immutable."""
 
     __tablename__ = "model"
-    __table_args__ = (UniqueConstraint("name", "version"), UniqueConstraint("job_id"))
+    __table_args__ = (
+        UniqueConstraint("name", "version"),
+        UniqueConstraint("job_id"),
+        Index("ix_model_is_latest_id", "is_latest", "id"),
+    )
 
     id: Mapped[str] = mapped_column(primary_key=True)
     name: Mapped[str]
     version: Mapped[int]
+    #: Whether it is the newest version of its name that is not deleted: lists show that one.
+    is_latest: Mapped[bool] = mapped_column(default=True, server_default=true())
     task: Mapped[str | None]
     #: Slot -> name of the architecture.
     architectures: Mapped[dict[str, Any]]

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import event, func, select, update
+from sqlalchemy.exc import InvalidRequestError
 
 from store import job_events, jobs, models
-from store.database import transaction
+from store.database import engine, reading, transaction
 from store.errors import Conflict, NotFound, StaleClaim
 from store.ids import new_id
 from store.jobs import Claim
@@ -417,3 +418,37 @@ def test_validations_are_listed_only_on_request() -> None:
     assert in_transaction(jobs.listing, limit=5, cursor=None).items == []
     matching = jobs.JobFilter(states=["queued"], kinds=[JobKind.VALIDATE])
     assert len(in_transaction(jobs.listing, matching=matching, limit=5, cursor=None).items) == 1
+
+
+def test_a_list_of_jobs_has_their_warnings_but_reads_no_report() -> None:
+    claim = claim_job(submit_job())
+    report = {"metrics": {}, "warnings": ["worse than the baseline"]}
+    in_transaction(jobs.succeed, claim, report=report)
+    with reading() as session:
+        row = jobs.listing(session, limit=1, cursor=None).items[0]
+        assert row.warnings == ["worse than the baseline"]
+        with pytest.raises(InvalidRequestError):
+            _ = row.report
+    with reading() as session:
+        assert jobs.listing(session, limit=1, cursor=None, with_reports=True).items[0].report == report
+
+
+def test_no_page_of_jobs_sorts_all_jobs() -> None:
+    if engine().dialect.name != "sqlite":
+        pytest.skip("PostgreSQL chooses by statistics, which an empty table has not")
+    plans: list[str] = []
+
+    def explain(connection: object, _cursor: object, statement: str, parameters: object, *_: object) -> None:
+        if statement.startswith("SELECT job.id"):
+            cursor = connection.connection.cursor()  # type: ignore[attr-defined]
+            plans.extend(row[3] for row in cursor.execute("EXPLAIN QUERY PLAN " + statement, parameters))
+
+    event.listen(engine(), "before_cursor_execute", explain)
+    try:
+        with reading() as session:
+            jobs.listing(session, limit=50, cursor=None)
+            jobs.listing(session, limit=50, cursor=None, matching=jobs.JobFilter(kinds=["finetune"]))
+    finally:
+        event.remove(engine(), "before_cursor_execute", explain)
+    assert plans
+    assert not [plan for plan in plans if "TEMP B-TREE" in plan]

@@ -117,3 +117,19 @@ def test_the_list_has_every_name_once_with_its_latest_version() -> None:
         page = models.listing(session, limit=10, cursor=None)
         assert [(model.name, model.version) for model in page.items] == [("a", 2), ("b", 1)]
         assert list(models.names(session)) == ["a", "b"]
+
+
+def test_after_the_latest_version_is_deleted_the_one_before_is_listed() -> None:
+    for _ in range(3):
+        register_model()
+    with transaction() as session:
+        models.delete(session, "digits", 2)
+        models.delete(session, "digits", 3)
+    with transaction() as session:
+        listed = models.listing(session, limit=9, cursor=None).items
+        assert [(row.name, row.version) for row in listed] == [("digits", 1)]
+        assert models.histories(session, ["digits"])["digits"].versions == 1
+    with transaction() as session:
+        models.delete(session, "digits", 1)
+    with transaction() as session:
+        assert models.listing(session, limit=9, cursor=None).items == []

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
 
 import pytest
 
 from app.serving.batcher import Batcher, PendingRequest, SharedQueue
 from app.serving.errors import DeadlineExceeded, QueueFull
+
+THREADS: Final = 4
+EXECUTOR: Final = ThreadPoolExecutor(THREADS)
 
 
 class Slow:
@@ -45,7 +48,7 @@ class Call:
 
 
 def batcher(model: Any, *, max_waiting: int = 100) -> Batcher:
-    return Batcher(model, SharedQueue(max_rows=8), max_waiting=max_waiting)
+    return Batcher(model, SharedQueue(max_rows=8, executor=EXECUTOR), max_waiting=max_waiting)
 
 
 def test_requests_that_arrive_during_a_batch_are_the_next_batch():
@@ -62,7 +65,6 @@ def test_requests_that_arrive_during_a_batch_are_the_next_batch():
         assert [answer[0]["value"] for answer in answers] == [0, 1, 2, 3, 4, 5]
         assert model.batches == [[0], [1, 2, 3, 4, 5]]
         assert queue.is_idle
-        queue.close()
 
     asyncio.run(run())
 
@@ -79,7 +81,6 @@ def test_a_cheap_model_runs_on_the_event_loop_once_per_iteration():
             queue.submit(call.request)
         await asyncio.gather(*(call.future for call in several))
         assert model.batches == [["warm"], [0, 1, 2, 3]]
-        queue.close()
 
     asyncio.run(run())
 
@@ -94,7 +95,6 @@ def test_a_bad_row_fails_alone():
         assert good == [{"value": "a", "output": None}]
         assert isinstance(bad, ValueError)
         assert [row["value"] for row in others] == ["b", "c"]
-        queue.close()
 
     asyncio.run(run())
 
@@ -109,7 +109,6 @@ def test_requests_for_another_output_are_another_batch():
         answers = [await call.future for call in calls]
         assert [answer[0]["output"] for answer in answers] == [None, "embedding", "embedding", None]
         assert model.batches == [[1], [2, 3], [4]]
-        queue.close()
 
     asyncio.run(run())
 
@@ -132,7 +131,6 @@ def test_a_full_queue_refuses_and_says_when_to_retry():
         await asyncio.sleep(0)
         queue.submit((again := Call(10)).request)
         assert (await again.future)[0]["value"] == 10
-        queue.close()
 
     asyncio.run(run())
 
@@ -150,7 +148,6 @@ def test_the_request_of_a_client_that_disconnected_is_not_run():
         await last.future
         assert model.batches == [["first"], ["last"]]
         assert (queue.stats.dropped, gone.future.done()) == (1, False)
-        queue.close()
 
     asyncio.run(run())
 
@@ -170,27 +167,33 @@ def test_a_passed_deadline_is_an_error_and_an_unreachable_one_is_refused():
         with pytest.raises(QueueFull):
             queue.submit(Call(2, deadline=time.monotonic() + 0.001).request)
         await asyncio.gather(crowd.future, more.future)
-        queue.close()
 
     asyncio.run(run())
 
 
-def test_a_closed_queue_still_answers_waiting_and_later_requests():
+def test_many_queues_share_the_threads_of_the_pool():
     async def run() -> None:
-        queue = batcher(Slow())
-        waiting = [Call(number) for number in range(20)]
-        for call in waiting:
+        running, most = 0, 0
+
+        class Counting(Slow):
+            def answer(self, rows: list[dict[str, Any]], *, output: str | None) -> list[dict[str, Any]]:
+                nonlocal running, most
+                running += 1
+                most = max(most, running)
+                try:
+                    return super().answer(rows, output=output)
+                finally:
+                    running -= 1
+
+        queues = [batcher(Counting(seconds=0.002)) for _ in range(20)]
+        calls = [Call(number) for number in range(len(queues))]
+        for queue, call in zip(queues, calls, strict=True):
             queue.submit(call.request)
-        await asyncio.sleep(0.005)
-        queue.close()
-        answers = [await asyncio.wait_for(call.future, 5) for call in waiting]
+        answers = [await asyncio.wait_for(call.future, 5) for call in calls]
         assert [answer[0]["value"] for answer in answers] == list(range(20))
-        late = Call("late")
-        queue.submit(late.request)
-        assert (await asyncio.wait_for(late.future, 5))[0]["value"] == "late"
+        assert most <= THREADS
         await asyncio.sleep(0.01)
-        assert queue.is_idle
-        assert not [thread for thread in threading.enumerate() if thread.name.startswith("predict")]
+        assert all(queue.is_idle for queue in queues)
 
     asyncio.run(run())
 
@@ -213,7 +216,7 @@ class Sister(Slow):
 
 
 def sisters(count: int, *, max_waiting: int = 100) -> tuple[list[Batcher], list[list[Any]]]:
-    line, together = SharedQueue(max_rows=8), []
+    line, together = SharedQueue(max_rows=8, executor=EXECUTOR), []
     models: list[Any] = [Sister(f"sister {number}", together) for number in range(count)]
     return [Batcher(model, line, max_waiting=max_waiting) for model in models], together
 
@@ -239,8 +242,6 @@ def test_models_with_a_shared_queue_are_one_batch_and_get_their_own_outputs_in_o
             (1, 1),
         ]
         assert [batcher.waiting for batcher in (first_model, second_model, third_model)] == [0, 0, 0]
-        for queue in (first_model, second_model, third_model):
-            queue.close()
 
     asyncio.run(run())
 
@@ -267,27 +268,5 @@ def test_in_a_shared_queue_a_bad_row_fails_alone_and_limits_are_per_model():
         assert [[row["value"] for row in answers[place]] for place in (0, 1, 3, 4)] == [["first"], [1], [2, 3], [4]]
         assert (first_model.stats.refused, second_model.stats.refused) == (1, 0)
         assert (first_model.stats.dropped, second_model.stats.dropped) == (0, 1)
-        first_model.close()
-        second_model.close()
-
-    asyncio.run(run())
-
-
-def test_a_model_that_leaves_a_shared_queue_does_not_affect_the_others():
-    async def run() -> None:
-        (first_model, second_model), together = sisters(2)
-        first_model.submit((first := Call("first")).request)
-        await asyncio.sleep(0.001)
-        calls = [(first_model, Call(1)), (second_model, Call(2))]
-        for queue, call in calls:
-            queue.submit(call.request)
-        first_model.close()
-        assert [(await call.future)[0]["value"] for call in (first, *(call for _, call in calls))] == ["first", 1, 2]
-        assert together == [[1, 2]]
-        second_model.submit((last := Call("last")).request)
-        assert (await last.future)[0]["by"] == "sister 1"
-        second_model.close()
-        await asyncio.sleep(0.01)
-        assert not [thread for thread in threading.enumerate() if thread.name.startswith("predict")]
 
     asyncio.run(run())
