@@ -1,4 +1,4 @@
-"""How the cost of requests grows with the jobs, models and points in the database.
+"""The cost of requests as the database grows: jobs, models and points.
 
 python -m benchmarks.growth [--sizes 1000 10000 100000] [--postgresql]
 

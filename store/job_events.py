@@ -44,7 +44,7 @@ def metrics(
 
 
 def _curve_names(session: Session, job_id: str) -> Sequence[str]:
-    """List the curves of a job, one seek in the index for each: it may have millions of points."""
+    """List the curves of a job, by one seek in the index for each."""
     name = select(func.min(MetricPoint.name).label("name")).where(MetricPoint.job_id == job_id).cte(recursive=True)
     following = select(func.min(MetricPoint.name)).where(MetricPoint.job_id == job_id, MetricPoint.name > name.c.name)
     name = name.union_all(select(following.scalar_subquery()).where(name.c.name.is_not(None)))
@@ -64,10 +64,10 @@ def _curve(session: Session, job_id: str, name: str, max_points: int) -> Curve:
 
 
 def _thinned(is_in_curve: ColumnElement[bool], *, first: int, last: int, intervals: int) -> Select[int, float | None]:
-    """Select the first point, and each next one at least a stride later, without the last.
+    """Select points that are at least a stride apart, without the last.
 
     Each is a seek in the index, so that the cost grows with the points that are returned, not with the curve. Their
-    values are looked up one by one for the same reason: for a join, SQLite would read the whole curve.
+    values are looked up one at a time for the same reason: for a join, SQLite would read the whole curve.
     """
     stride = max(-(-(last - first) // max(intervals, 1)), 1)
     step = select(literal(first).label("step")).where(literal(intervals) > 0).cte(recursive=True)

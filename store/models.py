@@ -45,8 +45,8 @@ class NewModel:
 
 
 @dataclass(frozen=True, slots=True)
-class History:
-    """What became of a name: versions that are not deleted, and where its aliases point."""
+class NameHistory:
+    """The versions of a name that are not deleted, and its aliases."""
 
     versions: int
     #: When the oldest of them was made.
@@ -129,14 +129,14 @@ def latest(session: Session, name: str) -> Model:
     return row
 
 
-def histories(session: Session, names: Sequence[str]) -> dict[str, History]:
+def histories(session: Session, names: Sequence[str]) -> dict[str, NameHistory]:
     """Return the history of each of these names that has a version."""
     query = select(Model.name, func.count(), func.min(Model.created_at)).group_by(Model.name)
     rows = session.execute(query.where(Model.name.in_(names), Model.deleted_at.is_(None))).all()
     aliases: dict[str, dict[str, int]] = {}
     for alias in session.scalars(select(Alias).where(Alias.model_name.in_(names)).order_by(Alias.alias)):
         aliases.setdefault(alias.model_name, {})[alias.alias] = alias.version
-    return {name: History(count, created_at, aliases.get(name, {})) for name, count, created_at in rows}
+    return {name: NameHistory(count, created_at, aliases.get(name, {})) for name, count, created_at in rows}
 
 
 def version_page(session: Session, name: str, *, limit: int, cursor: str | None) -> Page[Model]:

@@ -1,7 +1,7 @@
 """Metrics by model name, as `/metrics` and `/predict` show them.
 
-All versions of a name count together. Only so many names have series of their own: a scrape must not grow with every
-model that was ever asked. The others count together.
+All versions of a name count together. A limited number of names has series of their own: a scrape must not grow with
+every model that was ever asked. The others count together.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class ModelMetrics(Collector):
         self.list_loaded: Callable[[], Iterable[LoadedModelInfo]] = tuple
 
     def record_of(self, model: str) -> ModelRecord:
-        """Return the record of a model name that is loaded, a new one for a new name."""
+        """Return the record of a loaded model's name, a new one at first."""
         record = self._named.get(model) or self._unnamed.get(model)
         if record is None:
             loaded = {info.model for info in self.list_loaded()} if len(self._named) >= self._max_names else set()

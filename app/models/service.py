@@ -38,7 +38,7 @@ def summary(session: Session, name: str) -> Model:
 
 
 def summaries(session: Session, page: Page[ModelRow]) -> ListOf[Model]:
-    """Describe the models of a page, each with its versions; the page has the latest of each."""
+    """Describe the models of a page, which has the latest version of each."""
     histories = models.histories(session, [row.name for row in page.items])
 
     def convert(row: ModelRow) -> Model:

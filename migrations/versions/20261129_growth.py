@@ -1,4 +1,4 @@
-"""Index what lists are ordered by, and keep the warnings of reports and the latest version of each model."""
+"""Index the order of lists; keep warnings of jobs and latest versions."""
 
 from __future__ import annotations
 
