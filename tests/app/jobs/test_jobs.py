@@ -86,9 +86,7 @@ def test_every_fault_of_a_spec_is_reported_at_once(client: TestClient) -> None:
 
 def test_invalid_fields_are_reported_with_their_path(client: TestClient) -> None:
     ready_dataset()
-    response = client.post(
-        "/api/v1/jobs", json=finetune(schedule={"epochs": -1, "batch_size": "many"}, seed=-1, zzz=1)
-    )
+    response = client.post("/api/v1/jobs", json=finetune(schedule={"epochs": -1, "batch_size": "many"}, seed=-1, zzz=1))
     assert response.status_code == 422
     assert {error["path"] for error in response.json()["errors"]} == {
         "schedule.epochs",
