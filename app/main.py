@@ -20,6 +20,7 @@ from app.http import access_log, errors, validation
 from app.http.methods import MethodMiddleware
 from app.http.middleware import ApiKeyCache, GatewayMiddleware
 from app.inference_protocol import routes as inference_protocol
+from app.jobs import base_routes
 from app.jobs import routes as jobs
 from app.keys import routes as keys
 from app.metrics.registry import MetricsRegistry
@@ -50,6 +51,7 @@ ROUTERS = (
     uploads.router,
     catalog.router,
     jobs.router,
+    base_routes.router,
     models.router,
     predict.router,
     openai.router,

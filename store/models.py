@@ -11,7 +11,7 @@ from store.database import lock
 from store.errors import Conflict, NotFound, PreconditionFailed, name_some
 from store.ids import new_id, version_number
 from store.pagination import Page, newest_first
-from store.tables import Alias, AliasChange, Dataset, Job, Model, clock
+from store.tables import Alias, AliasChange, Dataset, Job, JobKind, Model, clock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -176,7 +176,10 @@ def licenses_of_job(session: Session, job: Job) -> list[PartLicense]:
     """List the licenses of the dataset and models that a job trains on."""
     dataset = session.get(Dataset, job.dataset_id) if job.dataset_id else None
     parts = license_of_dataset(dataset) if dataset else []
-    for reference in sorted(_references(job.spec)):
+    references = _references(job.spec)
+    if job.kind == JobKind.PRUNE:  # There, `model` is what it starts from, elsewhere what it makes or reads.
+        references |= {job.spec["model"]}
+    for reference in sorted(references):
         model = _find_pinned(session, reference)
         parts += licenses(session, model) if model else []
     return list(dict.fromkeys(parts))

@@ -32,6 +32,7 @@ PROGRAMS: Final[Mapping[str, JobProgram]] = {
     JobKind.SWEEP: JobProgram("worker.jobs.sweep", takes_a_slot=False),
     JobKind.EVALUATE: JobProgram("worker.jobs.evaluate_model"),
     JobKind.REPRODUCE: JobProgram("worker.jobs.reproduce", imports_torch=True),
+    JobKind.RECOMMEND: JobProgram("worker.jobs.recommend_base"),
     JobKind.PRUNE: JobProgram("worker.jobs.prune", imports_torch=True),
     JobKind.BATCH_PREDICT: JobProgram("worker.jobs.batch_predict"),
 }

@@ -92,6 +92,7 @@ _EVALUATE = {"kind": "evaluate", "model": "digits@1", "dataset": "mnist", "split
 _BATCH_PREDICT = {"kind": "batch_predict", "model": "digits@1", "dataset": "mnist"}
 _REPRODUCE = {"kind": "reproduce", "job": "job_0199f2a07c3b7e1a9d5c4b3a2f1e0d9c"}
 _PRUNE = {"kind": "prune", "model": "digits@1", "dataset": "mnist", "operations": 0.25, "result": "digits-small"}
+_RECOMMEND = {"kind": "recommend", "dataset": "mnist", "task": "image_classification"}
 _EXAMPLES: Any = {
     "finetune": {"summary": "Fine-tune a base model", "value": _FINETUNE},
     "pretrain": {"summary": "Pretrain a base model without labels", "value": _PRETRAIN},
@@ -102,6 +103,7 @@ _EXAMPLES: Any = {
     "batch_predict": {"summary": "Predict every row of a dataset", "value": _BATCH_PREDICT},
     "reproduce": {"summary": "Repeat a training, and compare its weights bit for bit", "value": _REPRODUCE},
     "prune": {"summary": "Remove channels, heads and hidden units of a model", "value": _PRUNE},
+    "recommend": {"summary": "Compare base models on a dataset", "value": _RECOMMEND},
     "export_onnx": {"summary": "Export to ONNX graphs that run with ONNX Runtime alone", "value": _EXPORT_ONNX},
 }
 

@@ -32,6 +32,7 @@ JobKind = TypeAliasType(
         "batch_predict",
         "reproduce",
         "prune",
+        "recommend",
         "sweep",
     ],
 )

@@ -10,7 +10,12 @@ from pydantic import Field, TypeAdapter
 from app.http.pagination import ListOf
 from app.http.validation import parse
 from app.jobs.licenses import check_license
-from app.jobs.model_jobs import resolve_batch_prediction, resolve_evaluation, resolve_reproduction
+from app.jobs.model_jobs import (
+    resolve_batch_prediction,
+    resolve_evaluation,
+    resolve_recommendation,
+    resolve_reproduction,
+)
 from app.jobs.references import find_dataset, find_model, pin, read_manifest
 from app.jobs.resolved_spec import ResolvedSpec
 from app.jobs.schemas import Event, Job, License, LogLine
@@ -25,6 +30,7 @@ from ml.spec.check import check
 from ml.spec.evaluation import Evaluate
 from ml.spec.interchange import Export, check_export
 from ml.spec.pruning import Prune, check_pruning
+from ml.spec.recommendation import Recommend
 from ml.spec.reproduction import Reproduce
 from ml.spec.resolve import resolve
 from ml.spec.schema import Finetune, Pretrain, references, split_references
@@ -47,7 +53,8 @@ if TYPE_CHECKING:
     from store.tables import Model as ModelRow
 
 AnySpec: TypeAlias = Annotated[
-    Pretrain | Finetune | Export | Evaluate | BatchPredict | Reproduce | Prune | Sweep, Field(discriminator="kind")
+    Pretrain | Finetune | Export | Evaluate | BatchPredict | Reproduce | Prune | Recommend | Sweep,
+    Field(discriminator="kind"),
 ]
 _SPECS: TypeAdapter[AnySpec] = TypeAdapter(AnySpec)
 
@@ -77,6 +84,8 @@ def resolve_spec(
         return resolve_batch_prediction(session, spec, blobs=blobs)
     if isinstance(spec, Reproduce):
         return resolve_reproduction(session, spec)
+    if isinstance(spec, Recommend):
+        return resolve_recommendation(session, spec, catalog=catalog, blobs=blobs)
     if isinstance(spec, Prune):
         return _resolve_pruning(session, spec, catalog=catalog, blobs=blobs, allow_noncommercial=allow_noncommercial)
     if isinstance(spec, Sweep):

@@ -131,6 +131,15 @@ class Jobs:
         """
         return self.submit({"kind": "reproduce", "job": job_id})
 
+    def recommend_base(self, dataset: str, *, task: Choice | None = None, bases: Sequence[str] | None = None) -> Job:
+        """Start the comparison of base models for a dataset; `report` has the ranking under `bases`.
+
+        A linear classifier is trained on the frozen features of each, which takes up to a minute. Without `bases`, all
+        base models that fit are compared.
+        """
+        body = {"dataset": dataset, **drop_none({"task": task, "bases": bases})}
+        return build(Job, self._transport.post(f"{API}/bases/recommend", body))
+
     def prune(
         self,
         model: str,

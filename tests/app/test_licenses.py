@@ -145,3 +145,14 @@ def test_the_manifest_of_a_trained_model_lists_the_licenses_of_all_it_was_made_o
         {"kind": "dataset", "reference": "shades@1", "license": "CC-BY-4.0"},
         {"kind": "model", "reference": "base@1", "license": "cc-by-nc-4.0"},
     ]
+
+
+def test_a_pruned_model_carries_the_license_of_the_original(client: TestClient, tmp_path: Path) -> None:
+    register(shades(tmp_path / "package"), name="restricted")
+    set_license(Model, "restricted", "cc-by-nc-4.0")
+    spec = {"kind": "prune", "model": "restricted@1", "dataset": "shades@1", "result": "smaller"}
+    with transaction() as session:
+        job_id = jobs.submit(session, kind="prune", spec=spec, dataset_id=None, model_name="smaller").id
+
+    (part,) = client.get(f"/api/v1/jobs/{job_id}").json()["licenses"]
+    assert (part["reference"], part["license"], part["noncommercial"]) == ("restricted@1", "cc-by-nc-4.0", True)

@@ -279,3 +279,17 @@ def test_the_largest_size_in_time_answers(client: Plinth, stack: RunningStack, t
     assert client.predict(DATA, image, budget_ms=0.001).size == 1, "a model of one size has no choice"
     assert refused.status_code == 422
     assert "budget_ms" in refused.text
+
+
+def test_models_are_ranked_for_a_dataset(client: Plinth, stack: RunningStack, trained: Job) -> None:
+    job = client.jobs.wait(client.jobs.recommend_base(DATA, bases=[DATA]).id, timeout_seconds=100)
+    report = client.jobs.report(job.id)
+    process = run_command("bases", "recommend", DATA, "--base", DATA, environment=stack.environment(), columns=120)
+
+    assert (job.kind, job.spec["bases"]) == ("recommend", [f"{DATA}@1"])
+    assert report["bases"][0]["base"] == f"{DATA}@1"
+    assert report["bases"][0]["accuracy"] > report["baseline"]["accuracy"]
+    assert process.returncode == 0, process.stderr
+    assert f"--from {DATA}@1" in process.stdout
+    with pytest.raises(APIError, match="there is no model named 'nobody'"):
+        client.jobs.recommend_base(DATA, bases=["nobody"])

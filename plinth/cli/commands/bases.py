@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from plinth.cli.commands.context import AsJson, connect, print_json
+from plinth.cli.commands.context import AsJson, DatasetReference, connect, print_json, resolve_dataset
 from plinth.cli.commands.train import BASE_SUFFIX, start
 from plinth.cli.plain_help import PlainTyper
 
@@ -70,6 +70,39 @@ def list_bases(context: typer.Context, as_json: AsJson = False) -> None:
         render.print_next_step(f"plinth train DATASET --from {bases[0].name}")
     else:
         render.print_next_step(*(f"plinth bases make {name}" for name in RECIPES))
+
+
+@app.command("recommend")
+def recommend_base(
+    dataset: DatasetReference,
+    task: Annotated[str | None, typer.Option(help="Task to start for (default: that of the dataset).")] = None,
+    bases: Annotated[
+        list[str] | None,
+        typer.Option("--base", help="Model to compare; repeatable (default: all base models that fit)."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Rank base models for a dataset, by a linear classifier on their features."""
+    from plinth.cli import render
+
+    with connect() as plinth:
+        job = plinth.jobs.recommend_base(resolve_dataset(plinth, dataset), task=task, bases=bases)
+        plinth.jobs.wait(job.id)
+        report = plinth.jobs.report(job.id)
+    if as_json:
+        print_json(report)
+        return
+    table = render.make_table(
+        "base", "accuracy", "95 % interval", "seconds", ids=[row["base"] for row in report["bases"]]
+    )
+    for row in report["bases"]:
+        low, high = row["interval"]
+        table.add_row(row["base"], f"{row['accuracy']:.3f}", f"{low:.3f} to {high:.3f}", f"{row['seconds']:.1f}")
+    render.console.print(table)
+    most_frequent = report["baseline"]["accuracy"]
+    rows = f"{report['folds']} folds of {report['rows']} rows"
+    render.console.print(f"[dim]{rows}; most frequent class {most_frequent:.3f}.[/]")
+    render.print_next_step(f"plinth train {dataset} --from {report['bases'][0]['base']}")
 
 
 @app.command("make")

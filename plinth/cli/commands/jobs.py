@@ -29,7 +29,17 @@ if TYPE_CHECKING:
 
 State = Literal["queued", "running", "succeeded", "failed", "cancelled", "paused"]
 Kind = Literal[
-    "pretrain", "finetune", "import", "export", "evaluate", "batch_predict", "reproduce", "prune", "sweep", "validate"
+    "pretrain",
+    "finetune",
+    "import",
+    "export",
+    "evaluate",
+    "batch_predict",
+    "reproduce",
+    "prune",
+    "recommend",
+    "sweep",
+    "validate",
 ]
 #: Reason of a job that has nothing to say.
 COMPLETED = "completed"
