@@ -38,10 +38,10 @@ class JobKind(StrEnum):
     BATCH_PREDICT = "batch_predict"
     #: Repeat a training, to prove that it gives the same weights.
     REPRODUCE = "reproduce"
-    #: Compare base models on a dataset.
-    RECOMMEND = "recommend"
     #: Make a model smaller.
     PRUNE = "prune"
+    #: Compare base models on a dataset.
+    RECOMMEND = "recommend"
     #: Search for the settings of a fine-tuning, by trials that are jobs of their own.
     SWEEP = "sweep"
 
