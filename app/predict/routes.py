@@ -134,6 +134,7 @@ def list_served(
         **problem_responses(
             "answer_too_large",
             "bad_request",
+            "conflict",
             "damaged",
             "deadline_exceeded",
             "invalid_input",
@@ -162,7 +163,8 @@ async def predict(
 
     Send JSON with `inputs`; one image, audio clip or text as the body; or several files as a form.
 
-    `name` means the alias `production` if there is one, else the latest version; `name@3`, `name@alias` are exact.
+    `name` means the alias `production` if there is one, else the latest version; `name@3`, `name@alias` are exact. The
+    id of a job means its model, and while it trains, its newest checkpoint, whose step is the `version`.
 
     With `budget_ms`, or the header `X-Budget-Ms`, a model of several sizes answers with the largest that is in time.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from app.serving.checkpoints import JOB_ID, find_training, serve_checkpoint
 from app.serving.errors import ModelNotFound
 from app.serving.types import ServedVersion
 from app.ttl_cache import TtlCache
@@ -12,10 +13,15 @@ from ml.errors import PackageError
 from store import models
 from store.database import reading
 from store.errors import NotFound
+from store.tables import JobKind
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from concurrent.futures import Executor
+
+    from sqlalchemy.orm import Session
+
+    from store.tables import Checkpoint, Job
 
 MAX_CACHED_NAMES = 10_000
 
@@ -62,10 +68,37 @@ class NameResolver:
 
 
 def find_version(reference: str) -> ServedVersion:
-    """Look a reference up in the database; raises `ModelNotFound`."""
+    """Look a reference up in the database.
+
+    The id of a job means its model, or its newest checkpoint while it trains. Raises `ModelNotFound`, and `Conflict`
+    for a job that has neither.
+    """
     with reading() as session:
         try:
             row = models.version(session, reference)
         except NotFound as error:
-            raise ModelNotFound(reference, error.known) from error
-        return ServedVersion(row.id, row.name, row.version, row.task, row.key, row.manifest_sha256)
+            training = _find_training(session, reference)
+            if training is None:
+                raise ModelNotFound(reference, error.known) from error
+        else:
+            return ServedVersion(row.id, row.name, row.version, row.task, row.key, row.manifest_sha256)
+        if isinstance(training, ServedVersion):
+            return training
+        job, checkpoint = training
+        task = (job.spec.get("task") or {}).get("name") if job.kind == JobKind.FINETUNE else None
+        checkpoint_of = job.id, task, checkpoint.step, checkpoint.digest
+    # Outside of the transaction: it takes seconds.
+    return serve_checkpoint(*checkpoint_of)
+
+
+def _find_training(session: Session, reference: str) -> tuple[Job, Checkpoint] | ServedVersion | None:
+    """Return the model or the newest checkpoint of a job.
+
+    None if the reference is not the id of a job.
+    """
+    if not JOB_ID.fullmatch(reference):
+        return None
+    try:
+        return find_training(session, reference)
+    except NotFound:
+        return None

@@ -1,6 +1,7 @@
 """Jobs that use a registered model, in a real service: evaluations and predictions."""
 
 import json
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -293,3 +294,27 @@ def test_models_are_ranked_for_a_dataset(client: Plinth, stack: RunningStack, tr
     assert f"--from {DATA}@1" in process.stdout
     with pytest.raises(APIError, match="there is no model named 'nobody'"):
         client.jobs.recommend_base(DATA, bases=["nobody"])
+
+
+def test_a_job_that_still_trains_answers_from_its_newest_checkpoint(client: Plinth, trained: Job) -> None:
+    image = {"pixels": [[0] * 8] * 8}
+    schedule = {"epochs": 10_000, "batch_size": 64}
+    fields = {"task": "image_classification", "architecture": "cnn", "schedule": schedule}
+    job = client.jobs.finetune(DATA, model=f"{DATA}-endless", **fields)
+    with pytest.raises(APIError, match="no checkpoint to predict with; wait for its first checkpoint") as early:
+        client.predict(job.id, image)
+    deadline = time.monotonic() + 60
+    while not client.jobs.checkpoints(job.id):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    steps = [checkpoint.step for checkpoint in client.jobs.checkpoints(job.id)]
+    answer = client.predict(job.id, image)
+    state = client.jobs.get(job.id).state
+    client.jobs.cancel(job.id)
+
+    assert early.value.status == 409
+    assert state == "running"
+    assert (answer.model, answer.task) == (job.id, "image_classification")
+    assert answer.version >= max(steps)
+    assert sum(answer.output["probabilities"].values()) == pytest.approx(1, abs=1e-4)
+    assert client.predict(trained.id, image).outputs == client.predict(f"{DATA}@1", image).outputs
