@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import Enum
 from typing import Final
 
@@ -11,14 +12,19 @@ class ClientProtocol(Enum):
 
     OPENAI = "openai"
     INFERENCE = "inference"
+    CONTAINERS = "containers"
 
 
-#: Beginnings of the paths of each protocol.
-_PREFIXES: Final = (("/v1/", ClientProtocol.OPENAI), ("/v2", ClientProtocol.INFERENCE))
+#: Patterns of the paths of each protocol; the first that matches decides.
+_PATHS: Final = (
+    (re.compile(r"/invocations$|/predictions/|/v1/models/.*:predict$"), ClientProtocol.CONTAINERS),
+    (re.compile(r"/v1/"), ClientProtocol.OPENAI),
+    (re.compile(r"/v2(/|$)"), ClientProtocol.INFERENCE),
+)
 #: Paths by which clients of these protocols ask for the state of the service, without a key.
-OPEN_PATHS: Final = frozenset({"/v2/health/live", "/v2/health/ready"})
+OPEN_PATHS: Final = frozenset({"/ping", "/v2/health/live", "/v2/health/ready"})
 
 
 def protocol_of(path: str) -> ClientProtocol | None:
     """Return the protocol of a path; None for a native one."""
-    return next((protocol for prefix, protocol in _PREFIXES if path.startswith(prefix)), None)
+    return next((protocol for pattern, protocol in _PATHS if pattern.match(path)), None)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import Depends, Path, Query, Request
 from sqlalchemy.orm import Session
 
+from app.http.errors import ProblemError
 from app.metrics.registry import MetricsRegistry
 from app.serving.service import PredictService
 from app.serving.types import ServingLimits
@@ -92,6 +93,18 @@ IdPrefix = Annotated[
     str | None, Query(pattern=r"^[a-z]+_[0-9a-f]{0,32}$", description="Only ids that begin like this.")
 ]
 Version = Annotated[int, Path(ge=1, le=2**31 - 1, examples=[1])]
+
+
+def pin_version(model: str, version: int) -> str:
+    """Return the reference of a version that a path names after the model.
+
+    Raises `ProblemError` 422.
+    """
+    name, _, reference = model.partition("@")
+    if reference not in ("", str(version)):
+        detail = f"The path names version {version} of {model}. Leave out one of them."
+        raise ProblemError(422, "invalid_request", detail)
+    return f"{name}@{version}"
 
 
 def serving_limits(settings: AppSettings) -> ServingLimits:

@@ -11,6 +11,7 @@ from fastapi import Depends, FastAPI
 from sqlalchemy.exc import DBAPIError
 
 from app.catalog import routes as catalog
+from app.containers import routes as containers
 from app.datasets import routes as datasets
 from app.dependencies import first_key, replace_first_key, serving_limits
 from app.disk import routes as disk
@@ -56,6 +57,7 @@ ROUTERS = (
     predict.router,
     openai.router,
     inference_protocol.router,
+    containers.router,
     keys.router,
     health.router,
     disk.router,

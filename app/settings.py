@@ -67,6 +67,8 @@ class AppSettings(BaseSettings):
     #: Time in which the link that `plinth up` prints signs in, once.
     sign_in_link_seconds: float = Field(900, gt=0)
 
+    #: The model of `/invocations`. None: the only one.
+    invocations_model: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(@[A-Za-z0-9][A-Za-z0-9._-]*)?$")
     #: Where ONNX graphs run: `cpu`, `cuda` or `cuda:N`, one process for each GPU. Needs `onnxruntime-gpu`.
     predict_device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$")
     #: Memory for loaded models; the least recently used one is evicted.

@@ -110,7 +110,7 @@ class Problem(BaseModel):
     errors: list[Finding] = []
     error: OpenAIError | str | None = Field(
         None,
-        description="Only for clients of another protocol, in its form: an object below `/v1`, `detail` below `/v2`.",
+        description="Only for clients of another protocol, in its form: an object below `/v1`, else `detail`.",
     )
 
 

@@ -7,12 +7,14 @@ the body is received, with limits on size and time.
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import ipaddress
 import re
 import secrets
 import time
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
@@ -291,11 +293,11 @@ class GatewayMiddleware:
                 detail = "A session cookie changes things only from pages of this service. Send a key instead."
                 raise ProblemError(HTTPStatus.FORBIDDEN, "origin_not_allowed", detail)
             return key_id
-        scheme, _, secret = headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not secret.strip():
+        secret = _secret_of(headers.get("authorization", ""))
+        if not secret:
             detail = "Send your key as 'Authorization: Bearer <key>'; `plinth up` prints it."
             raise ProblemError(HTTPStatus.UNAUTHORIZED, "key_missing", detail, headers=challenge)
-        if (key_id := await self._api_keys.find(secret.strip())) is None:
+        if (key_id := await self._api_keys.find(secret)) is None:
             detail = (
                 "This key is unknown or revoked. Send another. A restart of `plinth up` replaces its own key if it is "
                 "revoked."
@@ -331,6 +333,21 @@ async def _send_problem(scope: Scope, body: Body, sender: _ResponseSender, error
     if not sender.status:
         response = problem_response(sender.request_id, error, path=scope["path"])
         await response(scope, body.receive, body.send)
+
+
+def _secret_of(authorization: str) -> str:
+    """Return the key of an Authorization header; "" without one.
+
+    Clients that know no bearer token send it as the password of any user.
+    """
+    scheme, _, credentials = authorization.partition(" ")
+    match scheme.lower():
+        case "bearer":
+            return credentials.strip()
+        case "basic":
+            with suppress(ValueError):  # invalid base64 or text
+                return base64.b64decode(credentials, validate=True).decode().partition(":")[2]
+    return ""
 
 
 def _content_length(headers: Headers) -> int | None:

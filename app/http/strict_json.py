@@ -36,16 +36,17 @@ _POSSIBLE_INFINITY = re.compile(rb"[eE]\+?\d{3}|\d{309}")
 _POSITION = re.compile(r"line (\d+) column (\d+)$")
 
 
-def strict_json(body: bytes, *, field: str | None = None) -> Any:
+def strict_json(body: bytes, *, field: str | None = None, has_nan: bool = False) -> Any:
     """Decode JSON; raises `ProblemError` 422 `invalid_json` or `json_too_large`.
 
-    `field` names the form field that is decoded, and starts the path of the finding.
+    `field` names the form field that is decoded, and starts the path of the finding. `has_nan` accepts NaN, which some
+    clients write for a missing value.
     """
     body = body.removeprefix(BYTE_ORDER_MARK)
     count = sum(map(body.count, (b",", b"[", b"{"))) + 1
     _check_size(body, count, field)
     try:
-        value = from_json(body, allow_inf_nan=False)
+        value = from_json(body, allow_inf_nan=has_nan)
     except ValueError as error:
         if not body.strip():
             raise _invalid("it is empty", field, hint="Send a JSON object.") from None
@@ -56,7 +57,8 @@ def strict_json(body: bytes, *, field: str | None = None) -> Any:
         raise _invalid("the character \\u0000 is not allowed", field, path=path)
     # In a large body of few values, such as images in base64, visiting the values is faster than searching the body.
     is_sparse = len(body) > LONG_VALUE_BYTES * count
-    if (is_sparse or _POSSIBLE_INFINITY.search(body)) and (path := _find_first(value, _is_infinite)) is not None:
+    may_be_infinite = is_sparse or _POSSIBLE_INFINITY.search(body) or (has_nan and b"Infinity" in body)
+    if may_be_infinite and (path := _find_first(value, _is_infinite)) is not None:
         raise _invalid("the number is too large", field, path=path)
     return value
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from anyio import to_thread
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Request
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from app.dependencies import ModelReference, PredictServiceDep, SettingsDep
+from app.dependencies import ModelReference, PredictServiceDep, SettingsDep, Version, pin_version
 from app.health import service as health
 from app.http.errors import ProblemError, problem_responses, reference_to, summarize
 from app.http.request_body import JSONRoute, read_limited
@@ -49,8 +49,6 @@ router = APIRouter(prefix="/v2", tags=["inference protocol"], route_class=JSONRo
 
 EXTENSIONS: Final = ["binary_tensor_data", "classification", "model_repository"]
 NOT_LOADED: Final = "not in memory; the first request loads it"
-
-ModelVersion = Annotated[str, Path(pattern=r"^[1-9][0-9]{0,8}$", examples=["1"])]
 
 _PROBLEMS: Final = problem_responses("damaged", "invalid_package", "not_found", "storage_unavailable")
 _BINARY: Final = {"schema": {"type": "string", "format": "binary"}}
@@ -135,10 +133,10 @@ async def read_inference_model(model: ModelReference, service: PredictServiceDep
 
 @router.get("/models/{model}/versions/{version}", responses=_PROBLEMS)
 async def read_inference_model_version(
-    model: ModelReference, version: ModelVersion, service: PredictServiceDep
+    model: ModelReference, version: Version, service: PredictServiceDep
 ) -> ModelMetadata:
     """Read the tensors of a version."""
-    return await read_inference_model(_pin(model, version), service)
+    return await read_inference_model(pin_version(model, version), service)
 
 
 @router.get("/models/{model}/ready", responses=_PROBLEMS)
@@ -149,10 +147,10 @@ async def read_inference_model_readiness(model: ModelReference, service: Predict
 
 @router.get("/models/{model}/versions/{version}/ready", responses=_PROBLEMS)
 async def read_inference_version_readiness(
-    model: ModelReference, version: ModelVersion, service: PredictServiceDep
+    model: ModelReference, version: Version, service: PredictServiceDep
 ) -> ModelReady:
     """Return 200 if a version can be used."""
-    return await read_inference_model_readiness(_pin(model, version), service)
+    return await read_inference_model_readiness(pin_version(model, version), service)
 
 
 @router.post("/models/{model}/infer", **_INFER)
@@ -174,10 +172,10 @@ async def infer(model: ModelReference, request: Request, service: PredictService
 
 @router.post("/models/{model}/versions/{version}/infer", **_INFER)
 async def infer_version(
-    model: ModelReference, version: ModelVersion, request: Request, service: PredictServiceDep, settings: SettingsDep
+    model: ModelReference, version: Version, request: Request, service: PredictServiceDep, settings: SettingsDep
 ) -> Response:
     """Predict with a version of a model."""
-    return await infer(_pin(model, version), request, service, settings)
+    return await infer(pin_version(model, version), request, service, settings)
 
 
 @router.post("/repository/index", openapi_extra=_json_body(IndexRequest))
@@ -233,14 +231,6 @@ def _index(service: PredictService) -> list[IndexEntry]:
             else IndexEntry(name=row.name, version=str(row.version), state="UNAVAILABLE", reason=NOT_LOADED)
             for row in rows
         ]
-
-
-def _pin(model: str, version: str) -> str:
-    name, _, reference = model.partition("@")
-    if reference not in ("", version):
-        message = f"the path names version {version} of {model}"
-        raise ProblemError(422, "invalid_request", f"{message}. Leave out one of them.")
-    return f"{name}@{version}"
 
 
 def _to_metadata(field: TensorField, signature: TensorSignature) -> TensorMetadata:

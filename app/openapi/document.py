@@ -35,13 +35,17 @@ TAGS = [
         "name": "inference protocol",
         "description": "5c. The same models by the Open Inference Protocol, for clients of Triton and KServe.",
     },
+    {
+        "name": "containers",
+        "description": "5d. The same models by the contracts of SageMaker, MLflow, Vertex, TF Serving and TorchServe.",
+    },
     {"name": "keys", "description": "Create, list and revoke API keys."},
     {"name": "system", "description": "Health, metrics and version of the service."},
 ]
 
 DESCRIPTION = """\
 Upload data, train a model, predict with it. Every operation needs `Authorization: Bearer <key>`, except `/healthz`,
-`/readyz` and the health of `/v2`: press **Authorize** and paste the key that `plinth up` printed.
+`/readyz`, `/ping` and the health of `/v2`: press **Authorize** and paste the key that `plinth up` printed.
 
 Errors are RFC 9457 problem documents (`application/problem+json`): `code` is for programs, `errors` lists every
 problem of a request at once. Any operation may also answer 404 `no_such_path`, 405 `method_not_allowed`,

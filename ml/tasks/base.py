@@ -59,6 +59,7 @@ class BatchAdapter(ABC):
 class TaskAdapter(BatchAdapter):
     """Converts inputs of `/predict` to rows and batches, and arrays of the network to outputs."""
 
+    input_type: type[Wire]
     output_type: type[Wire]
 
     @abstractmethod
@@ -161,7 +162,6 @@ class Task(TaskAdapter):
     encoders: ClassVar[Mapping[str, str]]
     head: ClassVar[str]
     config_type: ClassVar[type[Config]]
-    input_type: type[Wire]
     metrics: ClassVar[Mapping[str, Metric]]
     #: Graph -> arrays that `Network.infer` reads for it, optional ones included. The first graph reads what `collate`
     #: makes of an input; a task that loops has further graphs, which read outputs of earlier ones.
