@@ -182,7 +182,7 @@ async def predict_one(
 async def predict_one_by_put(
     model: ModelReference, request: Request, service: PredictServiceDep, settings: SettingsDep
 ) -> dict[str, Any]:
-    """Predict one input, for `curl -T`, which sends PUT."""
+    """Predict one input, for clients that upload a file by PUT."""
     return await predict_one(model, request, service, settings)
 
 
