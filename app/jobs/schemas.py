@@ -10,6 +10,7 @@ from typing_extensions import TypeAliasType
 
 from app.catalog.schemas import Task
 from ml.licenses import is_noncommercial
+from ml.spec.cost import TrainingCost
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -171,6 +172,7 @@ class CheckedSpec(BaseModel):
         default_factory=list,
         description="Registered base models that fit a fine-tuning from scratch, newest first, for `start_from`.",
     )
+    cost: TrainingCost | None = Field(None, description="What the training takes, with `measure`.")
 
 
 class Event(BaseModel):

@@ -11,6 +11,7 @@ from app.dependencies import BlobsDep, CatalogDep, SessionDep, SettingsDep
 from app.http.idempotency import Created, IdempotentRequestDep
 from app.jobs import schemas, service
 from app.jobs.base_proposals import propose_bases
+from app.jobs.costs import measure_cost
 
 if TYPE_CHECKING:
     from app.jobs.resolved_spec import ResolvedSpec
@@ -43,16 +44,26 @@ class JobSubmission:
         self._settings = settings
 
     def respond(
-        self, resolve: Resolve, *, body: bytes, validate_only: bool = False, origin_id: str | None = None
+        self,
+        resolve: Resolve,
+        *,
+        body: bytes,
+        validate_only: bool = False,
+        measure: bool = False,
+        origin_id: str | None = None,
     ) -> Response:
         """Return the job as the response, or with `validate_only` the resolved spec without starting it.
 
+        With `measure`, too, that comes with the cost of the training.
         `body` tells requests of one `Idempotency-Key` apart; `origin_id` is the job that is repeated.
         """
         if validate_only:
             resolved = self._resolve(resolve)
             bases = propose_bases(self.session, resolved, catalog=self._catalog, blobs=self._blobs)
-            checked = schemas.CheckedSpec(spec=resolved.spec, bases=bases)
+            # Measuring takes seconds, in which no transaction may be open: it would lock the database.
+            self.session.commit()
+            cost = measure_cost(resolved) if measure else None
+            checked = schemas.CheckedSpec(spec=resolved.spec, bases=bases, cost=cost)
             return Response(checked.model_dump_json(), media_type="application/json")
 
         def create() -> Created:

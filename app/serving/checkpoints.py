@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 JOB_ID: Final = re.compile(r"job_[0-9a-f]{32}")
 #: Packages a checkpoint. Run in a process of its own: torch is never imported into this one.
-PACK_MODULE: Final = "worker.jobs.pack_checkpoint"
+PACK_MODULE: Final = "worker.jobs.on_request.pack_checkpoint"
 PACK_TIMEOUT_SECONDS: Final = 300
 
 

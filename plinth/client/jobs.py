@@ -197,6 +197,16 @@ class Jobs:
         resolved_spec: Mapping[str, Any] = self._validate(spec)["spec"]
         return resolved_spec
 
+    def measure(self, spec: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Measure what a training takes, without starting it.
+
+        A few real steps are trained, once for a spec. Returns seconds for a step and for all of them, memory, disk, and `warnings` about what is wasteful. Raises
+        `APIError` as `check` does, and `Conflict` where it cannot be measured.
+        """
+        document = self._transport.post(f"{API}/jobs", spec, validate_only=True, measure=True)
+        cost: Mapping[str, Any] = document["cost"]
+        return cost
+
     def propose_bases(self, spec: Mapping[str, Any]) -> Sequence[str]:
         """List the registered base models that fit a fine-tuning from scratch, newest first.
 

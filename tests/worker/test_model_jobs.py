@@ -318,3 +318,19 @@ def test_a_job_that_still_trains_answers_from_its_newest_checkpoint(client: Plin
     assert answer.version >= max(steps)
     assert sum(answer.output["probabilities"].values()) == pytest.approx(1, abs=1e-4)
     assert client.predict(trained.id, image).outputs == client.predict(f"{DATA}@1", image).outputs
+
+
+def test_a_training_is_measured_without_being_started(client: Plinth, trained: Job) -> None:
+    spec = {"kind": "finetune", "dataset": DATA, "model": "never", "task": "image_classification"}
+    before = len(client.jobs.list(limit=None))
+    cost = client.jobs.measure({**spec, "architecture": "cnn"})
+    started = time.monotonic()
+    again = client.jobs.measure({**spec, "architecture": "cnn"})
+
+    assert cost["training_seconds"] > 0
+    assert cost["steps"] > cost["measured_steps"] > 0
+    assert again == cost
+    assert time.monotonic() - started < 1, "it is measured once"
+    assert len(client.jobs.list(limit=None)) == before
+    with pytest.raises(APIError, match="only trainings are measured"):
+        client.jobs.measure({"kind": "evaluate", "model": DATA, "dataset": DATA})

@@ -140,16 +140,20 @@ def train_trial(
     threads: int | None = None,
     on_progress: Callable[[Progress], None],
     should_stop: Callable[[], Stop | None],
+    max_rows: int | None = None,
 ) -> TrainingReport:
     """Train as `train` does, without a test and without a package.
 
     Returns the report on validation rows. The last checkpoint is complete: `train` continues from it with the test and
-    the package, as if it had trained.
+    the package, as if it had trained. With `max_rows`, no more rows are trained on; then nothing can continue from it.
     """
     torch_device = devices.choose(device).torch
     if threads:
         torch.set_num_threads(threads)
-    return _Run(spec, dataset, workdir, start_from, models or {}, torch_device, on_progress, should_stop).trial_report()
+    run = _Run(
+        spec, dataset, workdir, start_from, models or {}, torch_device, on_progress, should_stop, max_rows=max_rows
+    )
+    return run.trial_report()
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +188,8 @@ class _Run:
         device: torch.device,
         on_progress: Callable[[Progress], None],
         should_stop: Callable[[], Stop | None],
+        *,
+        max_rows: int | None = None,
     ) -> None:
         self.workdir = workdir
         self.folder = RunFolder(workdir)
@@ -197,6 +203,8 @@ class _Run:
         self.models = {path: ModelPackage.open(package) for path, package in models.items()}
         self.spec = _check_and_resolve(spec, self.data.summary, self.bases, self.models)
         rows, held_out = self._split()
+        if max_rows is not None and len(rows) > max_rows:
+            rows = rows.take(np.linspace(0, len(rows) - 1, max_rows).astype(int))
         self.plan: TrainingPlan = make_plan(self.spec, self.data.summary, rows, self.bases, self.models.values())
         if self.spec.sizes is not None:
             spelled_out = {slot: spell_out(choice) for slot, choice in self.plan.architectures.items()}

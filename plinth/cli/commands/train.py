@@ -107,6 +107,9 @@ def train(
     trials: Trials = None,
     search: SearchSpace = None,
     dry_run: DryRun = False,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Train a few steps, print what all of them take, and start nothing.")
+    ] = False,
     detach: Annotated[bool, typer.Option("--detach", help="Start the job without watching it.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -136,7 +139,9 @@ def train(
             _propose_bases(plinth, spec)
         if trials is not None or search:
             spec = make_sweep(spec, trials=trials, search=search or ())
-        if dry_run:
+        if measure:
+            _print_cost(plinth.jobs.measure(spec), as_json=as_json)
+        elif dry_run:
             _print_plan(plinth.jobs.check(spec), as_json=as_json)
         else:
             start(plinth, plinth.jobs.submit(spec), detach=detach, as_json=as_json)
@@ -222,6 +227,24 @@ def parse_image_size(text: str, facts: Mapping[str, Any] | None) -> dict[str, An
 def drop_none(**options: Any) -> dict[str, Any]:
     """Return the options whose value is not None."""
     return {name: value for name, value in options.items() if value is not None}
+
+
+def _print_cost(cost: Mapping[str, Any], *, as_json: bool) -> None:
+    from plinth.cli import render
+
+    if as_json:
+        print_json(cost)
+        return
+    gigabytes = f"{cost['memory_bytes'] / 1e9:.2f} GB of memory"
+    disk = f"{cost['disk_bytes'] / 1e6:.1f} MB of disk for checkpoints"
+    render.console.print(
+        f"{cost['steps']:,} steps of {1000 * cost['seconds_per_step']:.1f} ms in batches of {cost['batch_size']}: "
+        f"{cost['training_seconds']:.0f} s on {cost['device']}, {gigabytes}, {disk}.",
+        soft_wrap=True,
+    )
+    render.console.print(f"About {cost['largest_batch_size']:,} rows fit into one batch.", soft_wrap=True)
+    for warning in cost["warnings"]:
+        render.console.print(f"[yellow]warning:[/] {warning}", soft_wrap=True)
 
 
 def _parse_sizes(sizes: str | None) -> list[float] | None:

@@ -1,4 +1,4 @@
-"""`python -m worker.jobs.pack_checkpoint JOB KEY`: package the newest checkpoint of a training.
+"""`python -m worker.jobs.on_request.pack_checkpoint JOB KEY`: package the newest checkpoint of a training.
 
 The package is what the request to stop the training would register now, and is stored under KEY. The job itself does
 not notice. The last line of the output is the reason if there is none.
