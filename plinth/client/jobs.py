@@ -200,8 +200,9 @@ class Jobs:
     def measure(self, spec: Mapping[str, Any]) -> Mapping[str, Any]:
         """Measure what a training takes, without starting it.
 
-        A few real steps are trained, once for a spec. Returns seconds for a step and for all of them, memory, disk, and `warnings` about what is wasteful. Raises
-        `APIError` as `check` does, and `Conflict` where it cannot be measured.
+        A few real steps are trained, once for a spec. Returns seconds for a step and for all of them, memory, disk, and
+        `warnings` about what is wasteful. Raises `APIError` as `check` does, and `Conflict` where nothing can be
+        measured.
         """
         document = self._transport.post(f"{API}/jobs", spec, validate_only=True, measure=True)
         cost: Mapping[str, Any] = document["cost"]

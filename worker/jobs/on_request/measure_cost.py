@@ -1,7 +1,7 @@
 """`python -m worker.jobs.on_request.measure_cost`: measure the cost of a training.
 
-It trains a few steps. It reads `{"spec": ..., "dataset_id": ...}` from the standard input, and writes a `TrainingCost` as JSON, or with exit
-status 1 the reason why there is none.
+It trains a few steps. It reads `{"spec": ..., "dataset_id": ...}` from the standard input, and writes a `TrainingCost`
+as JSON, or with exit status 1 the reason why there is none.
 """
 
 from __future__ import annotations
