@@ -103,7 +103,7 @@ def test_invalid_fields_are_reported_with_their_path(client: TestClient) -> None
             {"kind": "summarize"},
             "kind",
             "there is no 'summarize'; known: 'pretrain', 'finetune', 'export', 'evaluate', 'batch_predict', "
-            "'reproduce', 'prune', 'sweep'",
+            "'reproduce', 'prune', 'recommend', 'sweep'",
         ),
         ({}, "kind", "Field required"),
         ([], None, "Input should be a JSON object"),
