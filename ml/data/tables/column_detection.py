@@ -12,6 +12,7 @@ from ml.data.tables.column_aliases import (
     CANONICAL_COLUMNS,
     CONTEXT_NAMES,
     JUDGMENT_NAMES,
+    NON_DATA_NAME,
     SYSTEM_NAMES,
     TRANSLATION,
     WRITTEN_LABEL_NAMES,
@@ -20,7 +21,7 @@ from ml.data.tables.column_aliases import (
 from ml.data.tables.image_columns import detect_image_layout, has_images, is_audio
 from ml.data.tables.layout import MAX_LISTED_NAMES, CellColumn, ColumnQuery, Layout
 from ml.data.tables.measurements import MAX_LABEL_CHARACTERS, detect_record_layout, has_measurements
-from ml.data.tables.target_columns import choose_label
+from ml.data.tables.target_columns import choose_label, choose_outcome
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -359,6 +360,29 @@ def _assign_label(detection: ColumnDetection) -> Assignment:
     return {"label": detection.free()[0]}
 
 
+def _can_assign_value(detection: ColumnDetection) -> bool:
+    return "value" in detection.required and detection.is_open("value") and _choose_value(detection) is not None
+
+
+def _choose_value(detection: ColumnDetection) -> int | None:
+    """Return the position of a number to predict: by its usual name, or as the only one."""
+    query = detection.query
+    # Not of `free`, which takes numbers that all differ for those of the rows.
+    numbers = [
+        position
+        for position, column in enumerate(query.columns)
+        if column.kind == "number"
+        and position not in detection.assigned.values()
+        and not NON_DATA_NAME.fullmatch(column.name.strip())
+    ]
+    named = choose_outcome(query.columns, numbers).position if query.has_header else None
+    return named if named is not None or len(numbers) != 1 else numbers[0]
+
+
+def _assign_value(detection: ColumnDetection) -> Mapping[str, int | None]:
+    return {"value": _choose_value(detection)}
+
+
 def _holds_sentences(column: CellColumn) -> bool:
     """Return whether cells are sentences rather than classes of a word or number."""
     return column.kind == "text" and column.mean_characters > MAX_LABEL_CHARACTERS
@@ -378,6 +402,7 @@ RULES: Final = (
     DetectionRule("two columns of distinct sentences in their order", _are_two_sentences, _assign_two_sentences),
     DetectionRule("longest text", _can_assign_text, _assign_longest_text),
     DetectionRule("first free column is the required target", _can_assign_target, _assign_target),
+    DetectionRule("number to predict", _can_assign_value, _assign_value),
     DetectionRule("column of classes beside a text", _has_likely_labels, _assign_likely_label),
     DetectionRule("last free column of distinct sentences is the target", _is_last_free_a_target, _assign_target),
     DetectionRule("last free column is the label", _can_assign_label, _assign_label),

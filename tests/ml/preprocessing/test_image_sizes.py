@@ -5,7 +5,7 @@ import pytest
 from ml.data.dataset import DatasetSummary
 from ml.encoders.image import ImageConfig, ImageEncoder
 from ml.preprocessing.image_sizes import image_encoder_options
-from ml.tasks.image_classification import ImageClassification
+from ml.tasks.classification.image_classification import ImageClassification
 
 
 def summary_of(rows: int, smallest: tuple[int, int], largest: tuple[int, int] | None = None) -> DatasetSummary:

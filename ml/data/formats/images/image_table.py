@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
 
+from ml.data.column_types.number import NumberType
 from ml.data.column_types.objects import ObjectsType
 from ml.data.cub_lists import has_split_lists
 from ml.data.files import images
@@ -32,7 +33,7 @@ from ml.data.tables.manifests import (
     read_manifest,
 )
 from ml.data.tables.parquet_manifests import read_parquet_manifest
-from ml.data.tables.target_columns import CLASS_NAMES
+from ml.data.tables.target_columns import CLASS_NAMES, OUTCOME_NAMES
 from ml.data.unread_fields import UnreadFields
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ USUAL_NAME_WORDS: Final = ("metadata", "captions", "labels", "annotations", "man
 _MORE_IMAGE_NAMES: Final = ("image_name", "image_id", "image_file", "image_path", "img_path", "img_name", "imageid")
 IMAGE_COLUMN_NAMES: Final = (*FILE_COLUMN_NAMES, *ALIASES["image"], *_MORE_IMAGE_NAMES, "id")
 #: Canonical columns that a manifest may bring, in the order of their precedence.
-VALUE_COLUMNS: Final = ("objects", "text", "label")
+VALUE_COLUMNS: Final = ("objects", "text", "label", "value")
 MANIFEST_CONTENT: Final = ("text", "json", "parquet")
 #: A text beside an image is its YOLO labels, and JSON is COCO: these bring no table of objects.
 NO_OBJECT_SUFFIXES: Final = (".txt", ".json")
@@ -62,9 +63,9 @@ SPLIT_COLUMN_NAMES: Final = ("split", "subset", "fold", "partition")
 
 @dataclass(frozen=True, slots=True)
 class ImageEntry:
-    """Caption, label or objects of one image, with its split and manifest row."""
+    """Caption, label, number or objects of one image, with its split and manifest row."""
 
-    value: str | ImageAnnotation
+    value: str | float | ImageAnnotation
     split: str | None
     location: Location
 
@@ -96,15 +97,21 @@ class ImageTable(Format):
 
     name = "image_table"
     summary = (
-        "Zip or tar of images with a manifest (metadata.csv, .tsv, .jsonl or .parquet) of file_name and text, label or "
-        "objects, perhaps also split; with a row for each box (class, xmin, ymin, xmax, ymax); or with COCO captions; "
-        "the manifest may be a file of its own"
+        "Zip or tar of images with a manifest (metadata.csv, .tsv, .jsonl or .parquet) of file_name and text, label, "
+        "objects or value, perhaps also split; with a row for each box (class, xmin, ymin, xmax, ymax); or with COCO "
+        "captions; the manifest may be a file of its own"
     )
-    columns: ClassVar[Mapping[str, str]] = {"image": "image", "text": "text", "label": "label", "objects": "objects"}
+    columns: ClassVar[Mapping[str, str]] = {
+        "image": "image",
+        "text": "text",
+        "label": "label",
+        "objects": "objects",
+        "value": "number",
+    }
     accepted_content: ClassVar[frozenset[FileContent]] = frozenset({"zip", "tar", "image", "text", "json", "parquet"})
     has_columns = True
     has_quoting = True
-    #: Text, label or objects, one of them for all manifests; empty until a manifest is read.
+    #: Text, label, objects or a number, one of them for all manifests; empty until a manifest is read.
     value_column: str = ""
     #: Columns of boxes if every row is one object.
     _box_columns: BoxColumns | None = None
@@ -183,8 +190,8 @@ class ImageTable(Format):
 
     def _value_names(self) -> Sequence[str]:
         """Return the usual names of the column beside the image."""
-        names = ALIASES[self.value_column]
-        return (*names, *CLASS_NAMES) if self.value_column == "label" else names
+        more = {"label": CLASS_NAMES, "value": (*OUTCOME_NAMES, *CLASS_NAMES)}
+        return (*ALIASES[self.value_column], *more.get(self.value_column, ()))
 
     def _list_files(self) -> tuple[dict[str, UploadedFile], list[UploadedFile]]:
         """List the images of the upload with the sources that hold them, and the manifests."""
@@ -251,7 +258,7 @@ class ImageTable(Format):
         used = {
             *self._class_columns,
             self._find_column("file", names, IMAGE_COLUMN_NAMES),
-            str(self.detected_columns.get("file")),
+            *(str(self.detected_columns.get(canonical)) for canonical in ("file", self.value_column)),
             value,
             self._find_column("split", names, SPLIT_COLUMN_NAMES),
         }
@@ -282,6 +289,10 @@ class ImageTable(Format):
         if self.value_column == "label" and value_column is None:
             self._class_columns = self._class_columns or self._find_class_columns(row.cells)
             value_column = ", ".join(self._class_columns) or None
+        if self.value_column == "value" and value_column is None:
+            split_column = self._find_column("split", names, SPLIT_COLUMN_NAMES)
+            others = [name for name in names if name not in (file_column, split_column)]
+            value_column = others[0] if len(others) == 1 else None
         if file_column is None or value_column is None:
             missing = "file_name" if file_column is None else self.value_column
             at = Location(file=manifest.name)
@@ -301,12 +312,14 @@ class ImageTable(Format):
             return
         try:
             cell = self._read_class(row) if self._class_columns else row.cells[value_column]
+            if self.value_column == "value":
+                cell = NumberType.from_cell(cell)
         except DataRejected as rejection:
             self.issues.record(rejection, at=row.location, rows=1)
             return
         for value in cell if isinstance(cell, list) else [cell]:
-            text = "" if value is None else str(value)
-            entries.setdefault(file, []).append(ImageEntry(text, split, row.location))
+            content = value if isinstance(value, float) else "" if value is None else str(value)
+            entries.setdefault(file, []).append(ImageEntry(content, split, row.location))
 
     def _find_column(self, canonical: str, names: Collection[str], aliases: Sequence[str]) -> str | None:
         """Return the column that the user chose for `canonical`, else the one named like `aliases`."""
@@ -375,7 +388,7 @@ class ImageTable(Format):
         )
         values = [
             entry.value
-            if isinstance(entry.value, str)
+            if not isinstance(entry.value, ImageAnnotation)
             else to_objects(entry.value, images.read_size(data), entry.location, self.issues)
             for data, entry in rows
         ]

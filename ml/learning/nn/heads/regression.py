@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from pydantic import Field
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 class RegressionConfig(Config):
     """Options of the regression head."""
 
+    loss: Literal["mse", "huber"] = "mse"
     dropout: float = Field(0.0, ge=0, lt=1)
 
 
@@ -40,6 +41,7 @@ class Regression(Head):
 
     def __init__(self, config: RegressionConfig, *, widths: Mapping[str, Widths]) -> None:
         super().__init__(config, widths=widths)
+        self._loss = functional.huber_loss if config.loss == "huber" else functional.mse_loss
         self.dropout = nn.Dropout(config.dropout)
         self.linear = nn.Linear(sum(backbone.pooled for backbone in widths.values()), 1)
         nn.init.zeros_(self.linear.bias)
@@ -50,8 +52,8 @@ class Regression(Head):
         return {"prediction": self.linear(self.dropout(pooled_BD)).squeeze(1)}
 
     def loss(self, outputs: Tensors, batch: Mapping[str, Tensor]) -> Tensor:
-        """Return the mean squared error against `normalized_value`, float32 [B]."""
-        return functional.mse_loss(outputs["prediction"].float(), batch["normalized_value"])
+        """Return the squared or Huber error against `normalized_value`, float32 [B]."""
+        return self._loss(outputs["prediction"].float(), batch["normalized_value"])
 
     def measure(self, outputs: Tensors, batch: Mapping[str, Tensor]) -> Tensors:
         """Return the mean absolute error, in standard deviations of the target."""

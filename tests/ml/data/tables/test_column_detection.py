@@ -57,6 +57,10 @@ CASES = {
     "first free column is the required target": (
         [("1", SENTENCE), ("text", SENTENCE)], {}, TRANSLATION, True, {"text": 1, "target": 0},
     ),
+    "number to predict": (
+        ["row_id", ("review", SENTENCE), "price"], {}, {"text": "text", "value": "number"}, True,
+        {"text": 1, "value": 2},
+    ),
     "column of classes beside a text": (
         [("remark", SENTENCE), ("status", WORD), ("intent", WORD)], {}, None, True, {"text": 0, "label": 2},
     ),

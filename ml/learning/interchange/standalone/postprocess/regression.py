@@ -1,6 +1,7 @@
 """A number from the output of the graph.
 
-`prediction` [batch] is in standard deviations of the target from its mean; `state` of the task has both.
+`prediction` [batch] is in standard deviations of the target from its mean; `state` of the task has both. An output for
+a text that was cut has `truncated`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-TASKS: Final = ("tabular_regression",)
+TASKS: Final = ("image_regression", "tabular_regression", "text_regression")
 
 
 def predict(inputs: list[dict[str, Any]], model: Any) -> list[dict[str, Any]]:
@@ -17,4 +18,5 @@ def predict(inputs: list[dict[str, Any]], model: Any) -> list[dict[str, Any]]:
     (slot,) = model.metadata["inputs"]
     prediction = model.run("model", model.encode(slot, inputs))["prediction"].astype(np.float64)
     state = model.metadata["task"]["state"]
-    return [{"value": value} for value in (prediction * state["deviation"] + state["mean"]).tolist()]
+    values = (prediction * state["deviation"] + state["mean"]).tolist()
+    return [{"value": value, **fields} for value, fields in zip(values, model.truncation(slot, inputs), strict=True)]

@@ -15,8 +15,8 @@ from ml.metrics import classification
 from ml.preprocessing import audio_augmentation
 from ml.schedule import Schedule
 from ml.signals import Feature, Signal, Slot
-from ml.tasks._classification import ClassificationConfig, ClassificationTask, Dropout
 from ml.tasks.base import MODEL
+from ml.tasks.classification.base import ClassificationConfig, ClassificationTask, Dropout
 from ml.wire import AudioInput
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from ml.preprocessing import augmentation as image_augmentation
 from ml.preprocessing.image_sizes import image_encoder_options
 from ml.schedule import Schedule
 from ml.signals import Feature, Signal, Slot
-from ml.tasks._classification import ClassificationConfig, ClassificationTask
 from ml.tasks.base import MODEL
+from ml.tasks.classification.base import ClassificationConfig, ClassificationTask
 from ml.wire import ImageInput
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from ml.data.files.audio import decode
 from ml.data.rows import Rows
 from ml.encoders import ENCODERS
 from ml.errors import DataError, InputError
-from ml.tasks.audio_classification import AudioClassification, AudioClassificationConfig
+from ml.tasks.classification.audio_classification import AudioClassification, AudioClassificationConfig
 from tests.support.ml import samples
 
 CLASSES = ("dog", "door", "rain")

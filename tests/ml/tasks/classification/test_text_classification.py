@@ -4,7 +4,7 @@ import pytest
 from ml.data.rows import Rows
 from ml.encoders.text import TextEncoder
 from ml.errors import InputError
-from ml.tasks.text_classification import FEW_ROWS, TextClassification, TextClassificationConfig
+from ml.tasks.classification.text_classification import FEW_ROWS, TextClassification, TextClassificationConfig
 from tests.support.ml import image_models
 
 TEXTS = ["a good film", "a bad film", "这部电影很好", "这部电影不好"]

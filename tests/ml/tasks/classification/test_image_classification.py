@@ -5,7 +5,7 @@ from pydantic import ValidationError
 from ml.data.files import images
 from ml.encoders.image import ImageEncoder
 from ml.errors import DataError
-from ml.tasks.image_classification import ImageClassification, ImageClassificationConfig
+from ml.tasks.classification.image_classification import ImageClassification, ImageClassificationConfig
 from tests.support.ml import image_models
 
 

@@ -10,8 +10,8 @@ from pydantic import Field
 
 from ml.metrics import classification
 from ml.metrics.gradient_boosting import class_log_probabilities, fit_reference
-from ml.tasks._classification import ClassificationConfig, ClassificationTask
 from ml.tasks._tabular import SLOT, TabularTask
+from ml.tasks.classification.base import ClassificationConfig, ClassificationTask
 from ml.wire import RecordInput
 
 if TYPE_CHECKING:

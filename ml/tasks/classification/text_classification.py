@@ -9,8 +9,8 @@ from pydantic import Field
 from ml.metrics import classification
 from ml.schedule import Schedule
 from ml.signals import Feature, Signal, Slot
-from ml.tasks._classification import ClassificationConfig, ClassificationTask, Dropout
 from ml.tasks.base import MODEL
+from ml.tasks.classification.base import ClassificationConfig, ClassificationTask, Dropout
 from ml.wire import LongTextInput, LongTextOutput
 
 if TYPE_CHECKING:

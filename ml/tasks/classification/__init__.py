@@ -1,0 +1,1 @@
+"""Tasks that choose one class for a row."""

@@ -1,0 +1,1 @@
+"""Tasks that predict one number for a row."""
