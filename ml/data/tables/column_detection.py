@@ -365,7 +365,7 @@ def _can_assign_value(detection: ColumnDetection) -> bool:
 
 
 def _choose_value(detection: ColumnDetection) -> int | None:
-    """Return the position of a number to predict: by its usual name, or as the only one."""
+    """Return the position of a number to predict, by name or as the only one."""
     query = detection.query
     # Not of `free`, which takes numbers that all differ for those of the rows.
     numbers = [

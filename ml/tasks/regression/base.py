@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 VALUE = "value"
 
 
-class RegressionConfig(Config):
+class RegressionTaskConfig(Config):
     """Loss and regularization of the head `regression`."""
 
     loss: Literal["mse", "huber"] = Field(
@@ -48,7 +48,7 @@ class RegressionTask(Task):
 
     def head_config(self) -> dict[str, Any]:
         """Return the loss and the dropout."""
-        options: dict[str, Any] = self.config.model_dump(include=set(RegressionConfig.model_fields))
+        options: dict[str, Any] = self.config.model_dump(include=set(RegressionTaskConfig.model_fields))
         return options
 
     def encode(self, rows: Rows) -> dict[str, Column]:

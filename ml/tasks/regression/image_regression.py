@@ -14,7 +14,7 @@ from ml.preprocessing.image_sizes import image_encoder_options
 from ml.schedule import Schedule
 from ml.signals import Feature, Signal, Slot
 from ml.tasks.base import MODEL
-from ml.tasks.regression.base import VALUE, RegressionConfig, RegressionTask
+from ml.tasks.regression.base import VALUE, RegressionTask, RegressionTaskConfig
 from ml.wire import ImageInput
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ml.encoders.base import Column
 
 
-class ImageRegressionConfig(RegressionConfig):
+class ImageRegressionConfig(RegressionTaskConfig):
     """Loss, regularization and augmentation."""
 
     augmentation: image_augmentation.Augmentation = Field("auto", description=image_augmentation.DESCRIPTION)

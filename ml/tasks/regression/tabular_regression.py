@@ -10,7 +10,7 @@ from pydantic import Field
 from ml.metrics import regression
 from ml.metrics.gradient_boosting import fit_reference
 from ml.tasks._tabular import SLOT, TabularTask
-from ml.tasks.regression.base import VALUE, RegressionConfig, RegressionTask
+from ml.tasks.regression.base import VALUE, RegressionTask, RegressionTaskConfig
 from ml.wire import RecordInput
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ml.metrics.base import Evaluation
 
 
-class TabularRegressionConfig(RegressionConfig):
+class TabularRegressionConfig(RegressionTaskConfig):
     """Loss, regularization, and the reference of the report."""
 
     hidden_fraction: float = Field(

@@ -10,7 +10,7 @@ from ml.metrics.regression import RegressionOutput
 from ml.schedule import Schedule
 from ml.signals import Feature, Signal, Slot
 from ml.tasks.base import MODEL
-from ml.tasks.regression.base import VALUE, RegressionConfig, RegressionTask
+from ml.tasks.regression.base import VALUE, RegressionTask, RegressionTaskConfig
 from ml.wire import LongTextInput, LongTextOutput
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 FEW_ROWS: Final = 2_000
 
 
-class TextRegressionConfig(RegressionConfig):
+class TextRegressionConfig(RegressionTaskConfig):
     """Loss and regularization."""
 
     dropout: float = Field(0.1, ge=0, lt=1, description="Fraction of features that training sets to zero in each step.")
@@ -72,7 +72,7 @@ class TextRegression(RegressionTask):
     def evaluate(
         self, outputs: dict[str, Column], columns: dict[str, Column], *, train: dict[str, Column] | None
     ) -> Evaluation:
-        """Compute RMSE, MAE and R2, and the largest errors with their texts as the network read them."""
+        """Compute the metrics, and the largest errors with their texts as read."""
         evaluation = super().evaluate(outputs, columns, train=train)
         encoder: Any = self.slot_encoders["text"]
         for error in evaluation.extra["errors"]:
