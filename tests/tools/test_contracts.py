@@ -39,6 +39,10 @@ _FAULTS: Final = {
     "floors of ml.learning": ("ml/learning/unlisted.py", ""),
     "floors of ml.learning.nn": ("ml/learning/nn/unlisted.py", ""),
     "a format knows no other format": ("ml/data/formats/objects/coco.py", "import ml.data.formats.objects.voc"),
+    "a task knows no other task of its kind": (
+        "ml/tasks/regression/text_regression.py",
+        _TYPE_ONLY.format("ml.tasks.regression.image_regression"),
+    ),
     "a task knows no other task": ("ml/tasks/translation.py", _TYPE_ONLY.format("ml.tasks.text_generation")),
     "an encoder knows no other encoder": ("ml/encoders/text.py", "import ml.encoders.items"),
     "an architecture knows no other architecture": (
