@@ -94,7 +94,8 @@ class ResNetFamily(Family):
                 "the stem of this network is a 3x3 convolution, but the ResNet of the transformers library has a 7x7",
                 hint='Train a network with "stem_stride": 4, or export the format onnx.',
             )
-        if architecture.inner is not None:
+        usual = tuple((width,) * depth for width, depth in architecture.stages)
+        if (architecture.inner or usual) != usual:
             raise PackageError(
                 "blocks of this network have other widths than their stage, which the library cannot build",
                 hint="Export the format onnx.",

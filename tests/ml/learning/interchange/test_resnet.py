@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from transformers import (
     AutoImageProcessor,
     AutoModel,
@@ -22,7 +23,9 @@ from ml.errors import PackageError
 from ml.inference.predictor import Predictor
 from ml.learning.interchange.exporter import export_model
 from ml.learning.interchange.importer import import_model
-from ml.package.package import ModelPackage
+from ml.learning.nn.architectures.resnet import ResNet
+from ml.package.checksums import digest
+from ml.package.package import WEIGHTS, ModelPackage
 from tests.support.ml.model_folders import zip_folder
 
 SIDE = 40
@@ -156,3 +159,30 @@ def test_shards_are_loaded_by_their_index(tmp_path: Path) -> None:
     assert len(list(folder.glob("model-*.safetensors"))) > 1
     import_model(zip_folder(folder, tmp_path / "m.zip"), tmp_path / "package")
     assert ModelPackage.open(tmp_path / "package").manifest.graphs
+
+
+def test_blocks_of_other_widths_than_their_stage_are_refused(tmp_path: Path) -> None:
+    source = folder_of(tmp_path / "source", ResNetModel(ResNetConfig(**SHAPES["basic"])))
+    import_model(zip_folder(source, tmp_path / "source.zip"), tmp_path / "package")
+    package = ModelPackage.open(tmp_path / "package")
+    choice = package.manifest.architectures["image"]
+    usual = [[width] * depth for width, depth in choice.config["stages"]]
+
+    def set_inner(inner: list[list[int]]) -> None:
+        config = {**choice.config, "inner": inner}
+        package.update(architectures={"image": choice.model_copy(update={"config": config})})
+
+    set_inner(usual)
+    export_model(package.directory, tmp_path / "out", format="huggingface")
+    smaller = ResNet(ResNet.configure({**choice.config, "inner": [[6, 5], [8]]}), shape={"channels": 3})
+    tensors = {f"backbones.image.{name}": tensor.contiguous() for name, tensor in smaller.state_dict().items()}
+    save_file(tensors, package.directory / WEIGHTS)
+    set_inner([[6, 5], [8]])
+    entries = [
+        entry.model_copy(update={"bytes": path.stat().st_size, "sha256": digest(path)})
+        for entry in package.manifest.files
+        if (path := package.directory / entry.path)
+    ]
+    package.update(files=entries)
+    with pytest.raises(PackageError, match="other widths than their stage"):
+        export_model(package.directory, tmp_path / "other", format="huggingface")

@@ -24,6 +24,8 @@ HEAD = Choice(name="classifier", config={"classes": 3})
 CASES: list[tuple[str, dict[str, Any], dict[str, int]]] = [
     ("cnn", {"stages": [[8, 8], [6]]}, {"channels": 1, "height": 9, "width": 8}),
     ("resnet", {"stages": [[8, 2], [6, 1]]}, {"channels": 1, "height": 9, "width": 8}),
+    ("bert", {"width": 8, "heads": 2, "layers": 2}, {"vocabulary": 20, "length": 7}),
+    ("gpt", {"family": "llama", "width": 8, "heads": 2, "layers": 2}, {"vocabulary": 20, "length": 7}),
     ("transformer", {"width": 8, "heads": 4, "layers": 2, "feed_forward": 16}, {"vocabulary": 20, "length": 7}),
 ]
 
