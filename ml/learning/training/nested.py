@@ -56,7 +56,7 @@ class NarrowNetwork(nn.Module):
     def copy_weights(self, whole: nn.Module) -> None:
         """Give the narrower network its part of the weights, as tensors of its own."""
         weights = prefix(dict(whole.named_parameters()), self.units)
-        self.network.load_state_dict({**weights, **dict(self.network.named_buffers())})
+        self.network.load_state_dict({**self.network.state_dict(), **weights})
 
 
 class NestedObjective(Objective):
