@@ -75,19 +75,20 @@ class ExitNetwork(nn.Module):
         return self(batch)  # type: ignore[no-any-return]  # nn.Module.__call__ is untyped
 
 
-def choose_threshold(sizes: Sequence[SizeOutputs], label: np.ndarray) -> float:
+def choose_threshold(sizes: Sequence[SizeOutputs], label: np.ndarray) -> float | None:
     """Return the threshold with the fewest operations within `TOLERANCE` of the accuracy.
 
     `sizes` are in ascending order. All exits have the same threshold, since their confidences are calibrated. One more
     row than was counted is taken as lost, for the rows that validation has not seen; fewer than 1 / `TOLERANCE` rows
-    can show no loss so small, and the threshold is then at least `CAUTIOUS_THRESHOLD`.
+    can show no loss so small, and the threshold is then at least `CAUTIOUS_THRESHOLD`. None if no threshold saves
+    operations, compared with the whole network alone.
     """
     whole = float((sizes[-1].logits.argmax(axis=1) == label).mean())
     is_enough = len(label) * TOLERANCE >= 1
     margin, least = (TOLERANCE - 1 / len(label), 0.0) if is_enough else (0.0, CAUTIOUS_THRESHOLD)
     values = np.sort(np.concatenate([confidence(item.calibrated) for item in sizes[:-1]]))
     positions = np.linspace(0, len(values) - 1, min(CANDIDATES, len(values))).astype(int)
-    best, fewest = 1.0, float(sum(item.operations for item in sizes))
+    best, fewest = None, float(sizes[-1].operations)
     for threshold in np.unique(values[positions]):
         accuracy, _, operations = simulate(sizes, label, float(threshold))
         # Less a rounding error of the difference of two fractions.

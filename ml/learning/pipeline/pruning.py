@@ -159,6 +159,8 @@ def write_pruned(package: ModelPackage, pruned: PrunedNetwork, into: Path) -> Mo
                 "architectures": pruned.architectures,
                 "parameters": sum(weight.numel() for weight in pruned.network.parameters()),
                 "graphs": {},
+                "sizes": [],
+                "exits": [],
                 "no_graph_reason": "it is not trained yet",
                 "metrics": {},
             }

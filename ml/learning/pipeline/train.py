@@ -77,6 +77,11 @@ if TYPE_CHECKING:
 #: Fraction of the training rows that validates if the dataset has no validation split.
 HELD_OUT_FRACTION: Final = 0.1
 MAX_EVALUATION_BATCH_ROWS: Final = 500
+#: Note of a model whose exits would save nothing.
+NO_EXITS: Final = (
+    "the model has no exits: on validation rows, none saved operations at an accuracy within 0.3 points of the whole "
+    "network"
+)
 #: Rows of an evaluation batch for each of a training batch, up to the above: small training batches mean large rows.
 EVALUATION_ROWS_PER_TRAINING_ROW: Final = 8
 
@@ -239,6 +244,8 @@ class _Run:
             "training": training,
             "truncation": self.truncation,
         }
+        if self.spec.exits and exits is None:
+            report["notes"] = [*report.get("notes", []), NO_EXITS]
         split = report["split"]
         metrics = {**outcome.metrics, **{f"{split}/{name}": value for name, value in report["metrics"].items()}}
         architectures = {slot: tuning.merge_choice(choice) for slot, choice in self.plan.architectures.items()}
@@ -399,8 +406,11 @@ class _Run:
             "metrics": metrics,
         }
 
-    def _make_exits(self, fitted: _Fitted, packages: Sequence[ModelPackage], task: Task) -> _Exits:
-        """Choose the threshold on validation rows, and calibrate the task for what leaves there."""
+    def _make_exits(self, fitted: _Fitted, packages: Sequence[ModelPackage], task: Task) -> _Exits | None:
+        """Choose the threshold on validation rows, and calibrate the task for what leaves there.
+
+        Returns None if no threshold saves anything.
+        """
         self._report_phase("evaluating", "early exits")
         parts = {part.size: part.network for part in reversed(fitted.slices)} | {1.0: fitted.network}
         tasks = {part.size: package.task() for part, package in zip(fitted.slices, packages, strict=True)} | {1.0: task}
@@ -420,6 +430,9 @@ class _Run:
                 )
             )
         threshold = choose_threshold(sizes, np.asarray(columns["label"]))
+        if threshold is None:
+            self._report_phase("evaluating", NO_EXITS)
+            return None
         exits = _Exits(ExitNetwork(sizes, threshold), sizes)
         self._calibrate(exits.network, task)
         return exits

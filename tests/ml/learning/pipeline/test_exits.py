@@ -13,7 +13,7 @@ from ml.inference.cascade import Cascade, Stage
 from ml.inference.predictor import Predictor
 from ml.learning.export.packaging import to_requests
 from ml.learning.pipeline.exits import SizeOutputs, choose_threshold, simulate
-from ml.learning.pipeline.train import TrainingResult
+from ml.learning.pipeline.train import NO_EXITS, TrainingResult
 from ml.package.package import ModelPackage
 from tests.support.ml.digits import SHORT, run, spec
 
@@ -59,11 +59,23 @@ def test_the_threshold_is_the_cheapest_that_keeps_the_accuracy() -> None:
     small = outputs(0.5, 10, [[0, 1]] * 30 + [[2, 0]] * 970)
     large = outputs(1, 100, [[3, 0]] * 1000)
     threshold = choose_threshold([small, large], label)
+    assert threshold is not None
     accuracy, fractions, operations = simulate([small, large], label, threshold)
 
     assert (accuracy, fractions, operations) == (1.0, pytest.approx([0.97, 0.03]), pytest.approx(13.0))
     few = [outputs(item.size, item.operations, item.logits[25:75].tolist()) for item in (small, large)]
-    assert choose_threshold(few, label[:50]) == 1.0, "no size is sure enough for so few rows"
+    assert choose_threshold(few, label[:50]) is None, "no size is sure enough for so few rows"
+
+
+def test_a_model_whose_exits_save_nothing_has_none(digits: Path, tmp_path: Path) -> None:
+    fields = {"task": "image_classification", "architecture": CNN, "sizes": [1, 0.5], "exits": True}
+    # So few steps that no size is sure of anything.
+    result = run(digits, tmp_path, spec("finetune", **fields, schedule={**SHORT, "learning_rate": 1e-6}))
+
+    assert "exits" not in result.report
+    assert NO_EXITS in result.report["notes"]
+    assert result.package.manifest.exits == []
+    assert len(result.package.manifest.sizes) == 2
 
 
 def test_what_is_served_is_what_the_report_measured(digits: Path, trained: TrainingResult) -> None:
