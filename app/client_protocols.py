@@ -13,11 +13,13 @@ class ClientProtocol(Enum):
     OPENAI = "openai"
     INFERENCE = "inference"
     CONTAINERS = "containers"
+    SYSTEM_ONE = "system_one"
 
 
 #: Patterns of the paths of each protocol; the first that matches decides.
 _PATHS: Final = (
     (re.compile(r"/invocations$|/predictions/|/v1/models/.*:predict$"), ClientProtocol.CONTAINERS),
+    (re.compile(r"/v1/systemone$"), ClientProtocol.SYSTEM_ONE),
     (re.compile(r"/v1/"), ClientProtocol.OPENAI),
     (re.compile(r"/v2(/|$)"), ClientProtocol.INFERENCE),
 )

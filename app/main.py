@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from app.catalog import routes as catalog
 from app.containers import routes as containers
 from app.datasets import routes as datasets
+from app.decisions import routes as decisions
 from app.dependencies import first_key, replace_first_key, serving_limits
 from app.disk import routes as disk
 from app.event_log import EventLogger
@@ -56,6 +57,7 @@ ROUTERS = (
     models.router,
     predict.router,
     openai.router,
+    decisions.router,
     inference_protocol.router,
     containers.router,
     keys.router,

@@ -77,6 +77,8 @@ class AppSettings(BaseSettings):
     predict_threads: int = Field(2, ge=1, le=64)
     #: Models with series of their own at `/metrics`; the others count together as `(others)`.
     metrics_models: int = Field(40, ge=1)
+    #: Model that answers requests to `/v1/systemone` for `jev-latest`; by default the newest that embeds texts.
+    decision_model: str | None = None
     #: Number of inputs that can wait for one model; more are answered with 429.
     predict_queue_length: int = Field(1024, ge=1)
     #: Time that a resolved model name is trusted, so that a moved alias takes effect within a second.

@@ -9,6 +9,7 @@ from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+import orjson
 from pydantic import BaseModel, Field
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as NoConnection
@@ -151,8 +152,27 @@ def problem_response(request_id: str, error: HTTPException, *, path: str = "") -
         errors=list(error.errors) if isinstance(error, ProblemError) else [],
         error=openai_error(error) if is_openai else str(error.detail) if protocol else None,
     )
-    content = problem.model_dump_json(exclude_none=True)
-    return Response(content, error.status_code, headers, PROBLEM_MEDIA_TYPE)
+    content = problem.model_dump(mode="json", exclude_none=True)
+    if protocol is ClientProtocol.SYSTEM_ONE:
+        content = system_one_error(content)
+    return Response(orjson.dumps(content), error.status_code, headers, PROBLEM_MEDIA_TYPE)
+
+
+def system_one_error(problem: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a problem document whose `detail` is of the form that clients of System One read."""
+    if problem["status"] == HTTPStatus.UNPROCESSABLE_ENTITY:
+        findings = problem["errors"] or [{"message": problem["detail"], "code": problem["code"]}]
+        detail: Any = [
+            {
+                "loc": ["body", *(str(finding.get("path") or "").split(".") if finding.get("path") else [])],
+                "msg": " ".join(filter(None, (finding["message"], finding.get("hint")))),
+                "type": finding["code"],
+            }
+            for finding in findings
+        ]
+        return {**problem, "detail": detail}
+    kind = "authentication_error" if problem["status"] == HTTPStatus.UNAUTHORIZED else problem["code"]
+    return {**problem, "detail": {"error_type": kind, "message": problem["detail"]}}
 
 
 def openai_error(error: HTTPException) -> OpenAIError:

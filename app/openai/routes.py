@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import orjson
@@ -26,6 +27,7 @@ from app.openai.schemas import (
     ListedModels,
     Moderation,
     ModerationRequest,
+    SystemOneModel,
 )
 from app.predict.event_stream import MEDIA_TYPE, STREAM_HEADERS, to_events
 from app.predict.handler import RESPONSE_TYPE
@@ -89,7 +91,7 @@ def list_openai_models(session: SessionDep) -> ListedModels:
         listed += [_to_listed(models.version(session, row.name), row.name) for row in page.items]
         cursor = page.next_cursor
         if cursor is None:
-            return ListedModels(data=listed)
+            return ListedModels(data=listed, models=[_to_system_one(model) for model in listed])
 
 
 @router.get("/models/{model}", responses=problem_responses("not_found"))
@@ -171,6 +173,11 @@ async def _stream(
     has_usage = bool(body.stream_options and body.stream_options.include_usage)
     events = to_events(pieces, chunks(envelope, has_usage=has_usage))
     return StreamingResponse(events, media_type=MEDIA_TYPE, headers=STREAM_HEADERS)
+
+
+def _to_system_one(model: ListedModel) -> SystemOneModel:
+    released = datetime.fromtimestamp(model.created, UTC).date().isoformat()
+    return SystemOneModel(name=model.id, description=model.task or "base model", release_date=released)
 
 
 def _to_listed(row: ModelRow, reference: str) -> ListedModel:

@@ -34,11 +34,20 @@ class ListedModel(BaseModel):
     task: str | None = Field(description="Task of the model; null for a base model.")
 
 
+class SystemOneModel(BaseModel):
+    """A model in the list of System One."""
+
+    name: str
+    description: str
+    release_date: str = Field(examples=["2026-11-29"])
+
+
 class ListedModels(BaseModel):
     """All models."""
 
     object: Literal["list"] = "list"
     data: list[ListedModel]
+    models: list[SystemOneModel] = Field(description="The same models, as clients of System One read them.")
 
 
 class EmbeddingsRequest(ProtocolRequest):

@@ -1,0 +1,238 @@
+"""Answers questions with a registered model: by its classes, its number, its boxes, or by similarity.
+
+A model that knows the options by name answers with its own calibrated probabilities. One that embeds texts compares any
+options with the input; its probabilities are not calibrated, and answers say so by their source.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from typing import TYPE_CHECKING, Any, Final
+
+from app.decisions.answers import Answer, Box, normalize
+from app.decisions.questions import count_texts
+from app.http.errors import ProblemError, summarize
+from ml.data.files.images import read_size
+from ml.errors import Finding
+from store import models
+from store.database import reading
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from app.decisions.questions import DecisionInput, Question
+    from app.serving.service import PredictService
+    from app.serving.types import ServedVersion
+
+#: Name of a model that clients of System One send unless told otherwise.
+ANY_MODEL: Final = "jev-latest"
+#: Models among which one is looked for that can stand for that name.
+MAX_MODELS: Final = 200
+#: Options of all questions of a request that a model compares with the input.
+MAX_OPTIONS: Final = 4096
+#: Texts that are embedded by one call.
+TEXTS_PER_CALL: Final = 256
+#: Factor of the cosine similarity before the softmax, as CLIP's logit scale is learned up to (Radford et al. 2021).
+SIMILARITY_SCALE: Final = 20.0
+#: What stands for a text without content.
+BLANK: Final = "-"
+#: Tasks of models that can stand for `ANY_MODEL` beside base models of texts, the ablest first.
+FURTHER_TASKS: Final = ("image_text_matching", "text_classification")
+#: Labels by which a class says yes.
+YES: Final = frozenset({"true", "yes", "1", "positive", "y", "t", "+"})
+
+
+class Refusal(Exception):
+    """A question that the model cannot answer, and why."""
+
+    def __init__(self, question: Question, message: str) -> None:
+        super().__init__(message)
+        self.finding = Finding(
+            code="does_not_fit",
+            message=message,
+            path=question.path,
+            hint="Ask for classes of the model, or name a model that embeds texts, which compares any options.",
+        )
+
+
+class Decider:
+    """Answers the questions of one request."""
+
+    def __init__(self, service: PredictService, served: ServedVersion, decision_input: DecisionInput) -> None:
+        self._service = service
+        self.served = served
+        self._input = decision_input
+        self._reference = f"{served.name}@{served.version}"
+        self._output: dict[str, Any] | None = None
+        self._embedding: list[float] | None = None
+
+    @classmethod
+    async def open(
+        cls, service: PredictService, model: str, decision_input: DecisionInput, questions: Sequence[Question]
+    ) -> Decider:
+        """Resolve the model; raises `ModelNotFound`, and `ProblemError` for too many options."""
+        if count_texts(questions) > MAX_OPTIONS:
+            message = f"the questions have {count_texts(questions):,} options; at most {MAX_OPTIONS:,} are compared"
+            finding = Finding(code="too_large", message=message, path="questions", hint="Send fewer questions at once.")
+            raise ProblemError(422, "invalid_request", summarize([finding]), errors=[finding])
+        return cls(service, await service.names.resolve(model), decision_input)
+
+    async def answer(self, question: Question) -> Answer:
+        """Answer a question; raises `Refusal`, and the errors of `PredictService.predict`."""
+        task = self.served.task or ""
+        if question.kind == "box":
+            return await self._locate(question)
+        if task.endswith("_regression"):
+            return await self._measure(question)
+        if task.endswith("_classification"):
+            return await self._classify(question)
+        if task == "image_text_matching":
+            return await self._match(question)
+        return await self._compare(question)
+
+    async def count_tokens(self) -> int:
+        """Return the tokens of the input text; 0 for a model that reads none."""
+        if self._input.text is None or self._output_is_not_of_text():
+            return 0
+        return await self._service.count_tokens(self.served, [self._input.text])
+
+    def _output_is_not_of_text(self) -> bool:
+        task = self.served.task or "text"
+        return not task.startswith("text")
+
+    async def _predict(self) -> Mapping[str, Any]:
+        """Return the output of the model for the input, computed once."""
+        if self._output is None:
+            result = await self._service.predict(self._reference, [self._native_input()], parameters={})
+            self._output = dict(result.outputs[0])
+        return self._output
+
+    def _native_input(self) -> dict[str, Any]:
+        task = self.served.task or ""
+        if task.startswith("text"):
+            return {"text": self._input.text or ""}
+        if self._input.fields is not None:
+            return dict(self._input.fields)
+        if task.startswith(("image", "object")) and self._input.image is not None:
+            return {"image": self._input.image}
+        return {"text": self._input.text or ""}
+
+    async def _classify(self, question: Question) -> Answer:
+        output = await self._predict()
+        probabilities: Mapping[str, float] = output["probabilities"]
+        labels = {label.lower(): label for label in probabilities}
+        if question.kind == "predicate":
+            return self._affirm(question, probabilities)
+        names = [labels.get(option.name.lower()) for option in question.options]
+        if None in names:
+            unknown = ", ".join(
+                option.name for option, name in zip(question.options, names, strict=True) if name is None
+            )
+            known = ", ".join(list(probabilities)[:20])
+            raise Refusal(question, f"{self.served.name} has no class {unknown}; its classes are {known}")
+        values = [probabilities[name] for name in names if name is not None]
+        return Answer(normalize(values), "classes" if len(set(names)) == len(probabilities) else "some_classes")
+
+    def _affirm(self, question: Question, probabilities: Mapping[str, float]) -> Answer:
+        """Answer yes or no: by a class that says yes, or by the only class that the question names."""
+        labels = list(probabilities)
+        affirming = [label for label in labels if label.lower() in YES] if len(labels) == 2 else []
+        words = " ".join([question.instructions, *(option.description for option in question.options[:1])]).lower()
+        named = affirming or [label for label in labels if label.lower() in words]
+        if len(named) != 1:
+            known = ", ".join(labels[:20])
+            raise Refusal(question, f"it is not clear which class of {self.served.name} says yes: {known}")
+        chance = probabilities[named[0]]
+        return Answer((chance, 1 - chance), "classes")
+
+    async def _measure(self, question: Question) -> Answer:
+        """Answer a score by a predicted number, between its two next levels."""
+        if question.kind != "score":
+            raise Refusal(question, f"{self.served.name} predicts a number, which answers questions of the type score")
+        levels = [_to_number(option.name, index) for index, option in enumerate(question.options)]
+        value = float((await self._predict())["value"])
+        return Answer(_spread(value, levels), "regression")
+
+    async def _locate(self, question: Question) -> Answer:
+        """Answer with the surest box; with instructions that name classes, with the surest of these."""
+        if self.served.task != "object_detection" or self._input.image is None:
+            raise Refusal(
+                question, f"{self.served.name} gives no box; it needs a model of object_detection, and an image"
+            )
+        output = await self._predict()
+        words = question.instructions.lower()
+        objects = output["objects"]
+        named = [item for item in objects if item["label"].lower() in words] or objects
+        if not named:
+            raise Refusal(question, "no object was found")
+        best = max(named, key=lambda item: item["confidence"])
+        left, top, right, bottom = best["box"]
+        size = read_size(base64.b64decode(self._input.image))
+        assert size is not None, "the image was read"
+        width, height = size
+        box = Box(top=top / height, bottom=bottom / height, left=left / width, right=right / width)
+        return Answer((), "detection", box=box, box_confidence=best["confidence"])
+
+    async def _match(self, question: Question) -> Answer:
+        """Rank the options by a model of images and texts."""
+        content = {"image": self._input.image} if self._input.image else {"text": self._input.text or BLANK}
+        texts = [option.text.strip() or BLANK for option in question.options]
+        request = {**content, "candidates": list(dict.fromkeys(texts))}
+        result = await self._service.predict(self._reference, [request], parameters={})
+        scores = {score["text"]: score["probability"] for score in result.outputs[0]["scores"]}
+        return Answer(normalize([scores[text] for text in texts]), "similarity")
+
+    async def _compare(self, question: Question) -> Answer:
+        """Compare the embeddings of the options with that of the input."""
+        if self._embedding is None:
+            (self._embedding,) = await self._embed([self._input.text or ""])
+        options = await self._embed([option.text for option in question.options])
+        logits = [SIMILARITY_SCALE * _cosine(self._embedding, option) for option in options]
+        largest = max(logits)
+        return Answer(normalize([math.exp(logit - largest) for logit in logits]), "similarity")
+
+    async def _embed(self, texts: Sequence[str]) -> list[list[float]]:
+        vectors: list[list[float]] = []
+        for start in range(0, len(texts), TEXTS_PER_CALL):
+            inputs = [{"text": text or BLANK} for text in texts[start : start + TEXTS_PER_CALL]]
+            result = await self._service.predict(self._reference, inputs, parameters={"return": "embedding"})
+            vectors += [output["embedding"] for output in result.outputs]
+        return vectors
+
+
+def find_any_model() -> str | None:
+    """Return the newest model that compares any texts, else the newest text classifier; None without one."""
+    with reading() as session:
+        rows = models.listing(session, limit=MAX_MODELS, cursor=None).items
+    bases = [row.name for row in rows if row.task is None and "text" in row.architectures]
+    others = [row.name for task in FURTHER_TASKS for row in rows if row.task == task]
+    return next(iter([*bases, *others]), None)
+
+
+def _to_number(name: str, index: int) -> float:
+    try:
+        return float(name)
+    except ValueError:
+        return float(index)
+
+
+def _spread(value: float, levels: Sequence[float]) -> tuple[float, ...]:
+    """Return probabilities of the two levels around a value, so that their mean is the value."""
+    probabilities = [0.0] * len(levels)
+    order = sorted(range(len(levels)), key=levels.__getitem__)
+    below = [index for index in order if levels[index] <= value]
+    above = [index for index in order if levels[index] > value]
+    if not below or not above:
+        probabilities[(below or above)[-1 if below else 0]] = 1.0
+        return tuple(probabilities)
+    low, high = below[-1], above[0]
+    fraction = (value - levels[low]) / (levels[high] - levels[low])
+    probabilities[low], probabilities[high] = 1 - fraction, fraction
+    return tuple(probabilities)
+
+
+def _cosine(first: Sequence[float], second: Sequence[float]) -> float:
+    product = math.sumprod(first, second) if hasattr(math, "sumprod") else sum(map(float.__mul__, first, second))
+    norms = math.hypot(*first) * math.hypot(*second)
+    return product / norms if norms else 0.0

@@ -1,0 +1,74 @@
+"""Answers: probabilities, confidence and the expected level.
+
+n options. The formulas are those of System One's documentation, by which thresholds carry over between servers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+#: Where probabilities come from: the classes of the model; some of them, which then sum to 1; the similarity of texts;
+#: a predicted number; or a detection.
+Source = Literal["classes", "some_classes", "similarity", "regression", "detection"]
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """Edges as fractions of height and width, from 0 at the top left."""
+
+    top: float
+    bottom: float
+    left: float
+    right: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Probabilities in the order of the options, [n]; they sum to 1."""
+
+    probabilities: tuple[float, ...]
+    source: Source
+    box: Box | None = None
+    #: Confidence of a detection; None without one.
+    box_confidence: float | None = None
+
+    @property
+    def best(self) -> int:
+        """Position of the most probable option."""
+        return max(range(len(self.probabilities)), key=self.probabilities.__getitem__)
+
+    @property
+    def score(self) -> float:
+        """Expected position of the option, from 0."""
+        return sum(index * value for index, value in enumerate(self.probabilities))
+
+    @property
+    def choice_confidence(self) -> float:
+        """`(p - 1/n) / (1 - 1/n)` of the largest probability p: 0 for chance, 1 for certainty."""
+        chance = 1 / len(self.probabilities)
+        return max(0.0, (max(self.probabilities) - chance) / (1 - chance)) if chance < 1 else 1.0
+
+    @property
+    def score_confidence(self) -> float:
+        """1 less the mean distance from the best level, over that of equal probabilities."""
+        count = len(self.probabilities)
+        uniform = sum(abs(index - (count - 1) / 2) for index in range(count)) / count
+        spread = sum(value * abs(index - self.best) for index, value in enumerate(self.probabilities))
+        return max(0.0, 1 - spread / uniform) if uniform else 1.0
+
+    def is_unsure(self, precision: float | None) -> bool:
+        """Return whether the largest probability is below a wanted precision.
+
+        Calibrated answers above it are right at least so often.
+        """
+        return precision is not None and bool(self.probabilities) and max(self.probabilities) < precision
+
+
+def normalize(values: Sequence[float]) -> tuple[float, ...]:
+    """Return probabilities that sum to 1; equal ones if all are 0."""
+    total = sum(values)
+    return tuple(value / total for value in values) if total > 0 else tuple(1 / len(values) for _ in values)

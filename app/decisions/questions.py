@@ -1,0 +1,83 @@
+"""Questions about one input, in the words of no protocol."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+#: `predicate`: yes or no. `choice`: one of the options. `score`: a level, the options in order. `box`: a place.
+QuestionKind = Literal["predicate", "choice", "score", "box"]
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One possible answer; its text describes it to a model that does not know its name."""
+
+    name: str
+    description: str = ""
+
+    @property
+    def text(self) -> str:
+        """Name and description as one text."""
+        if not self.description or self.description == self.name:
+            return self.name
+        return f"{self.name}: {self.description}" if self.name else self.description
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question, and its field in the request, for errors."""
+
+    path: str
+    kind: QuestionKind
+    instructions: str
+    #: Those of a predicate are yes and no, in this order; a box has none.
+    options: tuple[Option, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionInput:
+    """The input of all questions: a text, an image, the fields of a model, or several of them."""
+
+    text: str | None = None
+    #: Base64 of an image file.
+    image: str | None = None
+    fields: Mapping[str, Any] | None = None
+
+
+def predicate_options(instructions: str, yes: str, no: str) -> tuple[Option, Option]:
+    """Return yes and no, described by their criteria or else by the question itself."""
+    statement = yes or instructions
+    return Option("true", statement), Option("false", no or f"It is not so: {statement}")
+
+
+def to_text(value: Any) -> str:
+    """Return a text, or an object or list as JSON; "" for null."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def to_input(value: Any) -> DecisionInput:
+    """Return a text, or an object whose fields a model may read, or else read as JSON."""
+    if not isinstance(value, dict):
+        return DecisionInput(text=to_text(value))
+    image = value.get("image")
+    return DecisionInput(
+        text=to_text(value), image=data_of_url(image) if isinstance(image, str) else None, fields=value
+    )
+
+
+def data_of_url(url: str) -> str:
+    """Return the base64 of a data URL; other texts stay as they are."""
+    head, comma, data = url.partition(",")
+    return data if comma and head.startswith("data:") else url
+
+
+def count_texts(questions: Sequence[Question]) -> int:
+    """Return the number of options of all questions."""
+    return sum(len(question.options) for question in questions)

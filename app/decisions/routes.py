@@ -1,0 +1,124 @@
+"""Routes of typed questions."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+from anyio import to_thread
+from fastapi import APIRouter, Body
+
+from app.decisions import openai_decisions, systemone
+from app.decisions.answering import ANY_MODEL, Decider, Refusal, find_any_model
+from app.decisions.questions import to_input
+from app.dependencies import PredictServiceDep, SettingsDep
+from app.http.errors import ProblemError, problem_responses, summarize
+from app.http.request_body import JSONRoute
+
+router = APIRouter(prefix="/v1", tags=["decisions"], route_class=JSONRoute)
+
+_PROBLEMS: Final = problem_responses(
+    "damaged",
+    "deadline_exceeded",
+    "invalid_input",
+    "invalid_package",
+    "invalid_request",
+    "not_found",
+    "queue_full",
+    "storage_unavailable",
+)
+_SYSTEM_ONE_EXAMPLES: Any = {
+    "review": {
+        "summary": "Which class a review has",
+        "value": {
+            "model": "reviews",
+            "state": "A quiet film.",
+            "questions": {
+                "mood": {
+                    "type": "choice",
+                    "instructions": "Is the review negative or positive?",
+                    "criteria": {"negative": None, "positive": None},
+                }
+            },
+        },
+    }
+}
+_DECISION_EXAMPLES: Any = {
+    "review": {
+        "summary": "Which class a review has",
+        "value": {
+            "model": "reviews",
+            "input": "A quiet film.",
+            "questions": [
+                {
+                    "type": "choice",
+                    "name": "mood",
+                    "instructions": "Is the review negative or positive?",
+                    "choices": [{"value": "negative"}, {"value": "positive"}],
+                }
+            ],
+        },
+    }
+}
+
+
+@router.post("/systemone", responses=_PROBLEMS)
+async def create_system_one_answers(
+    body: Annotated[systemone.SystemOneRequest, Body(openapi_examples=_SYSTEM_ONE_EXAMPLES)],
+    service: PredictServiceDep,
+    settings: SettingsDep,
+) -> systemone.SystemOneResponse:
+    """Answer questions by name about one state: yes or no, one of several, a level, or a place.
+
+    A model answers about its own classes with calibrated probabilities; one that embeds texts compares any options.
+    """
+    questions = {name: asked.to_question(f"questions.{name}") for name, asked in body.questions.items()}
+    model = await _find_model(body.model, settings.decision_model)
+    decider = await Decider.open(service, model, to_input(body.state), list(questions.values()))
+    answers: dict[str, dict[str, Any]] = {}
+    for name, question in questions.items():
+        try:
+            answer = await decider.answer(question)
+        except Refusal as refusal:
+            raise ProblemError(422, "invalid_request", summarize([refusal.finding]), errors=[refusal.finding]) from None
+        answers[name] = systemone.to_answer(body.questions[name], answer, precision=body.x_precision)
+    usage = systemone.SystemOneUsage(input_tokens=await decider.count_tokens())
+    return systemone.SystemOneResponse(model=_reference(decider), answers=answers, usage=usage)
+
+
+@router.post("/decisions", responses=_PROBLEMS)
+async def create_decision(
+    body: Annotated[openai_decisions.DecisionRequest, Body(openapi_examples=_DECISION_EXAMPLES)],
+    service: PredictServiceDep,
+    settings: SettingsDep,
+) -> openai_decisions.DecisionResponse:
+    """Answer a list of questions about one input, as OpenAI's clients ask them.
+
+    A question that the model cannot answer gets a refusal; the others are answered.
+    """
+    questions = [asked.to_question(f"questions.{index}") for index, asked in enumerate(body.questions)]
+    model = await _find_model(body.model, settings.decision_model)
+    decider = await Decider.open(service, model, openai_decisions.read_input(body.input), questions)
+    answers = []
+    for asked, question in zip(body.questions, questions, strict=True):
+        try:
+            answer = await decider.answer(question)
+        except Refusal:
+            answer = None
+        answers.append(openai_decisions.to_answer(asked, answer, precision=body.precision))
+    usage = openai_decisions.to_usage(await decider.count_tokens())
+    return openai_decisions.DecisionResponse(model=_reference(decider), answers=answers, usage=usage)
+
+
+async def _find_model(name: str, setting: str | None) -> str:
+    """Return the model, by the setting where clients send the name that means any."""
+    if name != ANY_MODEL:
+        return name
+    found = setting or await to_thread.run_sync(find_any_model)
+    if found is None:
+        detail = f"No model can stand for {ANY_MODEL!r}. Import a model that embeds texts, or train a text classifier."
+        raise ProblemError(404, "not_found", detail)
+    return found
+
+
+def _reference(decider: Decider) -> str:
+    return f"{decider.served.name}@{decider.served.version}"
