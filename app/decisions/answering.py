@@ -1,4 +1,4 @@
-"""Answers questions with a registered model: by its classes, its number, its boxes, or by similarity.
+"""Answers questions by a model's classes, its number, its boxes, or by similarity.
 
 A model that knows the options by name answers with its own calibrated probabilities. One that embeds texts compares any
 options with the input; its probabilities are not calibrated, and answers say so by their source.
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from app.serving.service import PredictService
     from app.serving.types import ServedVersion
 
-#: Name of a model that clients of System One send unless told otherwise.
+#: Name of a model that clients of System One send by default.
 ANY_MODEL: Final = "jev-latest"
 #: Models among which one is looked for that can stand for that name.
 MAX_MODELS: Final = 200
@@ -135,7 +135,7 @@ class Decider:
         return Answer(normalize(values), "classes" if len(set(names)) == len(probabilities) else "some_classes")
 
     def _affirm(self, question: Question, probabilities: Mapping[str, float]) -> Answer:
-        """Answer yes or no: by a class that says yes, or by the only class that the question names."""
+        """Answer yes or no by the class that says yes, or that the question names."""
         labels = list(probabilities)
         affirming = [label for label in labels if label.lower() in YES] if len(labels) == 2 else []
         words = " ".join([question.instructions, *(option.description for option in question.options[:1])]).lower()
@@ -202,7 +202,7 @@ class Decider:
 
 
 def find_any_model() -> str | None:
-    """Return the newest model that compares any texts, else the newest text classifier; None without one."""
+    """Return the newest model that compares texts, else the newest text classifier."""
     with reading() as session:
         rows = models.listing(session, limit=MAX_MODELS, cursor=None).items
     bases = [row.name for row in rows if row.task is None and "text" in row.architectures]
@@ -218,7 +218,7 @@ def _to_number(name: str, index: int) -> float:
 
 
 def _spread(value: float, levels: Sequence[float]) -> tuple[float, ...]:
-    """Return probabilities of the two levels around a value, so that their mean is the value."""
+    """Return probabilities of the two levels around a value, whose mean it is."""
     probabilities = [0.0] * len(levels)
     order = sorted(range(len(levels)), key=levels.__getitem__)
     below = [index for index in order if levels[index] <= value]

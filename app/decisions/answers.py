@@ -48,9 +48,9 @@ class Answer:
 
     @property
     def choice_confidence(self) -> float:
-        """`(p - 1/n) / (1 - 1/n)` of the largest probability p: 0 for chance, 1 for certainty."""
-        chance = 1 / len(self.probabilities)
-        return max(0.0, (max(self.probabilities) - chance) / (1 - chance)) if chance < 1 else 1.0
+        """`(p - 1/n) / (1 - 1/n)` of the largest probability p: 1 is certainty."""
+        equal = 1 / len(self.probabilities)
+        return max(0.0, (max(self.probabilities) - equal) / (1 - equal)) if equal < 1 else 1.0
 
     @property
     def score_confidence(self) -> float:

@@ -19,7 +19,7 @@ Parts = str | list[dict[str, Any]]
 
 
 class _Asked(BaseModel):
-    """What all questions have."""
+    """Fields of all questions."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -52,7 +52,7 @@ class ChoiceOption(BaseModel):
         return str(self.value).lower() if isinstance(self.value, bool) else self.value
 
 
-class Choice(_Asked):
+class ChoiceOfOptions(_Asked):
     """One of several options."""
 
     type: Literal["choice"]
@@ -91,13 +91,13 @@ class Score(_Asked):
 
 
 class DecisionRequest(BaseModel):
-    """Questions about one input. What only labels a request, or steers a cache, changes no answer."""
+    """Questions about one input."""
 
     model_config = ConfigDict(extra="forbid")
 
     model: str = Field(max_length=200)
     input: Parts
-    questions: list[Annotated[Predicate | Choice | Score, Field(discriminator="type")]] = Field(
+    questions: list[Annotated[Predicate | ChoiceOfOptions | Score, Field(discriminator="type")]] = Field(
         min_length=1, max_length=400
     )
     precision: float | None = Field(
@@ -146,13 +146,15 @@ def read_input(parts: Parts) -> DecisionInput:
     return to_input(fields) if fields and image is None and not text else DecisionInput(text or None, image, fields)
 
 
-def to_answer(asked: Predicate | Choice | Score, answer: Answer | None, *, precision: float | None) -> dict[str, Any]:
-    """Return an answer as the protocol has it; None is a refusal, as is an unsure one."""
+def to_answer(
+    asked: Predicate | ChoiceOfOptions | Score, answer: Answer | None, *, precision: float | None
+) -> dict[str, Any]:
+    """Return an answer in the protocol's form; none, or an unsure one, is a refusal."""
     if answer is None or answer.is_unsure(precision):
         return {"type": "refusal", "name": asked.name}
     if isinstance(asked, Predicate):
         return {"type": "predicate", "name": asked.name, "probability": answer.probabilities[0]}
-    if isinstance(asked, Choice):
+    if isinstance(asked, ChoiceOfOptions):
         return {
             "type": "choice",
             "name": asked.name,

@@ -15,7 +15,7 @@ QuestionKind = Literal["predicate", "choice", "score", "box"]
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One possible answer; its text describes it to a model that does not know its name."""
+    """One possible answer, described for models that do not know its name."""
 
     name: str
     description: str = ""
@@ -41,7 +41,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class DecisionInput:
-    """The input of all questions: a text, an image, the fields of a model, or several of them."""
+    """The input of all questions: a text, an image, or fields."""
 
     text: str | None = None
     #: Base64 of an image file.
@@ -63,7 +63,7 @@ def to_text(value: Any) -> str:
 
 
 def to_input(value: Any) -> DecisionInput:
-    """Return a text, or an object whose fields a model may read, or else read as JSON."""
+    """Return the input of a text, list or object; a model may read its fields."""
     if not isinstance(value, dict):
         return DecisionInput(text=to_text(value))
     image = value.get("image")

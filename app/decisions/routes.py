@@ -67,7 +67,7 @@ async def create_system_one_answers(
     service: PredictServiceDep,
     settings: SettingsDep,
 ) -> systemone.SystemOneResponse:
-    """Answer questions by name about one state: yes or no, one of several, a level, or a place.
+    """Answer questions by name: yes or no, a choice, a level, a place.
 
     A model answers about its own classes with calibrated probabilities; one that embeds texts compares any options.
     """

@@ -20,7 +20,7 @@ Instructions = Annotated[Structured, Field(description="What is asked, as a text
 
 
 class _AskedQuestion(BaseModel):
-    """What all questions have."""
+    """Fields of all questions."""
 
     model_config = ConfigDict(extra="ignore")
 

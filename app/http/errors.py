@@ -159,7 +159,7 @@ def problem_response(request_id: str, error: HTTPException, *, path: str = "") -
 
 
 def system_one_error(problem: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a problem document whose `detail` is of the form that clients of System One read."""
+    """Return a problem document whose `detail` clients of System One read."""
     if problem["status"] == HTTPStatus.UNPROCESSABLE_ENTITY:
         findings = problem["errors"] or [{"message": problem["detail"], "code": problem["code"]}]
         detail: Any = [

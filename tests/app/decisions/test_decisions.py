@@ -1,4 +1,4 @@
-"""Typed questions, asked by the real clients of both protocols and by the rules of jevcompat."""
+"""Typed questions, asked by the clients of both protocols and by jevcompat."""
 
 from __future__ import annotations
 
