@@ -147,32 +147,32 @@ def read_input(parts: Parts) -> DecisionInput:
 
 
 def to_answer(
-    asked: Predicate | ChoiceOfOptions | Score, answer: Answer | None, *, precision: float | None
+    requested: Predicate | ChoiceOfOptions | Score, answer: Answer | None, *, precision: float | None
 ) -> dict[str, Any]:
     """Return an answer in the protocol's form; none, or an unsure one, is a refusal."""
     if answer is None or answer.is_unsure(precision):
-        return {"type": "refusal", "name": asked.name}
-    if isinstance(asked, Predicate):
-        return {"type": "predicate", "name": asked.name, "probability": answer.probabilities[0]}
-    if isinstance(asked, ChoiceOfOptions):
+        return {"type": "refusal", "name": requested.name}
+    if isinstance(requested, Predicate):
+        return {"type": "predicate", "name": requested.name, "probability": answer.probabilities[0]}
+    if isinstance(requested, ChoiceOfOptions):
         return {
             "type": "choice",
-            "name": asked.name,
-            "choice": asked.choices[answer.best].value,
+            "name": requested.name,
+            "choice": requested.choices[answer.best].value,
             "confidence": answer.choice_confidence,
             "probabilities": [
                 {"value": choice.value, "probability": value}
-                for choice, value in zip(asked.choices, answer.probabilities, strict=True)
+                for choice, value in zip(requested.choices, answer.probabilities, strict=True)
             ],
         }
     return {
         "type": "score",
-        "name": asked.name,
+        "name": requested.name,
         "score": answer.score,
         "confidence": answer.score_confidence,
         "probabilities": [
             {"label": level.label, "value": index, "probability": value}
-            for index, (level, value) in enumerate(zip(asked.levels, answer.probabilities, strict=True))
+            for index, (level, value) in enumerate(zip(requested.levels, answer.probabilities, strict=True))
         ],
     }
 

@@ -71,7 +71,7 @@ async def create_system_one_answers(
 
     A model answers about its own classes with calibrated probabilities; one that embeds texts compares any options.
     """
-    questions = {name: asked.to_question(f"questions.{name}") for name, asked in body.questions.items()}
+    questions = {name: requested.to_question(f"questions.{name}") for name, requested in body.questions.items()}
     model = await _find_model(body.model, settings.decision_model)
     decider = await Decider.open(service, model, to_input(body.state), list(questions.values()))
     answers: dict[str, dict[str, Any]] = {}
@@ -95,16 +95,16 @@ async def create_decision(
 
     A question that the model cannot answer gets a refusal; the others are answered.
     """
-    questions = [asked.to_question(f"questions.{index}") for index, asked in enumerate(body.questions)]
+    questions = [requested.to_question(f"questions.{index}") for index, requested in enumerate(body.questions)]
     model = await _find_model(body.model, settings.decision_model)
     decider = await Decider.open(service, model, openai_decisions.read_input(body.input), questions)
     answers = []
-    for asked, question in zip(body.questions, questions, strict=True):
+    for requested, question in zip(body.questions, questions, strict=True):
         try:
             answer = await decider.answer(question)
         except Refusal:
             answer = None
-        answers.append(openai_decisions.to_answer(asked, answer, precision=body.precision))
+        answers.append(openai_decisions.to_answer(requested, answer, precision=body.precision))
     usage = openai_decisions.to_usage(await decider.count_tokens())
     return openai_decisions.DecisionResponse(model=_reference(decider), answers=answers, usage=usage)
 
@@ -113,11 +113,11 @@ async def _find_model(name: str, setting: str | None) -> str:
     """Return the model, by the setting where clients send the name that means any."""
     if name != ANY_MODEL:
         return name
-    found = setting or await to_thread.run_sync(find_any_model)
-    if found is None:
+    model = setting or await to_thread.run_sync(find_any_model)
+    if model is None:
         detail = f"No model can stand for {ANY_MODEL!r}. Import a model that embeds texts, or train a text classifier."
         raise ProblemError(404, "not_found", detail)
-    return found
+    return model
 
 
 def _reference(decider: Decider) -> str:

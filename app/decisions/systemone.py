@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 #: A text, or an object or list that is read as JSON.
 Structured = str | dict[str, Any] | list[Any] | None
-Instructions = Annotated[Structured, Field(description="What is asked, as a text or as JSON.")]
+Instructions = Annotated[Structured, Field(description="What is requested, as a text or as JSON.")]
 
 
 class _AskedQuestion(BaseModel):
@@ -110,15 +110,15 @@ class SystemOneResponse(BaseModel):
     usage: SystemOneUsage
 
 
-def to_answer(asked: AnyQuestion, answer: Answer, *, precision: float | None) -> dict[str, Any]:
+def to_answer(requested: AnyQuestion, answer: Answer, *, precision: float | None) -> dict[str, Any]:
     """Return an answer as the protocol has it; further fields begin with `x_`."""
     further: dict[str, Any] = {"x_source": answer.source}
     if precision is not None:
         further["x_abstain"] = answer.is_unsure(precision)
-    if isinstance(asked, NoulQuestion):
+    if isinstance(requested, NoulQuestion):
         return {"type": "noul", "noul": answer.probabilities[0], **further}
-    if isinstance(asked, ChoiceQuestion):
-        names = list(asked.criteria)
+    if isinstance(requested, ChoiceQuestion):
+        names = list(requested.criteria)
         return {
             "type": "choice",
             "choice": names[answer.best],
@@ -126,11 +126,11 @@ def to_answer(asked: AnyQuestion, answer: Answer, *, precision: float | None) ->
             "confidence": answer.choice_confidence,
             **further,
         }
-    if isinstance(asked, ScoreQuestion):
+    if isinstance(requested, ScoreQuestion):
         return {
             "type": "score",
             "score": answer.score,
-            "legend": {str(index): to_text(level) for index, level in enumerate(asked.criteria)},
+            "legend": {str(index): to_text(level) for index, level in enumerate(requested.criteria)},
             "probabilities": {str(index): value for index, value in enumerate(answer.probabilities)},
             "confidence": answer.score_confidence,
             **further,

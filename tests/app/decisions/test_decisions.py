@@ -129,8 +129,8 @@ def test_an_image_is_classified_by_both_protocols(client: openai.OpenAI, api: Ap
     (answer,) = client.decisions.create(model="shades", input=[message], questions=[question]).answers
     assert answer.type == "choice"
     assert {entry.value: entry.probability for entry in answer.probabilities} == pytest.approx(expected)
-    asked = {"type": "choice", "criteria": dict.fromkeys(expected)}
-    status, body = ask(api, {"model": "shades", "state": {"image": image}, "questions": {"q": asked}})
+    request = {"type": "choice", "criteria": dict.fromkeys(expected)}
+    status, body = ask(api, {"model": "shades", "state": {"image": image}, "questions": {"q": request}})
     assert (status, body["answers"]["q"]["probabilities"]) == (200, pytest.approx(expected))
 
 
