@@ -28,15 +28,15 @@ _PROBLEMS: Final = problem_responses(
 )
 _SYSTEM_ONE_EXAMPLES: Any = {
     "review": {
-        "summary": "Which class a review has",
+        "summary": "Levels of severity, which are the classes of the model",
         "value": {
             "model": "reviews",
             "state": "A quiet film.",
             "questions": {
-                "mood": {
+                "severity": {
                     "type": "choice",
-                    "instructions": "Is the review negative or positive?",
-                    "criteria": {"negative": None, "positive": None},
+                    "instructions": "How severe is the text?",
+                    "criteria": {"0": "harmless", "1": "rude", "2": "harmful"},
                 }
             },
         },
@@ -44,16 +44,16 @@ _SYSTEM_ONE_EXAMPLES: Any = {
 }
 _DECISION_EXAMPLES: Any = {
     "review": {
-        "summary": "Which class a review has",
+        "summary": "Levels of severity, which are the classes of the model",
         "value": {
             "model": "reviews",
             "input": "A quiet film.",
             "questions": [
                 {
                     "type": "choice",
-                    "name": "mood",
-                    "instructions": "Is the review negative or positive?",
-                    "choices": [{"value": "negative"}, {"value": "positive"}],
+                    "name": "severity",
+                    "instructions": "How severe is the text?",
+                    "choices": [{"value": "0"}, {"value": "1"}, {"value": "2"}],
                 }
             ],
         },

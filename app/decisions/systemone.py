@@ -27,19 +27,26 @@ class _AskedQuestion(BaseModel):
     instructions: Instructions = None
 
 
+class NoulCriteria(BaseModel):
+    """When the answer is yes, and when it is no."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    true: Structured = None
+    false: Structured = None
+
+
 class NoulQuestion(_AskedQuestion):
     """Yes or no."""
 
     type: Literal["noul"]
-    criteria: dict[Literal["true", "false"], Structured] | None = Field(
-        None, description="When the answer is yes, and when it is no."
-    )
+    criteria: NoulCriteria | None = None
 
     def to_question(self, path: str) -> Question:
         """Convert to a predicate."""
-        criteria = self.criteria or {}
+        criteria = self.criteria or NoulCriteria()
         instructions = to_text(self.instructions)
-        options = predicate_options(instructions, to_text(criteria.get("true")), to_text(criteria.get("false")))
+        options = predicate_options(instructions, to_text(criteria.true), to_text(criteria.false))
         return Question(path, "predicate", instructions, options)
 
 

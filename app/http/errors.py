@@ -115,6 +115,12 @@ class Problem(BaseModel):
     )
 
 
+class SystemOneProblem(Problem):
+    """A problem document for clients of System One, which read `detail` alone."""
+
+    detail: str | list[dict[str, Any]] | dict[str, str]  # type: ignore[assignment]  # another form of the same member
+
+
 class ProblemError(HTTPException):
     """A request that is answered with a problem document.
 

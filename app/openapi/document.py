@@ -9,9 +9,17 @@ from typing import TYPE_CHECKING, Any, Final
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
+from app.client_protocols import ClientProtocol, protocol_of
 from app.datasets.schemas import DatasetCreate
 from app.dependencies import read_catalog
-from app.http.errors import PROBLEM_MEDIA_TYPE, Problem, example_of, problem_responses
+from app.http.errors import (
+    PROBLEM_MEDIA_TYPE,
+    Problem,
+    SystemOneProblem,
+    example_of,
+    problem_responses,
+    reference_to,
+)
 from app.http.middleware import OPEN_PATHS
 from app.http.problem_codes import PROBLEMS, ProblemCode
 from app.inference_protocol.schemas import IndexRequest, InferRequest, ModelControl
@@ -38,6 +46,10 @@ TAGS = [
     {
         "name": "containers",
         "description": "5d. The same models by the contracts of SageMaker, MLflow, Vertex, TF Serving and TorchServe.",
+    },
+    {
+        "name": "decisions",
+        "description": "5e. Typed questions to the same models, by OpenAI's decisions and TypeSafe's System One.",
     },
     {"name": "keys", "description": "Create, list and revoke API keys."},
     {"name": "system", "description": "Health, metrics and version of the service."},
@@ -118,7 +130,10 @@ def _complete_schemas(schemas: dict[str, Any]) -> dict[str, Any]:
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     _, added = models_json_schema(
-        [(Problem, "serialization"), *((schema, "validation") for schema in _BODY_SCHEMAS)],
+        [
+            *((schema, "serialization") for schema in (Problem, SystemOneProblem)),
+            *((schema, "validation") for schema in _BODY_SCHEMAS),
+        ],
         ref_template="#/components/schemas/{model}",
     )
     schemas = {**schemas, **added["$defs"]}
@@ -175,7 +190,7 @@ def _complete(document: dict[str, Any], path: str, method: str, operation: dict[
         if status >= "400" and not _has_json_response(response):
             response["description"] = _STATUS[status]
             examples = response["content"][PROBLEM_MEDIA_TYPE]["examples"]
-            schema = {"$ref": "#/components/schemas/Problem"}
+            schema = reference_to(SystemOneProblem if protocol_of(path) is ClientProtocol.SYSTEM_ONE else Problem)
             response["content"] = {PROBLEM_MEDIA_TYPE: {"schema": schema, "examples": dict(sorted(examples.items()))}}
     if method == "head":
         for response in responses.values():
