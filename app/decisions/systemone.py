@@ -28,7 +28,7 @@ class _AskedQuestion(BaseModel):
 
 
 class NoulCriteria(BaseModel):
-    """When the answer is yes, and when it is no."""
+    """Descriptions of yes and no."""
 
     model_config = ConfigDict(extra="forbid")
 
