@@ -14,7 +14,7 @@ from store.pagination import Page, newest_first
 from store.tables import Alias, AliasChange, Dataset, Job, JobKind, Model, clock
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import Select
@@ -174,11 +174,16 @@ def license_of_dataset(dataset: Dataset) -> list[PartLicense]:
 
 def licenses_of_job(session: Session, job: Job) -> list[PartLicense]:
     """List the licenses of the dataset and models that a job trains on."""
-    dataset = session.get(Dataset, job.dataset_id) if job.dataset_id else None
+    return licenses_of_spec(session, job.kind, job.spec, job.dataset_id)
+
+
+def licenses_of_spec(session: Session, kind: str, spec: Mapping[str, Any], dataset_id: str | None) -> list[PartLicense]:
+    """List the licenses of the dataset and models that a job of a resolved spec would train on."""
+    dataset = session.get(Dataset, dataset_id) if dataset_id else None
     parts = license_of_dataset(dataset) if dataset else []
-    references = _references(job.spec)
-    if job.kind == JobKind.PRUNE:  # There, `model` is what it starts from, elsewhere what it makes or reads.
-        references |= {job.spec["model"]}
+    references = _references(spec)
+    if kind == JobKind.PRUNE:  # There, `model` is what it starts from, elsewhere what it makes or reads.
+        references |= {spec["model"]}
     for reference in sorted(references):
         model = _find_pinned(session, reference)
         parts += licenses(session, model) if model else []

@@ -172,6 +172,9 @@ class CheckedSpec(BaseModel):
         default_factory=list,
         description="Registered base models that fit a fine-tuning from scratch, newest first, for `start_from`.",
     )
+    licenses: list[License] = Field(
+        default_factory=list, description="Licenses of the data and of the models that the job would train on."
+    )
     cost: TrainingCost | None = Field(None, description="What the training takes, with `measure`.")
 
 

@@ -287,6 +287,12 @@ def _check_licenses(
     return findings
 
 
+def licenses_of(session: Session, resolved: ResolvedSpec) -> list[License]:
+    """List the licenses of the data and models that a job of the spec would train on."""
+    parts = models.licenses_of_spec(session, resolved.kind, resolved.spec, resolved.dataset_id)
+    return [License.of(part) for part in parts]
+
+
 def to_response(session: Session, row: JobRow) -> Job:
     """Convert a row."""
     positions = jobs.queue_positions(session, [row.id]) if row.state == "queued" else {}

@@ -60,10 +60,11 @@ class JobSubmission:
         if validate_only:
             resolved = self._resolve(resolve)
             bases = propose_bases(self.session, resolved, catalog=self._catalog, blobs=self._blobs)
+            licenses = service.licenses_of(self.session, resolved)
             # Measuring takes seconds, in which no transaction may be open: it would lock the database.
             self.session.commit()
             cost = measure_cost(resolved) if measure else None
-            checked = schemas.CheckedSpec(spec=resolved.spec, bases=bases, cost=cost)
+            checked = schemas.CheckedSpec(spec=resolved.spec, bases=bases, licenses=licenses, cost=cost)
             return Response(checked.model_dump_json(), media_type="application/json")
 
         def create() -> Created:

@@ -12,7 +12,7 @@ import httpx2
 
 from plinth.client.errors import APIError, JobFailed, PlinthError, Unreachable
 from plinth.client.transport import API, Transport, drop_none
-from plinth.client.types import Checkpoint, Event, Job, LogLine, build
+from plinth.client.types import Checkpoint, Event, Job, License, LogLine, build
 
 POLL_SECONDS = 0.25
 STREAM_SILENCE_SECONDS = 40.0  # The service sends at least a comment every 15 s.
@@ -215,6 +215,13 @@ class Jobs:
         """
         bases: Sequence[str] = self._validate(spec).get("bases", ())
         return bases
+
+    def licenses(self, spec: Mapping[str, Any]) -> Sequence[License]:
+        """List the licenses of the data and models that a spec trains on, without starting a job.
+
+        Those that are not known are left out. Raises `APIError` as `check` does.
+        """
+        return [build(License, row) for row in self._validate(spec).get("licenses", ())]
 
     def _validate(self, spec: Mapping[str, Any]) -> Mapping[str, Any]:
         document: Mapping[str, Any] = self._transport.post(f"{API}/jobs", spec, validate_only=True)

@@ -124,6 +124,24 @@ def test_a_license_is_carried_through_the_lineage(shades_client: TestClient, tmp
     assert "model base@1" in errors[0]["message"], "the base of the base counts"
 
 
+@pytest.mark.parametrize("in_a_sweep", [False, True])
+def test_a_check_lists_the_licenses_that_the_job_would_have(shades_client: TestClient, in_a_sweep: bool) -> None:
+    unlicensed = shades_client.post("/api/v1/jobs?validate_only=true", json=SPEC).json()
+    assert unlicensed["licenses"] == []
+    set_license(Dataset, "shades", "CC-BY-4.0")
+    set_license(Model, "base", "cc-by-nc-4.0")
+    spec = {name: value for name, value in SPEC.items() if name != "architecture"} | {"start_from": "base"}
+    if in_a_sweep:
+        spec = {"kind": "sweep", "job": spec, "budget": {"trials": 2}}
+    checked = shades_client.post("/api/v1/jobs?validate_only=true", json=spec).json()
+    assert [(part["reference"], part["noncommercial"]) for part in checked["licenses"]] == [
+        ("shades@1", False),
+        ("base@1", True),
+    ]
+    assert shades_client.get("/api/v1/jobs?state=queued").json()["data"] == [], "nothing was started"
+    assert shades_client.post("/api/v1/jobs", json=spec).json()["licenses"] == checked["licenses"]
+
+
 def test_the_manifest_of_a_trained_model_lists_the_licenses_of_all_it_was_made_of(
     shades_client: TestClient, tmp_path: Path
 ) -> None:

@@ -49,6 +49,7 @@ async function plan() {
     const held = dataset();
     show(byId("plan"),
       h("p", null, `${number(held.splits.train)} rows to learn from, ${number(held.splits.validation ?? 0)} to stop by, ${number(held.splits.test ?? 0)} to judge with.`),
+      ...result.licenses.map((item) => h("p", { class: "hint" }, `License of the ${item.kind} ${item.reference}: ${item.license}${item.noncommercial ? ", which excludes commercial use" : ""}.`)),
       h("dl", { class: "facts" }, lines(result.spec).flatMap(([name, value]) => [h("dt", null, name), h("dd", null, number(value))])),
       h("details", null, h("summary", null, "Everything that will be used"), h("pre", { tabIndex: 0, "aria-label": "Settings as JSON" }, h("code", null, JSON.stringify(result.spec, null, 1)))));
     byId("start").disabled = false;

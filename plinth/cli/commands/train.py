@@ -142,7 +142,7 @@ def train(
         if measure:
             _print_cost(plinth.jobs.measure(spec), as_json=as_json)
         elif dry_run:
-            _print_plan(plinth.jobs.check(spec), as_json=as_json)
+            _print_plan(plinth, spec, as_json=as_json)
         else:
             start(plinth, plinth.jobs.submit(spec), detach=detach, as_json=as_json)
 
@@ -293,16 +293,19 @@ def _propose_bases(plinth: Plinth, spec: Mapping[str, Any]) -> None:
         )
 
 
-def _print_plan(spec: Mapping[str, Any], *, as_json: bool) -> None:
+def _print_plan(plinth: Plinth, spec: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print a spec with all defaults, and the licenses of what it trains on; JSON is the spec alone."""
     from rich.markup import escape
 
-    from plinth.cli.render import console
+    from plinth.cli.render import console, print_licenses
 
+    resolved = plinth.jobs.check(spec)
     if as_json:
-        print_json(spec)
+        print_json(resolved)
         return
-    for path, value in _flatten(spec):
+    for path, value in _flatten(resolved):
         console.print(f"[dim]{escape(path)}[/] = {escape(str(value))}", soft_wrap=True)
+    print_licenses(plinth.jobs.licenses(spec))
     console.print("The spec is valid; nothing was started.")
 
 

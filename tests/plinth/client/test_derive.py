@@ -94,7 +94,9 @@ def test_the_command_fixes_what_the_report_suggests(stack: RunningStack, tmp_pat
     assert "sample" in wrong.stderr
 
 
-def test_a_license_beside_the_data_is_kept_and_can_be_refused(plinth: Plinth, tmp_path: Path) -> None:
+def test_a_license_beside_the_data_is_kept_shown_and_can_be_refused(
+    plinth: Plinth, stack: RunningStack, tmp_path: Path
+) -> None:
     folder = tmp_path / "licensed"
     folder.mkdir()
     write(folder, reviews())
@@ -104,6 +106,11 @@ def test_a_license_beside_the_data_is_kept_and_can_be_refused(plinth: Plinth, tm
     derived = plinth.datasets.derive("licensed", {"operation": "dedupe"})
     assert plinth.datasets.wait(derived.id, timeout_seconds=60).license == "CC-BY-NC-SA-4.0"
     spec = {"kind": "finetune", "dataset": "licensed", "task": "text_classification", "model": "licensed"}
+    [license] = plinth.jobs.licenses(spec)
+    assert (license.reference, license.license, license.noncommercial) == ("licensed@2", "CC-BY-NC-SA-4.0", True)
+    shown = run("train", "licensed", "--dry-run", environment=stack.environment()).stdout
+    assert "license of dataset licensed@2: CC-BY-NC-SA-4.0  excludes commercial use" in shown
+    assert "nothing was started" in shown
     with pytest.raises(PlinthError, match="excludes commercial use"):
         plinth.jobs.submit({**spec, "allow_noncommercial": False})
     job = plinth.jobs.submit({**spec, "schedule": {"epochs": 1}})

@@ -64,3 +64,39 @@ def test_lines_of_trec_begin_with_their_class(tmp_path, task):
 
     assert (report.state, report.guess.format, report.classes) == ("ready", "fasttext", list(classes))
     assert Dataset.open(tmp_path / "dataset").rows("train")[0]["text"] in {f"{text} ?" for text in TEXTS}
+
+
+def trec_lines():
+    classes = ("DESC:manner", "DESC:reason", "ENTY:animal")
+    return "".join(f"{classes[row % 3]} {text} ?\n" for row, text in enumerate(TEXTS)).encode()
+
+
+@pytest.mark.parametrize(
+    ("columns", "classes", "reading"),
+    [
+        ({}, ["DESC:manner", "DESC:reason", "ENTY:animal"], "read: text, label = fine"),
+        ({"label": "fine"}, ["DESC:manner", "DESC:reason", "ENTY:animal"], "read: text, label = fine"),
+        ({"label": "Coarse"}, ["DESC", "ENTY"], "read: text, label = coarse"),
+    ],
+)
+def test_the_coarse_classes_of_trec_are_the_label_on_request(tmp_path, columns, classes, reading):
+    report = upload(tmp_path, {"questions.txt": trec_lines()}, columns=columns)
+
+    assert (report.state, report.classes, report.reading) == ("ready", classes, reading)
+    rows = Dataset.open(tmp_path / "dataset").rows("train")
+    assert not any(row["text"].startswith(("DESC", "ENTY")) for row in (rows[index] for index in range(len(rows))))
+
+
+@pytest.mark.parametrize("columns", [{"label": "middle"}, {"label": 2}, {"text": "coarse"}])
+def test_other_classes_of_trec_are_refused_with_the_choice(tmp_path, columns):
+    report = upload(tmp_path, {"questions.txt": trec_lines()}, columns=columns)
+
+    assert (report.state, "invalid_columns" in codes(report)) == ("rejected", True)
+    assert sample(report, "invalid_columns")["expected"] == '{"label": "fine"} or {"label": "coarse"}'
+
+
+def test_lines_with_one_class_have_no_columns_to_choose(tmp_path):
+    lines = "\n".join(f"__label__{'ab'[row % 2]} {text}" for row, text in enumerate(TEXTS))
+    report = upload(tmp_path, {"a.txt": lines.encode()}, columns={"label": "coarse"})
+
+    assert (report.state, codes(report), report.classes) == ("ready", {"columns_not_used"}, ["a", "b"])
