@@ -178,7 +178,7 @@ def licenses_of_job(session: Session, job: Job) -> list[PartLicense]:
 
 
 def licenses_of_spec(session: Session, kind: str, spec: Mapping[str, Any], dataset_id: str | None) -> list[PartLicense]:
-    """List the licenses of the dataset and models that a job of a resolved spec would train on."""
+    """List the licenses of the dataset and models that a resolved spec trains on."""
     dataset = session.get(Dataset, dataset_id) if dataset_id else None
     parts = license_of_dataset(dataset) if dataset else []
     references = _references(spec)

@@ -288,7 +288,7 @@ def _check_licenses(
 
 
 def licenses_of(session: Session, resolved: ResolvedSpec) -> list[License]:
-    """List the licenses of the data and models that a job of the spec would train on."""
+    """List the licenses of the data and models that a spec trains on."""
     parts = models.licenses_of_spec(session, resolved.kind, resolved.spec, resolved.dataset_id)
     return [License.of(part) for part in parts]
 

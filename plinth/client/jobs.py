@@ -217,9 +217,9 @@ class Jobs:
         return bases
 
     def licenses(self, spec: Mapping[str, Any]) -> Sequence[License]:
-        """List the licenses of the data and models that a spec trains on, without starting a job.
+        """List the licenses of the data and models that a spec trains on.
 
-        Those that are not known are left out. Raises `APIError` as `check` does.
+        No job is started. Those that are not known are left out. Raises `APIError` as `check` does.
         """
         return [build(License, row) for row in self._validate(spec).get("licenses", ())]
 

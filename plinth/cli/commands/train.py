@@ -294,7 +294,7 @@ def _propose_bases(plinth: Plinth, spec: Mapping[str, Any]) -> None:
 
 
 def _print_plan(plinth: Plinth, spec: Mapping[str, Any], *, as_json: bool) -> None:
-    """Print a spec with all defaults, and the licenses of what it trains on; JSON is the spec alone."""
+    """Print a spec with all defaults and its licenses; as JSON, the spec alone."""
     from rich.markup import escape
 
     from plinth.cli.render import console, print_licenses
