@@ -19,6 +19,8 @@ from typing import Any, Final, cast
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings
 
+from tools import build_clients
+
 REPOSITORY: Final = Path(__file__).resolve().parents[1]
 FOLDER: Final = REPOSITORY / "docs" / "reference"
 DECISIONS: Final = REPOSITORY / "docs" / "decisions"
@@ -470,6 +472,7 @@ def main() -> int:
     for name, text in written.items():
         (FOLDER / name).write_text(text, encoding="utf-8")
     (DECISIONS / "index.md").write_text(decisions(), encoding="utf-8")
+    build_clients.main()
     return 0
 
 

@@ -15,7 +15,10 @@ from starlette.testclient import TestClient
 from tests.support.api_process import ApiProcess
 from tests.support.factories import png, register, shades
 
-pytestmark = pytest.mark.process
+pytestmark = [
+    pytest.mark.process,
+    pytest.mark.client("requests", "requests", "SageMaker, Vertex, TF Serving and TorchServe paths"),
+]
 
 TABLE: Final = "tabular_classification"
 ROW: Final = {"length": 5.1, "width": 3.5, "site": "north"}

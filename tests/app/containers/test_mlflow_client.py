@@ -13,7 +13,10 @@ import pytest
 from tests.support.api_process import ApiProcess
 from tests.support.client_packages import packages_of
 
-pytestmark = pytest.mark.process
+pytestmark = [
+    pytest.mark.process,
+    pytest.mark.client("mlflow scoring client", "mlflow", "ping, invoke"),
+]
 
 ROWS: Final[list[dict[str, Any]]] = [{"length": 5.1, "width": 3.5, "site": "north"}, {"length": 2.0, "site": "south"}]
 

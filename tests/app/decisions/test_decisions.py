@@ -18,7 +18,12 @@ from tests.support.api_process import ApiProcess
 from tests.support.factories import png, register, shades
 from tests.support.ml import packages
 
-pytestmark = pytest.mark.process
+pytestmark = [
+    pytest.mark.process,
+    pytest.mark.client("openai (Python)", "openai", "decisions"),
+    pytest.mark.client("typesafe-sdk", "typesafe-sdk", "system_one"),
+    pytest.mark.client("jevcompat", "jevcompat", "48 rules of System One"),
+]
 
 TEXT: Final = "a quiet film"
 

@@ -21,7 +21,12 @@ from tests.support.client_packages import packages_of
 from tests.support.factories import SIDE, painter, png, register, shades, writer
 from tests.support.ml import packages
 
-pytestmark = pytest.mark.process
+pytestmark = [
+    pytest.mark.process,
+    pytest.mark.client(
+        "tritonclient (HTTP, sync and asyncio)", "tritonclient", "health, metadata, infer (JSON, binary), repository"
+    ),
+]
 
 MODELS: Final = ("text_classification", "tabular_classification", "recommendation", "image_text_matching")
 TEXTS: Final = ["a quiet film", "a loud song", "世"]

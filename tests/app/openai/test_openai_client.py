@@ -6,7 +6,6 @@ import asyncio
 import base64
 import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -16,26 +15,19 @@ import pytest
 from ml.package.manifest import MANIFEST
 from tests.support import homes
 from tests.support.api_process import ApiProcess
-from tests.support.factories import register, shades, writer
-from tests.support.ml import packages
+from tests.support.factories import register, writer
 
-pytestmark = pytest.mark.process
+pytestmark = [
+    pytest.mark.process,
+    pytest.mark.client(
+        "openai (Python, sync and async)", "openai", "models, embeddings, completions, chat.completions, moderations"
+    ),
+]
 
 TEXTS: Final = ["a quiet film", "a loud song"]
 #: What the network of `writer` generates, whatever the prompt; its tokens are bytes.
 GENERATED: Final = "aé世aé世"
 MESSAGES: Final[list[Any]] = [{"role": "user", "content": "世"}]
-
-
-@pytest.fixture(scope="module")
-def api(new_home: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiProcess]:
-    api, folder = ApiProcess(new_home()), tmp_path_factory.mktemp("packages")
-    with homes.use_home(api.home):
-        register(packages.untrained("text_classification", folder / "reviews"), name="reviews")
-        register(writer(folder / "stories"), name="stories")
-        register(shades(folder / "shades"), name="shades")
-    with api:
-        yield api
 
 
 @pytest.fixture(scope="module")

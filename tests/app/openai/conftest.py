@@ -1,0 +1,24 @@
+"""A service with models for the clients of the OpenAI protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import homes
+from tests.support.api_process import ApiProcess
+from tests.support.factories import register, shades, writer
+from tests.support.ml import packages
+
+
+@pytest.fixture(scope="package")
+def api(new_home: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiProcess]:
+    api, folder = ApiProcess(new_home()), tmp_path_factory.mktemp("packages")
+    with homes.use_home(api.home):
+        register(packages.untrained("text_classification", folder / "reviews"), name="reviews")
+        register(writer(folder / "stories"), name="stories")
+        register(shades(folder / "shades"), name="shades")
+    with api:
+        yield api
