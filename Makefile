@@ -63,7 +63,7 @@ fix: setup ## format, and mend what can be mended
 	@$(BIN)/ruff format .
 
 test: setup ## the whole suite
-	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 coverage: setup ## the whole suite with branch coverage, child processes included; slower
 	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
