@@ -417,6 +417,9 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
     "objects_not_a_list": _error(
         'Write {"objects": [{"label": "cat", "box": [left, top, right, bottom]}]}, in pixels, or [] for no objects.'
     ),
+    "no_such_object": _error(
+        "The image has no object at this position; positions count from 0 within an image, as in `preview`."
+    ),
     "object_without_label": _error("An object has no label. Add one to every object."),
     "box_not_numbers": _error("A box is not a list of four numbers. Write left, top, right, bottom."),
     "box_reversed": _repair("Boxes with the right or bottom edge first were put into order."),

@@ -31,9 +31,16 @@ def check_operations(
     """
     classes = list(summary.classes or ())
     findings: list[Finding] = []
+    has_filtered_objects = False
     for number, operation in enumerate(operations):
         path = f"operations.{number}"
         findings += _check_operation(operation, summary, classes, others, path)
+        if has_filtered_objects and isinstance(operation, RelabelRows) and operation.objects is not None:
+            message = "relabel names objects by their positions, which an earlier filter of objects changes"
+            hint = "Put relabel before the filter."
+            findings.append(Finding(code="invalid_order", path=f"{path}.objects", message=message, hint=hint))
+        if isinstance(operation, FilterRows) and "objects" in summary.columns.values():
+            has_filtered_objects |= operation.selects_objects
         if isinstance(operation, MergeClasses):
             classes.append(operation.into)
         if isinstance(operation, RelabelRows):

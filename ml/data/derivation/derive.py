@@ -53,7 +53,7 @@ def derive_dataset(
         OSError: The disk is full.
     """
     limits = limits or Limits()
-    selection = Selection.of(DatasetPart(Dataset.open(source), name))
+    source_rows = selection = Selection.of(DatasetPart(Dataset.open(source), name))
     other_selections = {
         reference: Selection.of(DatasetPart(Dataset.open(folder), reference))
         for reference, folder in (others or {}).items()
@@ -68,6 +68,10 @@ def derive_dataset(
     with tempfile.TemporaryFile(dir=into.parent) as scratch:
         importer = Importer(scratch, limits, tasks or {}, task=summary.task)
         importer.split_plan = SplitPlan(is_final=True)
+        for operation in operations:
+            for at, number, count in operation.missing_objects(source_rows):
+                expected = f"0 to {count - 1}" if count else "no object, as the image has none"
+                importer.issues.add("no_such_object", at=at, actual=number, expected=expected)
         try:
             importer.stage(read_batches(selection), summary.format, type_names)
         except DataRejected as rejection:

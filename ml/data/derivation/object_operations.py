@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ml.data.issues import Location
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from ml.data.derivation.selection import Selection
 
@@ -63,3 +65,21 @@ def relabel_objects(selection: Selection, labels: Mapping[Any, Mapping[int, Mapp
         return [{**item, "label": changes.get(number, item["label"])} for number, item in enumerate(objects)]
 
     return selection.change_objects(apply, list(dict.fromkeys([*selection.classes, *names])), parts=1)
+
+
+def find_missing_objects(
+    selection: Selection, labels: Mapping[Any, Mapping[int, Mapping[int, str]]]
+) -> Iterator[tuple[Location, int, int]]:
+    """Yield the image, the position and the number of objects for each position beyond them.
+
+    `selection` has the rows of the first dataset before any operation.
+    """
+    column, part = selection.object_column, selection.parts[0]
+    if column is None:
+        return
+    for split, images in labels.items():
+        values = part.rows(split, is_raw=True).columns[column]
+        for index, changes in images.items():
+            count = len(values[index].objects)
+            at = Location(file=f"{part.name} {split}", row=index + 1, column=column)
+            yield from ((at, number, count) for number in changes if number >= count)

@@ -18,15 +18,17 @@ from ml.data.dataset import SPLITS
 from ml.data.derivation.object_operations import (
     ObjectConditions,
     filter_objects,
+    find_missing_objects,
     merge_object_classes,
     relabel_objects,
 )
 from ml.data.flagged_rows import RowPosition, StoredFlag, read_flagged_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from ml.data.derivation.selection import Selection
+    from ml.data.issues import Location
 
 Split = TypeAliasType("Split", Literal["train", "validation", "test"])
 ClassName = Annotated[str, Field(min_length=1, max_length=200)]
@@ -48,6 +50,13 @@ class Operation(Config):
 
         `others`: reference of a dataset -> all its rows, for the datasets that the operation names.
         """
+
+    def missing_objects(self, source: Selection) -> Iterable[tuple[Location, int, int]]:
+        """Return the image, the position and the number of objects for each named object that is missing.
+
+        `source` has all rows of the dataset that is derived from.
+        """
+        return ()
 
 
 class LeaveOutBadRows(Operation):
@@ -145,6 +154,10 @@ class RelabelRows(_RowsOperation):
             raise ValueError("name the rows by one of `finding`, `labels` and `objects`")
         return self
 
+    def missing_objects(self, source: Selection) -> Iterable[tuple[Location, int, int]]:
+        """Return the positions beyond the objects of their image."""
+        return find_missing_objects(source, self.objects or {})
+
     def apply(self, selection: Selection, others: Mapping[str, Selection]) -> Selection:
         """Return the rows with the new classes; a class that is new is added."""
         if self.objects is not None:
@@ -207,6 +220,11 @@ class FilterRows(Operation):
         if not self.model_dump(exclude={"operation", "column"}, exclude_none=True):
             raise ValueError("give at least one condition")
         return self
+
+    @property
+    def selects_objects(self) -> bool:
+        """True if a condition is on the objects, in images with objects."""
+        return any(item is not None for item in (self.classes, self.without_classes, self.min_box_pixels))
 
     @property
     def reads_texts(self) -> bool:

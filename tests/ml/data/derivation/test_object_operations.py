@@ -102,3 +102,30 @@ def test_operations_on_objects_are_refused_without_objects_and_classes_that_ther
     assert [finding.code for finding in check_operations(operations, texts, {})][:2] == ["no_objects", "no_objects"]
     findings = check_operations(operations, summary, {})
     assert [finding.path for finding in findings] == ["operations.0.objects.train", "operations.2.classes"]
+
+
+def test_positions_beyond_the_objects_of_an_image_are_all_listed(source: Path) -> None:
+    first, second = (len(objects) for objects in objects_of(source / "dataset")[:2])
+    changes = {0: {0: "fox", first: "fox"}, 1: {second + 5: "fox"}}
+    report = derive(source, {"operation": "relabel", "objects": {"train": changes}})
+    assert report.state == "rejected"
+    [entry] = [entry for entry in report.errors if entry.code == "no_such_object"]
+    assert [(item["row"], item["found"], item["expected"]) for item in entry.sample] == [
+        (1, str(first), f"0 to {first - 1}"),
+        (2, str(second + 5), f"0 to {second - 1}"),
+    ]
+    assert not (source / "derived").exists()
+
+
+def test_objects_are_not_relabeled_after_a_filter_that_renumbers_them(source: Path) -> None:
+    summary = Dataset.open(source / "dataset").summary
+    relabel = {"operation": "relabel", "objects": {"train": {0: {0: "fox"}}}}
+    of_objects = {"operation": "filter", "classes": ["cat"]}
+    of_images = {"operation": "filter", "splits": ["train"]}
+    for operations, paths in (
+        ([relabel, of_objects], []),
+        ([of_images, relabel], []),
+        ([of_objects, relabel], ["operations.1.objects"]),
+    ):
+        findings = check_operations(parse_operations(operations), summary, {})
+        assert [finding.path for finding in findings if finding.code == "invalid_order"] == paths
