@@ -70,7 +70,7 @@ def relabel_objects(selection: Selection, labels: Mapping[Any, Mapping[int, Mapp
 def find_missing_objects(
     selection: Selection, labels: Mapping[Any, Mapping[int, Mapping[int, str]]]
 ) -> Iterator[tuple[Location, int, int]]:
-    """Yield the image, the position and the number of objects for each position beyond them.
+    """Yield image, position and number of objects for each position beyond them.
 
     `selection` has the rows of the first dataset before any operation.
     """

@@ -52,7 +52,7 @@ class Operation(Config):
         """
 
     def missing_objects(self, source: Selection) -> Iterable[tuple[Location, int, int]]:
-        """Return the image, the position and the number of objects for each named object that is missing.
+        """Return image, position and number of objects for each missing object.
 
         `source` has all rows of the dataset that is derived from.
         """
