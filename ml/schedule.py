@@ -17,7 +17,7 @@ MIN_BATCH_ROWS: Final = 8
 HIGHER_IS_BETTER: Final = ("accuracy", "agreement", "explained")
 
 Optimizer = TypeAliasType("Optimizer", Literal["sgd", "adam", "adamw"])
-Decay = TypeAliasType("Decay", Literal["constant", "cosine", "one_cycle"])
+Decay = TypeAliasType("Decay", Literal["constant", "cosine", "one_cycle", "plateau"])
 Precision = TypeAliasType("Precision", Literal["auto", "float32", "bfloat16", "float16"])
 
 
@@ -53,7 +53,11 @@ class Schedule(Config):
     momentum: float | None = Field(None, ge=0, lt=1)
     nesterov: bool | None = None
     weight_decay: float | None = Field(None, ge=0)
-    decay: Decay | None = None
+    decay: Decay | None = Field(
+        None,
+        description="Course of the learning rate. `plateau`: it is halved each time validation has not improved for "
+        "two epochs.",
+    )
     warmup_fraction: float | None = Field(None, ge=0, le=1, description="Fraction of all steps.")
     gradient_clip_norm: float | None = Field(None, gt=0)
     precision: Precision | None = None

@@ -21,6 +21,10 @@ T = TypeVar("T")
 ONE_CYCLE_RISE: Final = 0.3
 ONE_CYCLE_START: Final = 1 / 25
 ONE_CYCLE_END: Final = ONE_CYCLE_START / 10_000
+#: Factor of the learning rate after epochs without improvement, as in torch.optim.lr_scheduler.ReduceLROnPlateau.
+PLATEAU_FACTOR: Final = 0.5
+#: These epochs. Fewer than early stopping waits by default, so that a lower rate gets its chance before.
+PLATEAU_PATIENCE: Final = 2
 
 
 @dataclass(frozen=True, slots=True)

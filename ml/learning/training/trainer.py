@@ -18,6 +18,8 @@ from torch import Tensor
 from ml.errors import SpecError, TrainingDiverged, TrainingInterrupted
 from ml.learning.nn import device as devices
 from ml.learning.training.optimizers import (
+    PLATEAU_FACTOR,
+    PLATEAU_PATIENCE,
     ParameterGroupOptions,
     learning_rate,
     make_optimizer,
@@ -79,6 +81,10 @@ class TrainerState:
     best_value: float | None = None
     best_epoch: int | None = None
     epochs_without_improvement: int = 0
+    #: Times that the learning rate was lowered on a plateau, in this round, and the epochs since the last time or the
+    #: last improvement.
+    rate_reductions: int = 0
+    plateau_epochs: int = 0
     #: First and latest values of the monitored metric.
     first_value: float | None = None
     last_value: float | None = None
@@ -224,6 +230,7 @@ class Trainer:
         if not self.can_continue or not self._still_improves():
             return False
         state.rounds += 1
+        state.rate_reductions = state.plateau_epochs = 0
         self._set_round()
         message = f"validation still improves after {state.epoch} epochs: training continues up to {self.epochs}"
         self._report(message=f"{message} (budget {self.schedule.max_steps:,} steps)")
@@ -248,7 +255,7 @@ class Trainer:
         for batch, _ in self.train.epoch(state.epoch, start=state.steps_in_epoch):
             if state.step >= self._next_unfreeze_step:
                 self._unfreeze()
-            rate = self.learning_rate(state.step)
+            rate = self._rate(state.step)
             for group in param_groups:
                 group["lr"] = rate * group["rate_factor"]
             with self.autocast:
@@ -353,12 +360,29 @@ class Trainer:
         state.first_value = value if state.first_value is None else state.first_value
         state.last_value = value
         if state.best_value is None or sign * value < sign * state.best_value - self.stopping.min_delta:
-            state.best_value, state.best_epoch, state.epochs_without_improvement = value, state.epoch, 0
+            state.best_value, state.best_epoch = value, state.epoch
+            state.epochs_without_improvement = state.plateau_epochs = 0
             self.best_weights = {name: tensor.detach().clone() for name, tensor in self.objective.state_dict().items()}
             return
         state.epochs_without_improvement += 1
+        self._lower_rate_on_plateau()
         if self.schedule.early_stopping and state.epochs_without_improvement >= self.stopping.patience:
             state.reason = "early_stopped"
+
+    def _lower_rate_on_plateau(self) -> None:
+        """Lower the learning rate after `PLATEAU_PATIENCE` epochs without improvement."""
+        state = self.state
+        state.plateau_epochs += 1
+        if self.schedule.decay != "plateau" or state.plateau_epochs < PLATEAU_PATIENCE:
+            return
+        state.rate_reductions += 1
+        state.plateau_epochs = 0
+        rate = self._rate(state.step)
+        self._report(message=f"validation has not improved for {PLATEAU_PATIENCE} epochs: learning rate {rate:.2g}")
+
+    def _rate(self, step: int) -> float:
+        """Return the learning rate of a step, as lowered on plateaus so far."""
+        return self.learning_rate(step) * PLATEAU_FACTOR**self.state.rate_reductions
 
     def _flush_losses(self) -> dict[str, float]:
         """Add up all losses since the last call; returns their mean.
@@ -392,7 +416,7 @@ class Trainer:
         self.metrics |= metrics
         seconds, steps = now - self._reported_at, self.state.step - self._reported_step
         self._reported_at, self._reported_step = now, self.state.step
-        metrics = {**metrics, "train/learning_rate": self.learning_rate(self.state.step - 1)}
+        metrics = {**metrics, "train/learning_rate": self._rate(self.state.step - 1)}
         self._report(metrics, samples_per_second=steps * self.train.batch_size / max(seconds, 1e-9))
 
     def _report(self, metrics: dict[str, float] | None = None, **fields: Any) -> None:

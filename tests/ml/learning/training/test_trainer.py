@@ -167,6 +167,34 @@ def test_early_stopping_continues_its_count_after_a_resume(tmp_path: Path) -> No
     assert _equal(_weights(whole), _weights(again))
 
 
+def test_the_rate_is_halved_each_time_validation_stays_on_a_plateau_for_two_epochs(tmp_path: Path) -> None:
+    plan = schedule(epochs=30, learning_rate=0.3, decay="plateau")
+    reports: list[Progress] = []
+    trainer(tmp_path, schedule=plan, on_progress=reports.append).fit()
+    losses = [report.metrics["validation/loss"] for report in reports if "validation/loss" in report.metrics]
+    best, waited, expected = float("inf"), 0, 0.3
+    rates = []
+    for loss in losses:
+        best, waited = (loss, 0) if loss < best else (best, waited + 1)
+        if waited == 2:
+            expected, waited = expected / 2, 0
+            rates.append(f"validation has not improved for 2 epochs: learning rate {expected:.2g}")
+    assert len(rates) > 2
+    assert [report.message for report in reports if "not improved" in (report.message or "")] == rates
+
+
+def test_a_run_on_a_plateau_resumes_with_the_same_weights(tmp_path: Path) -> None:
+    plan = schedule(epochs=12, learning_rate=0.3, decay="plateau")
+    whole = trainer(tmp_path / "whole", schedule=plan)
+    whole.fit()
+    assert whole.state.rate_reductions
+    with pytest.raises(TrainingInterrupted):
+        trainer(tmp_path / "cut", schedule=plan, should_stop=AtStep(8 * 9 + 2, Stop.LEAVE)).fit()
+    again = trainer(tmp_path / "cut", schedule=plan)
+    again.fit()
+    assert _equal(_weights(whole), _weights(again))
+
+
 def test_repeated_epochs_are_evaluated_together_and_resumed_with_the_same_weights(tmp_path: Path) -> None:
     # Six steps an epoch; 50 steps take five times as many epochs as two. Patience counts evaluated epochs.
     plan = schedule(epochs=2, min_steps=50, learning_rate=0.3, early_stopping={"patience": 2})
