@@ -23,7 +23,7 @@ ONE_CYCLE_START: Final = 1 / 25
 ONE_CYCLE_END: Final = ONE_CYCLE_START / 10_000
 #: Factor of the learning rate after epochs without improvement, as in torch.optim.lr_scheduler.ReduceLROnPlateau.
 PLATEAU_FACTOR: Final = 0.5
-#: These epochs. Fewer than early stopping waits by default, so that a lower rate gets its chance before.
+#: These epochs. Fewer than early stopping waits by default: a lower rate is tried before it ends the training.
 PLATEAU_PATIENCE: Final = 2
 
 
