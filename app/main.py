@@ -27,6 +27,7 @@ from app.jobs import routes as jobs
 from app.keys import routes as keys
 from app.metrics.registry import MetricsRegistry
 from app.models import routes as models
+from app.models import split_routes
 from app.openai import routes as openai
 from app.openapi import page
 from app.predict import routes as predict
@@ -55,6 +56,7 @@ ROUTERS = (
     jobs.router,
     base_routes.router,
     models.router,
+    split_routes.router,
     predict.router,
     openai.router,
     decisions.router,

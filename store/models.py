@@ -6,12 +6,13 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import String, cast, func, or_, select, update
+from sqlalchemy import delete as delete_rows
 
 from store.database import lock
 from store.errors import Conflict, NotFound, PreconditionFailed, name_some
 from store.ids import new_id, version_number
 from store.pagination import Page, newest_first
-from store.tables import Alias, AliasChange, Dataset, Job, JobKind, Model, clock
+from store.tables import Alias, AliasChange, Dataset, Job, JobKind, Model, TrafficSplit, clock
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -268,7 +269,7 @@ def etag(row: Alias) -> str:
 
 
 def set_alias(session: Session, name: str, alias: str, version: int, *, if_match: str | None = None) -> Alias:
-    """Point an alias at a version.
+    """Point an alias at a version. Its traffic is not split any more.
 
     `if_match` is the entity tag that the caller read last, or `*` for any.
 
@@ -290,6 +291,7 @@ def set_alias(session: Session, name: str, alias: str, version: int, *, if_match
             .where(Alias.model_name == name, Alias.alias == alias)
             .values(version=version, revision=Alias.revision + 1, updated_at=clock())
         )
+    _end_split(session, name, alias)
     session.add(AliasChange(id=new_id("chg"), model_name=name, alias=alias, version=version))
     session.flush()
     return alias_of(session, name, alias)
@@ -301,6 +303,7 @@ def remove_alias(session: Session, name: str, alias: str, *, if_match: str | Non
     if current is None:
         raise NotFound("alias", f"{name}@{alias}")
     session.delete(current)
+    _end_split(session, name, alias)
     session.add(AliasChange(id=new_id("chg"), model_name=name, alias=alias, version=None))
     session.flush()
 
@@ -320,6 +323,10 @@ def delete(session: Session, name: str, number: int) -> list[str]:
     alias_names = session.scalars(select(Alias.alias).where(Alias.model_name == name, Alias.version == number)).all()
     if alias_names:
         raise Conflict(f"{name}@{number} is {', '.join(alias_names)}; move or delete the alias first")
+    splits = select(TrafficSplit.alias).where(TrafficSplit.model_name == name, TrafficSplit.version == number)
+    if split_aliases := session.scalars(splits).all():
+        aliases = ", ".join(split_aliases)
+        raise Conflict(f"{name}@{number} gets traffic of {aliases}; end the split of this alias first")
     references = (model.id, f"{name}@{number}")
     if needed_by := _jobs_that_refer_to(session, references):
         raise Conflict(f"{name}@{number} is needed by {name_some(needed_by)}; cancel these jobs first")
@@ -350,6 +357,16 @@ def _refers_to(spec: Any, references: set[str]) -> bool:
     if isinstance(spec, list):
         return any(_refers_to(value, references) for value in spec)
     return spec in references
+
+
+def _end_split(session: Session, name: str, alias: str) -> None:
+    session.execute(delete_rows(TrafficSplit).where(TrafficSplit.model_name == name, TrafficSplit.alias == alias))
+
+
+def lock_alias(session: Session, name: str, alias: str) -> Alias:
+    """Return an alias that nobody else moves until the transaction ends; raises `NotFound`."""
+    _lock_alias(session, name, alias, None)
+    return alias_of(session, name, alias)
 
 
 def _lock_alias(session: Session, name: str, alias: str, if_match: str | None) -> Alias | None:

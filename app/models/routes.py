@@ -38,7 +38,7 @@ from app.models.schemas import (
     Signature,
 )
 from ml.spec.interchange import ModelFormat
-from store import models
+from store import models, traffic
 from store.database import after_commit, reading
 
 router = APIRouter(prefix="/api/v1/models", tags=["models"], route_class=JSONRoute)
@@ -298,7 +298,8 @@ def read_model_alias(name: ModelName, alias: AliasName, session: SessionDep, res
     row = models.alias_of(session, name, alias)
     result = service.to_alias_response(row)
     response.headers["ETag"] = result.etag
-    return AliasWithHistory(**result.model_dump(), history=service.alias_history(session, name, alias))
+    history, split = service.alias_history(session, name, alias), traffic.find_split(session, name, alias)
+    return AliasWithHistory(**result.model_dump(), history=history, is_split=split is not None)
 
 
 @router.put(

@@ -155,6 +155,7 @@ class AliasWithHistory(Alias):
     """An alias with its history."""
 
     history: list[AliasChange] = Field(description="Newest change first.")
+    is_split: bool = Field(description="Whether a second version gets part of its requests; see `split`.")
 
 
 class Signature(BaseModel):

@@ -98,6 +98,16 @@ BudgetMs = Annotated[
 BudgetHeader = Annotated[
     Milliseconds | None, Header(alias="X-Budget-Ms", description="The same as `budget_ms`, as a header.")
 ]
+SplitKey = Annotated[
+    str | None,
+    Header(
+        alias="X-Split-Key",
+        min_length=1,
+        max_length=200,
+        description="Requests with one key get the same version where an alias splits its traffic (default: "
+        "`X-Request-Id`).",
+    ),
+]
 
 
 async def _predict_handler(request: Request) -> PredictHandler:
@@ -158,6 +168,7 @@ async def predict(
     settings: SettingsDep,
     budget_ms: BudgetMs = None,
     budget_header: BudgetHeader = None,
+    split_key: SplitKey = None,
 ) -> Response:
     """Predict with a model.
 
@@ -186,6 +197,7 @@ async def predict(
         parameters=parameters,
         deadline=_deadline(request),
         budget_seconds=None if budget_ms is None else budget_ms / 1000,
+        split_key=split_key or request.state.request_id,
     )
     for media_type in OUTPUT_TYPES:
         if _accepts(request, media_type):

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from app.serving.checkpoints import JOB_ID, find_training, serve_checkpoint
 from app.serving.errors import ModelNotFound
-from app.serving.types import ServedVersion
+from app.serving.types import ServedVersion, SplitRoute
 from app.ttl_cache import TtlCache
 from ml.errors import PackageError
-from store import models
+from store import models, traffic
 from store.database import reading
 from store.errors import NotFound
 from store.tables import JobKind
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-    from store.tables import Checkpoint, Job
+    from store.tables import Checkpoint, Job, Model
 
 MAX_CACHED_NAMES = 10_000
 
@@ -81,7 +82,7 @@ def find_version(reference: str) -> ServedVersion:
             if training is None:
                 raise ModelNotFound(reference, error.known) from error
         else:
-            return ServedVersion(row.id, row.name, row.version, row.task, row.key, row.manifest_sha256)
+            return replace(to_served(row), split=_find_split(session, reference))
         if isinstance(training, ServedVersion):
             return training
         job, checkpoint = training
@@ -89,6 +90,21 @@ def find_version(reference: str) -> ServedVersion:
         checkpoint_of = job.id, task, checkpoint.step, checkpoint.digest
     # Outside of the transaction: it takes seconds.
     return serve_checkpoint(*checkpoint_of)
+
+
+def to_served(row: Model) -> ServedVersion:
+    """Convert a row."""
+    return ServedVersion(row.id, row.name, row.version, row.task, row.key, row.manifest_sha256)
+
+
+def _find_split(session: Session, reference: str) -> SplitRoute | None:
+    """Return the split traffic of the alias that a reference names, or None."""
+    name, _, selector = reference.partition("@")
+    row = None if selector.isdecimal() else traffic.find_split(session, name, selector or models.PRODUCTION)
+    if row is None:
+        return None
+    candidate = to_served(models.version(session, f"{name}@{row.version}"))
+    return SplitRoute(row.id, candidate, row.mode == traffic.SHADOW, row.weight)
 
 
 def _find_training(session: Session, reference: str) -> tuple[Job, Checkpoint] | ServedVersion | None:

@@ -19,6 +19,7 @@ from app.serving.errors import NotStreamable, ResponseTooLarge
 from app.serving.model_pool import ModelPool
 from app.serving.resolver import NameResolver
 from app.serving.sizes import choose_size
+from app.serving.traffic import SplitTraffic
 from app.serving.types import PredictResult
 from ml.errors import PackageError
 from store import models
@@ -60,6 +61,7 @@ class PredictService:
         self._executor = ThreadPoolExecutor(limits.threads, thread_name_prefix="read")
         self.pool = ModelPool(packages=packages, limits=limits, metrics=metrics)
         self.names = NameResolver(self._executor, ttl_seconds=limits.name_ttl_seconds, prepare=self.pool.load)
+        self.traffic = SplitTraffic(self._executor)
 
     async def predict(
         self,
@@ -69,15 +71,35 @@ class PredictService:
         parameters: Mapping[str, Any],
         deadline: float | None = None,
         budget_seconds: float | None = None,
+        split_key: str | None = None,
     ) -> PredictResult:
         """Return one output for each input; `deadline` is a monotonic time.
 
-        With a budget, the largest size of the model that answers in time is used, else the smallest.
+        With a budget, the largest size of the model that answers in time is used, else the smallest. Where an alias
+        splits its traffic, requests of one `split_key` get the same version; without one, it is drawn at random.
 
         Raises `ModelNotFound`, `QueueFull`, `DeadlineExceeded`, `ResponseTooLarge`, `InputError` and `PackageError`.
         """
+        served = await self.names.resolve(reference)
+        split = served.split
+
+        async def answer(*, by_candidate: bool) -> PredictResult:
+            model = await (self.pool.load(split.candidate) if split and by_candidate else self._load(reference, served))
+            return await self._predict(model, inputs, parameters, deadline, budget_seconds)
+
+        if split is None:
+            return await answer(by_candidate=False)
+        return await self.traffic.predict(split, split_key, answer)
+
+    async def _predict(
+        self,
+        model: LoadedModel,
+        inputs: Sequence[Any],
+        parameters: Mapping[str, Any],
+        deadline: float | None,
+        budget_seconds: float | None,
+    ) -> PredictResult:
         start = time.perf_counter()
-        model = await self.load(reference)
         served = model.served
         if budget_seconds is not None:
             served = choose_size(
@@ -119,10 +141,10 @@ class PredictService:
     def peek(self, reference: str) -> LoadedModel | None:
         """Return the model of a reference without waiting.
 
-        Return None where it must be resolved or loaded first.
+        Return None where it must be resolved or loaded first, or where an alias splits its traffic.
         """
         served = self.names.peek(reference)
-        return None if served is None else self.pool.peek(served)
+        return None if served is None or served.split is not None else self.pool.peek(served)
 
     async def signature(self, served: ServedVersion) -> dict[str, Any]:
         """Return the schemas of a model, and an example with its output."""
@@ -140,6 +162,7 @@ class PredictService:
 
     def close(self) -> None:
         """Accept no more work."""
+        self.traffic.close()
         self.pool.close()
         self._executor.shutdown(wait=False, cancel_futures=True)
 
@@ -148,7 +171,9 @@ class PredictService:
 
         Raises `ModelNotFound`, `PackageError`, `StorageFull` and `StorageUnavailable`.
         """
-        served = await self.names.resolve(reference)
+        return await self._load(reference, await self.names.resolve(reference))
+
+    async def _load(self, reference: str, served: ServedVersion) -> LoadedModel:
         try:
             return await self.pool.load(served)
         except PackageError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -31,6 +31,18 @@ class ServingLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class SplitRoute:
+    """A second version that gets part of an alias's requests."""
+
+    id: str
+    candidate: ServedVersion
+    #: Whether the candidate gets copies of requests, and the version of the alias answers all.
+    is_shadow: bool
+    #: Fraction of the requests that the candidate gets.
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
 class ServedVersion:
     """One version of a model: what serving needs of its row in the database."""
 
@@ -43,6 +55,8 @@ class ServedVersion:
     manifest_sha256: str
     #: Nested size that a budget chose; None where none was given.
     size: float | None = None
+    #: Traffic of the alias by which it was resolved; None where one version gets all.
+    split: SplitRoute | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

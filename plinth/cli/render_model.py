@@ -10,7 +10,7 @@ from rich.markup import escape
 from plinth.cli.render import console, format_number, format_size, make_table, print_licenses, print_warnings
 
 if TYPE_CHECKING:
-    from plinth.client.types import Lineage, ModelVersion
+    from plinth.client.types import Lineage, ModelVersion, TrafficSplit
 
 MAX_LABELS_SHOWN = 20
 DIFFERENCES = ("largest difference", "labels changed")
@@ -41,6 +41,26 @@ def print_version(version: ModelVersion) -> None:
         console.print(f"\nRuns on [bold]{version.engine}[/]: {escape(reason)}")
     if version.graphs:
         _print_parity(version.graphs)
+
+
+def print_split(split: TrafficSplit) -> None:
+    """Print the figures of both versions of a split side by side."""
+    current, candidate = split.current, split.candidate
+    agreement = "" if split.agreement is None else f"; same label for {split.agreement:.1%}"
+    console.print(
+        f"{split.model}@{split.alias}, {split.mode}: version {candidate.version} gets {split.weight:.0%}{agreement}"
+    )
+    table = make_table("", f"version {current.version}", f"candidate {candidate.version}")
+    for title, name in (("requests", "requests"), ("errors", "errors"), ("mean confidence", "mean_confidence")):
+        table.add_row(title, *(_format_optional(getattr(version, name)) for version in (current, candidate)))
+    for quantile in ("p50", "p99"):
+        seconds = (version.latency_seconds.get(quantile) for version in (current, candidate))
+        table.add_row(f"{quantile} seconds", *map(_format_optional, seconds))
+    labels = list({**current.classes, **candidate.classes})
+    for label in labels[:MAX_LABELS_SHOWN]:
+        fractions = (f"{version.classes.get(label, 0):.1%}" for version in (current, candidate))
+        table.add_row(escape(label), *fractions)
+    console.print(table)
 
 
 def _print_lineage(lineage: Lineage) -> None:

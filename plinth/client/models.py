@@ -8,7 +8,7 @@ from typing import Any
 
 from plinth.client.errors import PlinthError
 from plinth.client.transport import API, Transport, drop_none
-from plinth.client.types import Alias, Job, Model, ModelEvaluation, ModelVersion, build
+from plinth.client.types import Alias, Job, Model, ModelEvaluation, ModelVersion, TrafficSplit, build
 from plinth.client.uploads import OnProgress, Uploads, zip_folders
 
 
@@ -80,6 +80,21 @@ class Models:
     def delete_alias(self, name: str, alias: str) -> None:
         """Delete an alias; its version remains."""
         self._transport.delete(f"{API}/models/{name}/aliases/{alias}")
+
+    def set_split(self, reference: str, alias: str, *, weight: float, mode: str = "canary") -> TrafficSplit:
+        """Send a fraction of an alias's requests to a second version (`canary`), or copies of them (`shadow`)."""
+        version = self.get(reference)
+        body = {"version": version.version, "mode": mode, "weight": weight}
+        path = f"{API}/models/{version.name}/aliases/{alias}/split"
+        return build(TrafficSplit, self._transport.send("PUT", path, json=body).json())
+
+    def get_split(self, name: str, alias: str = "production") -> TrafficSplit:
+        """Get the traffic of an alias, with figures of both versions."""
+        return build(TrafficSplit, self._transport.get(f"{API}/models/{name}/aliases/{alias}/split"))
+
+    def delete_split(self, name: str, alias: str = "production") -> None:
+        """Send all requests to the version of the alias again."""
+        self._transport.delete(f"{API}/models/{name}/aliases/{alias}/split")
 
     def download(
         self,

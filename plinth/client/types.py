@@ -351,6 +351,40 @@ class Alias:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SplitVersion:
+    """Figures of one of the two versions of a split."""
+
+    version: int
+    requests: int
+    #: Requests that failed; invalid inputs do not count.
+    errors: int
+    #: Quantiles `p50`, `p90` and `p99`; None without requests.
+    latency_seconds: Mapping[str, float | None] = field(default_factory=dict)
+    #: Fraction of each predicted class.
+    classes: Mapping[str, float] = field(default_factory=dict)
+    mean_confidence: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrafficSplit:
+    """Traffic of an alias, with figures of its version and of the candidate."""
+
+    model: str
+    alias: str
+    #: `canary` or `shadow`.
+    mode: str
+    #: Fraction of the requests that the candidate gets.
+    weight: float
+    current: SplitVersion
+    candidate: SplitVersion
+    #: Fraction of mirrored inputs to which both gave the same label.
+    agreement: float | None = None
+    #: Copies that were not run, as too many were running.
+    dropped: int = 0
+    created_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Key:
     """An API key; only the result of `create` has its `secret`."""
 

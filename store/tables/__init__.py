@@ -14,6 +14,7 @@ from store.tables.idempotent_answer import IdempotentAnswer
 from store.tables.job import DATASET_KINDS, FINAL_STATES, Job, JobKind
 from store.tables.metric import MetricPoint
 from store.tables.model import Model
+from store.tables.traffic_split import TrafficSplit
 from store.tables.upload import Upload
 from store.tables.web_session import WebSession
 from store.tables.worker import Worker
@@ -33,6 +34,7 @@ __all__ = [
     "JobKind",
     "MetricPoint",
     "Model",
+    "TrafficSplit",
     "Upload",
     "WebSession",
     "Worker",

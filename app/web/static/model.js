@@ -32,13 +32,33 @@ function versionRow(version) {
     h("td", null, h("ul", { class: "chips" }, version.aliases.map((alias) => h("li", null, alias)))));
 }
 
+async function withSplit(path_) {
+  const alias = await get(path_);
+  return { ...alias, split: alias.is_split ? await existing(`${path_}/split`) : null };
+}
+
+function splitTable(split) {
+  const both = [split.current, split.candidate];
+  const share = (value) => `${number(100 * value, 3)} %`;
+  const labels = Object.keys({ ...split.current.classes, ...split.candidate.classes }).slice(0, 20);
+  const rows = [["requests", ({ requests }) => number(requests)], ["errors", ({ errors }) => number(errors)],
+    ["median latency", ({ latency_seconds: { p50 } }) => (p50 === null ? "" : `${number(1000 * p50, 3)} ms`)],
+    ["mean confidence", ({ mean_confidence: mean }) => (mean === null ? "" : number(mean, 3))],
+    ...labels.map((label) => [label, ({ classes }) => share(classes[label] ?? 0)])];
+  return h("div", { class: "table-frame", role: "region", "aria-label": `Traffic of ${split.alias}`, tabindex: "0" }, h("table", null,
+    h("caption", null, `${split.mode}: version ${split.candidate.version} gets ${share(split.weight)}${split.agreement === null ? "" : `; same label for ${share(split.agreement)}`}`),
+    h("thead", null, h("tr", null, h("th", { scope: "col" }, "Since the split began"), both.map(({ version }) => h("th", { scope: "col" }, `version ${version}`)))),
+    h("tbody", null, rows.map(([title, cell]) => h("tr", null, h("th", { scope: "row" }, title), both.map((item) => h("td", null, cell(item))))))));
+}
+
 async function aliases() {
   const page = await get(`${path}/aliases`);
-  const full = await Promise.all(page.data.map((item) => get(`${path}/aliases/${encodeURIComponent(item.alias)}`)));
+  const full = await Promise.all(page.data.map((item) => withSplit(`${path}/aliases/${encodeURIComponent(item.alias)}`)));
   show(byId("aliases"), full.map((item) => {
     const before = item.history.find((change) => change.version !== null && change.version !== item.version);
     return h("div", { class: "card" }, h("h3", null, `${item.alias}: version ${item.version}`),
       h("ul", { class: "list" }, item.history.slice(0, 5).map((change) => h("li", { class: "sub" }, change.version === null ? "deleted" : `version ${change.version}`, ", ", ago(change.changed_at)))),
+      item.split ? splitTable(item.split) : "",
       before ? h("p", null, h("button", { type: "button", onclick: () => setAlias(item.alias, before.version) }, `Back to version ${before.version}`)) : "");
   }));
 }

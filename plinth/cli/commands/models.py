@@ -126,6 +126,59 @@ def unalias_model(
     console.print(f"Deleted the alias {reference}.")
 
 
+@app.command("split")
+def split_model(
+    model: Annotated[str, typer.Argument(help="Candidate, like digits@4.", metavar="MODEL@VERSION")],
+    alias: Annotated[str, typer.Argument(help="Alias whose requests it gets.")] = "production",
+    weight: Annotated[float, typer.Option(help="Fraction of the requests.", min=0, max=1)] = 0.1,
+    shadow: Annotated[bool, typer.Option("--shadow", help="Send copies, whose answers are only counted.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Send part of an alias's requests to a second version."""
+    from plinth.cli.render import print_next_step
+    from plinth.cli.render_model import print_split
+
+    with connect() as plinth:
+        split = plinth.models.set_split(model, alias, weight=weight, mode="shadow" if shadow else "canary")
+    if as_json:
+        print_json(split)
+        return
+    print_split(split)
+    print_next_step(f"plinth models traffic {split.model}@{alias}")
+
+
+@app.command("traffic")
+def show_traffic(
+    reference: Annotated[str, typer.Argument(help="Model and alias, like digits@production.", metavar="MODEL@ALIAS")],
+    as_json: AsJson = False,
+) -> None:
+    """Show the figures of both versions of a split side by side."""
+    from plinth.cli.render import print_next_step
+    from plinth.cli.render_model import print_split
+
+    name, _, alias = reference.partition("@")
+    with connect() as plinth:
+        split = plinth.models.get_split(name, alias or "production")
+    if as_json:
+        print_json(split)
+        return
+    print_split(split)
+    print_next_step(f"plinth models alias {split.model}@{split.candidate.version} {split.alias}")
+
+
+@app.command("unsplit")
+def unsplit_model(
+    reference: Annotated[str, typer.Argument(help="Model and alias, like digits@production.", metavar="MODEL@ALIAS")],
+) -> None:
+    """Send all requests to the version of the alias again."""
+    from plinth.cli.render import console
+
+    name, _, alias = reference.partition("@")
+    with connect() as plinth:
+        plinth.models.delete_split(name, alias or "production")
+    console.print(f"All requests for {name}@{alias or 'production'} go to its version.")
+
+
 @app.command("import")
 def import_model(
     file: Annotated[Path, typer.Argument(help="A Hugging Face folder or a zip of one, a package, or an .onnx file.")],

@@ -246,15 +246,19 @@ def test_a_moved_alias_is_followed_without_one_failed_answer(api: ApiProcess, tm
         connection.close()
         return seen
 
-    with ThreadPoolExecutor(8) as pool:
-        callers = [pool.submit(caller, number) for number in range(8)]
-        for version in (1, 2, 1):
-            time.sleep(0.7)
-            body = json.dumps({"version": version}).encode()
+    alias = "/api/v1/models/shades/aliases/production"
+    with ThreadPoolExecutor(64) as pool:
+        callers = [pool.submit(caller, number) for number in range(64)]
+        # The moves to another version also end the split of the alias, under way.
+        for path, body in (
+            (alias, {"version": 1}),
+            (f"{alias}/split", {"version": 2, "weight": 0.5}),
+            (alias, {"version": 2}),
+            (alias, {"version": 1}),
+        ):
+            time.sleep(0.6)
             headers = {"Content-Type": "application/json"}
-            status, _, answer = api.request(
-                "PUT", "/api/v1/models/shades/aliases/production", headers=headers, body=body
-            )
+            status, _, answer = api.request("PUT", path, headers=headers, body=json.dumps(body).encode())
             assert status == 200, answer
         seen = [entry for call in callers for entry in call.result()]
     assert {status for status, _ in seen} == {200}
