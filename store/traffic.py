@@ -41,7 +41,7 @@ def set_split(session: Session, name: str, alias: str, *, version: int, mode: st
     """Send a fraction of an alias's requests to a second version.
 
     The figures start anew unless only the weight changes. The version of the alias itself is allowed: the figures of
-    both then show what differs by chance. Raises `NotFound`, and `Conflict` for a version of another task.
+    both then show how much they vary anyway. Raises `NotFound`, and `Conflict` for a version of another task.
     """
     current = models.version(session, f"{name}@{models.lock_alias(session, name, alias).version}")
     candidate = models.version(session, f"{name}@{version}")

@@ -11,8 +11,7 @@ from app.http.errors import problem_responses
 from app.http.request_body import JSONRoute
 from app.metrics.histogram import Histogram
 from app.models.routes import AliasName
-from app.models.split_schemas import SplitVersion, TrafficSplit, TrafficSplitSet
-from app.predict.schemas import LatencyQuantiles
+from app.models.schemas import LatencyQuantiles, SplitVersion, TrafficSplit, TrafficSplitSet
 from store import models, traffic
 from store.database import after_commit
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.catalog.schemas import Task
-from app.models.schemas import Engine
+from app.models.schemas import Engine, LatencyQuantiles
 
 MAX_INPUTS = 1024
 
@@ -31,14 +31,6 @@ class Prediction(BaseModel):
     size: float | None = Field(
         None, description="The nested size that answered, as a fraction; only where the request has a budget."
     )
-
-
-class LatencyQuantiles(BaseModel):
-    """Quantiles of the time from the arrival of a request to its response, in seconds."""
-
-    p50: float | None
-    p90: float | None
-    p99: float | None
 
 
 class Serving(BaseModel):

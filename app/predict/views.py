@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from app.models.schemas import LatencyQuantiles
 from app.models.service import alias_versions
-from app.predict.schemas import LatencyQuantiles, ServedModel, Serving
+from app.predict.schemas import ServedModel, Serving
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session

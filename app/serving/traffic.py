@@ -37,10 +37,10 @@ MAX_MIRRORED: Final = 64
 MAX_CLASSES: Final = 100
 OTHER_CLASSES: Final = "(others)"
 
-_log = EventLogger("plinth.traffic")
+_log = EventLogger("plinth.predict")
 
 
-class Answer(Protocol):
+class AnswerCall(Protocol):
     """Answers the request by the candidate, or by the version of the alias."""
 
     async def __call__(self, *, by_candidate: bool) -> PredictResult:
@@ -116,7 +116,7 @@ class SplitTraffic:
         self._timer: asyncio.TimerHandle | None = None
         self._mirrored: set[asyncio.Task[None]] = set()
 
-    async def predict(self, split: SplitRoute, key: str | None, answer: Answer) -> PredictResult:
+    async def predict(self, split: SplitRoute, key: str | None, answer: AnswerCall) -> PredictResult:
         """Answer a request by one of the versions; `key` draws it.
 
         A candidate that fails does not fail the request: the version of the alias answers it.
@@ -144,7 +144,7 @@ class SplitTraffic:
             self._timer.cancel()
             _save(self._take())
 
-    async def _observe(self, split: SplitRoute, answer: Answer, *, by_candidate: bool) -> PredictResult:
+    async def _observe(self, split: SplitRoute, answer: AnswerCall, *, by_candidate: bool) -> PredictResult:
         start = time.perf_counter()
         try:
             result = await answer(by_candidate=by_candidate)
@@ -161,7 +161,7 @@ class SplitTraffic:
         version.count_outputs(result.outputs)
         return result
 
-    def _mirror(self, split: SplitRoute, answer: Answer, result: PredictResult) -> None:
+    def _mirror(self, split: SplitRoute, answer: AnswerCall, result: PredictResult) -> None:
         if len(self._mirrored) >= MAX_MIRRORED:
             self._figures_of(split).dropped += 1
             return
@@ -169,7 +169,7 @@ class SplitTraffic:
         self._mirrored.add(task)
         task.add_done_callback(self._mirrored.discard)
 
-    async def _run_mirrored(self, split: SplitRoute, answer: Answer, expected: PredictResult) -> None:
+    async def _run_mirrored(self, split: SplitRoute, answer: AnswerCall, expected: PredictResult) -> None:
         try:
             result = await self._observe(split, answer, by_candidate=True)
         except Exception as error:  # A candidate that only gets copies must not disturb anything.
@@ -182,7 +182,7 @@ class SplitTraffic:
                 figures.agreements += output["label"] == expected_output["label"]
 
     def _log_failure(self, split: SplitRoute, error: Exception) -> None:
-        """Log that only the candidate failed; an input that only it refuses counts as its error."""
+        """Log that only the candidate failed; count an input that only it refuses."""
         if isinstance(error, InputError):
             version = self._version_figures(split, by_candidate=True)
             version.requests += 1

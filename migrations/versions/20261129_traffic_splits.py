@@ -1,4 +1,4 @@
-"""Add the split traffic of aliases: a candidate version, its weight, and figures of both versions."""
+"""Add the split traffic of aliases, with figures of both versions."""
 
 from __future__ import annotations
 

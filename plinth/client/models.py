@@ -82,7 +82,10 @@ class Models:
         self._transport.delete(f"{API}/models/{name}/aliases/{alias}")
 
     def set_split(self, reference: str, alias: str, *, weight: float, mode: str = "canary") -> TrafficSplit:
-        """Send a fraction of an alias's requests to a second version (`canary`), or copies of them (`shadow`)."""
+        """Send part of an alias's requests to a second version.
+
+        A `canary` answers them; a `shadow` gets copies, and its answers are only counted.
+        """
         version = self.get(reference)
         body = {"version": version.version, "mode": mode, "weight": weight}
         path = f"{API}/models/{version.name}/aliases/{alias}/split"

@@ -11,7 +11,7 @@ from store.tables.base import Base, clock
 
 
 class TrafficSplit(Base):
-    """A candidate beside the version of an alias; `figures` of both grow while requests are answered."""
+    """A candidate beside the version of an alias, with figures of both."""
 
     __tablename__ = "traffic_split"
 
