@@ -19,7 +19,7 @@ def upgrade() -> None:
         sa.Column("id", sa.String(), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("mode", sa.String(), nullable=False),
-        sa.Column("weight", sa.Float(), nullable=False),
+        sa.Column("weight", sa.Double(), nullable=False),
         sa.Column("figures", sa.JSON(), nullable=False),
         sa.Column("created_at", sa.Float(53), nullable=False),
         sa.PrimaryKeyConstraint("model_name", "alias", name=op.f("pk_traffic_split")),
