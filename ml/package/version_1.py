@@ -7,7 +7,7 @@ unexpected type as they are, so that the reader that follows can report them.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
@@ -29,6 +29,14 @@ OPTIONS: Final[Mapping[str, Mapping[str, str]]] = {
     "masked_audio": {"share": "mask_fraction"},
     "masked_language_modeling": {"share": "prediction_fraction"},
 }
+
+#: Fields of a spec, with their defaults, that came after builds which wrote format version 2.
+LATER_FIELDS: Final = (
+    *('"sizes":null', '"exits":false', '"loss":"mse"'),
+    *('"head_width":null', '"inner":null', '"feed_forward":null'),
+)
+#: Those that came between version 1 and these builds.
+FIELDS_AFTER_VERSION_1: Final = ('"max_steps":null', '"allow_noncommercial":null', '"adversary":null')
 
 MANIFEST_FIELDS: Final = {"no_graph": "no_graph_reason"}
 PARITY_FIELDS: Final = {"largest_output": "max_abs_output"}
@@ -57,16 +65,24 @@ def upgrade_spec(spec: Mapping[str, Any]) -> dict[str, Any]:
     return {name: changes.get(name, value) for name, value in spec.items()}
 
 
-def spec_json(text: str) -> str:
-    """Return the JSON of a spec with the words of version 1.
+def earlier_spec_jsons(text: str) -> Iterator[str]:
+    """Yield the JSON of a spec as earlier builds wrote it, the latest first.
 
-    Checkpoints of version 1 hold a digest of it.
+    Checkpoints hold a digest of it, and a run must continue after an update. A field that is used has no earlier form.
     """
+    version_2 = _without_fields(text, LATER_FIELDS)
+    yield version_2
     tables = (SCHEDULE_FIELDS, OBJECTIVES, METRICS, *OPTIONS.values())
     words = {new: old for names in tables for old, new in names.items()}
-    for field in ('"max_steps":null,', '"allow_noncommercial":null,', ',"adversary":null'):  # of later versions
-        text = text.replace(field, "")
-    return re.sub(rf"\b({'|'.join(words)})\b", lambda match: words[match[0]], text)
+    fewest = _without_fields(version_2, FIELDS_AFTER_VERSION_1)
+    yield re.sub(rf"\b({'|'.join(words)})\b", lambda match: words[match[0]], fewest)
+
+
+def _without_fields(text: str, fields: Collection[str]) -> str:
+    """Return compact JSON without these fields, wherever they have these values."""
+    for field in fields:
+        text = text.replace(f"{field},", "").replace(f",{field}", "").replace(field, "")
+    return text
 
 
 def upgrade_manifest(manifest: Mapping[str, Any]) -> dict[str, Any]:

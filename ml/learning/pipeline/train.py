@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, Required, TypedDict, Unpack, cast
 
 import numpy as np
 import torch
@@ -96,30 +96,31 @@ class TrainingResult:
     reason: str
 
 
-def train(
-    spec: Spec,
-    dataset: Path,
-    workdir: Path,
-    *,
-    start_from: Path | Mapping[str, Path] | None = None,
-    models: Mapping[str, Path] | None = None,
-    device: str = "auto",
-    threads: int | None = None,
-    on_progress: Callable[[Progress], None],
-    should_stop: Callable[[], Stop | None],
-) -> TrainingResult:
+class TrainingOptions(TypedDict, total=False):
+    """Base models, device and callbacks of a run."""
+
+    #: Package of the base model, or by slot the package that provides its backbone.
+    start_from: Path | Mapping[str, Path] | None
+    #: Packages of the models that options name, by path of the option (`ml.spec.schema.references`).
+    models: Mapping[str, Path] | None
+    #: `auto`, or the name of a device.
+    device: str
+    #: Threads of torch; None leaves them as they are. A resumed run takes those of its checkpoint.
+    threads: int | None
+    #: Called with each progress report.
+    on_progress: Required[Callable[[Progress], None]]
+    #: Called after each step and batch.
+    should_stop: Required[Callable[[], Stop | None]]
+
+
+def train(spec: Spec, dataset: Path, workdir: Path, **options: Unpack[TrainingOptions]) -> TrainingResult:
     """Train, evaluate, export and package a model, from the last checkpoint if there is one.
 
     Args:
         spec: What to train.
         dataset: Folder of the dataset.
         workdir: Folder of the run (see `RunFolder`), with its checkpoints.
-        start_from: Package of the base model, or by slot the package that provides its backbone.
-        models: Packages of the models that options name, by path of the option (`ml.spec.schema.references`).
-        device: `auto`, or the name of a device.
-        threads: Threads of torch; None leaves them as they are. A resumed run takes those of its checkpoint.
-        on_progress: Called with each progress report.
-        should_stop: Called after each step and batch.
+        options: Base models, device and callbacks.
 
     Raises:
         SpecError: The spec does not fit the data or its base models.
@@ -128,37 +129,18 @@ def train(
         TrainingDiverged: A loss or a weight is not finite.
         TrainingInterrupted: `should_stop` returned `Stop.LEAVE`.
     """
-    torch_device = devices.choose(device).torch
-    if threads:
-        torch.set_num_threads(threads)
-    return _Run(spec, dataset, workdir, start_from, models or {}, torch_device, on_progress, should_stop).result()
+    return _Run(spec, dataset, workdir, options).result()
 
 
 def train_trial(
-    spec: Spec,
-    dataset: Path,
-    workdir: Path,
-    *,
-    start_from: Path | Mapping[str, Path] | None = None,
-    models: Mapping[str, Path] | None = None,
-    device: str = "auto",
-    threads: int | None = None,
-    on_progress: Callable[[Progress], None],
-    should_stop: Callable[[], Stop | None],
-    max_rows: int | None = None,
+    spec: Spec, dataset: Path, workdir: Path, *, max_rows: int | None = None, **options: Unpack[TrainingOptions]
 ) -> TrainingReport:
     """Train as `train` does, without a test and without a package.
 
     Returns the report on validation rows. The last checkpoint is complete: `train` continues from it with the test and
     the package, as if it had trained. With `max_rows`, no more rows are trained on; then nothing can continue from it.
     """
-    torch_device = devices.choose(device).torch
-    if threads:
-        torch.set_num_threads(threads)
-    run = _Run(
-        spec, dataset, workdir, start_from, models or {}, torch_device, on_progress, should_stop, max_rows=max_rows
-    )
-    return run.trial_report()
+    return _Run(spec, dataset, workdir, options, max_rows=max_rows).trial_report()
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,24 +170,22 @@ class _Run:
         spec: Spec,
         dataset: Path,
         workdir: Path,
-        start_from: Path | Mapping[str, Path] | None,
-        models: Mapping[str, Path],
-        device: torch.device,
-        on_progress: Callable[[Progress], None],
-        should_stop: Callable[[], Stop | None],
+        options: TrainingOptions,
         *,
         max_rows: int | None = None,
     ) -> None:
         self.workdir = workdir
         self.folder = RunFolder(workdir)
-        self.device = device
-        self.should_stop = should_stop
-        self._on_progress = on_progress
+        self.device = devices.choose(options.get("device", "auto")).torch
+        if threads := options.get("threads"):
+            torch.set_num_threads(threads)
+        self.should_stop = options["should_stop"]
+        self._on_progress = options["on_progress"]
         self._last = Progress(epoch=0, epochs=0, step=0, steps=0)
         self._report_phase("preparing")
         self.data = Dataset.open(dataset)
-        self.bases = BaseModels.open(start_from)
-        self.models = {path: ModelPackage.open(package) for path, package in models.items()}
+        self.bases = BaseModels.open(options.get("start_from"))
+        self.models = {path: ModelPackage.open(package) for path, package in (options.get("models") or {}).items()}
         self.spec = _check_and_resolve(spec, self.data.summary, self.bases, self.models)
         rows, held_out = self._split()
         if max_rows is not None and len(rows) > max_rows:
@@ -367,7 +347,7 @@ class _Run:
             device=self.device,
             checkpoints=Checkpoints(self.workdir),
             fingerprint=self._fingerprint(spec_json),
-            earlier_fingerprints=[self._fingerprint(version_1.spec_json(spec_json))],
+            earlier_fingerprints=list(map(self._fingerprint, version_1.earlier_spec_jsons(spec_json))),
             on_progress=self._forward_progress,
             should_stop=self.should_stop,
             group_options=group_options,

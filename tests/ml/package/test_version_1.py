@@ -77,7 +77,8 @@ def test_the_words_of_specs_and_metrics_are_upgraded_and_restored() -> None:
     assert upgraded["objective"] == "masked_image_modeling"
     assert upgraded["schedule"]["early_stopping"] == {**stopping, "monitor": "validation/contrastive_accuracy"}
     assert version_1.upgrade_spec(upgraded) == upgraded
-    assert json.loads(version_1.spec_json(json.dumps(upgraded))) == spec
+    *_, oldest = version_1.earlier_spec_jsons(json.dumps(upgraded))
+    assert json.loads(oldest) == spec
     state = version_1.upgrade_checkpoint_state({"metrics": {"validation/twin_accuracy": 0.5}})
     assert state == {"metrics": {"validation/contrastive_accuracy": 0.5}}
 
@@ -124,3 +125,19 @@ def test_values_of_unexpected_types_are_left_to_the_reader(field: str, value: ob
 def test_options_of_a_stored_spec_get_their_current_names(field: str, old: Any, new: Any) -> None:
     assert version_1.upgrade_spec({field: old, "seed": 1}) == {field: new, "seed": 1}
     assert version_1.upgrade_spec({field: new})[field] == new
+
+
+@pytest.mark.parametrize("task", ["tabular_regression", "image_classification"])
+def test_fields_that_are_not_used_are_left_out_of_the_spec_that_an_earlier_build_wrote(task: str) -> None:
+    architectures = [{"name": "resnet", "config": {"inner": None}}, {"name": "gpt", "config": {"feed_forward": None}}]
+    config = {"loss": "mse", "dropout": 0.1} if task == "tabular_regression" else {}
+    spec = {"task": {"name": task, "config": config}, "architectures": architectures, "sizes": None, "exits": False}
+    latest, _ = version_1.earlier_spec_jsons(json.dumps(spec, separators=(",", ":")))
+    expected = {"task": {"name": task, "config": {key: value for key, value in config.items() if key != "loss"}}}
+    expected["architectures"] = [{"name": "resnet", "config": {}}, {"name": "gpt", "config": {}}]
+    assert json.loads(latest) == expected
+
+
+def test_a_field_that_is_used_stays() -> None:
+    text = '{"sizes":[1,0.5],"exits":true}'
+    assert next(version_1.earlier_spec_jsons(text)) == text
