@@ -1,0 +1,1 @@
+"""Sequential tests of drift, one a file."""
