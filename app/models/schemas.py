@@ -177,7 +177,7 @@ class Signature(BaseModel):
     )
 
 
-Mode = Literal["canary", "shadow"]
+SplitMode = TypeAliasType("SplitMode", Literal["canary", "shadow"])
 Weight = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
@@ -187,7 +187,7 @@ class TrafficSplitSet(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     version: int = Field(ge=1, le=2**31 - 1, description="The candidate.")
-    mode: Mode = Field(
+    mode: SplitMode = Field(
         "canary", description="`canary` answers its requests; `shadow` gets copies, and its answers are only counted."
     )
     weight: Weight = Field(description="Fraction of the requests that the candidate gets.")
@@ -218,7 +218,7 @@ class TrafficSplit(BaseModel):
     object: Literal["traffic_split"] = "traffic_split"
     model: str
     alias: str
-    mode: Mode
+    mode: SplitMode
     weight: float
     current: SplitVersion = Field(description="The version of the alias.")
     candidate: SplitVersion
