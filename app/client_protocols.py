@@ -14,6 +14,7 @@ class ClientProtocol(Enum):
     INFERENCE = "inference"
     CONTAINERS = "containers"
     SYSTEM_ONE = "system_one"
+    HUGGING_FACE = "hugging face"
 
 
 #: Patterns of the paths of each protocol; the first that matches decides.
@@ -22,6 +23,7 @@ _PATHS: Final = (
     (re.compile(r"/v1/systemone$"), ClientProtocol.SYSTEM_ONE),
     (re.compile(r"/v1/"), ClientProtocol.OPENAI),
     (re.compile(r"/v2(/|$)"), ClientProtocol.INFERENCE),
+    (re.compile(r"/hf/"), ClientProtocol.HUGGING_FACE),
 )
 #: Paths by which clients of these protocols ask for the state of the service, without a key.
 OPEN_PATHS: Final = frozenset({"/ping", "/v2/health/live", "/v2/health/ready"})

@@ -21,6 +21,7 @@ from app.health import routes as health
 from app.http import access_log, errors, validation
 from app.http.methods import MethodMiddleware
 from app.http.middleware import ApiKeyCache, GatewayMiddleware
+from app.huggingface import routes as huggingface
 from app.inference_protocol import routes as inference_protocol
 from app.jobs import base_routes
 from app.jobs import routes as jobs
@@ -62,6 +63,7 @@ ROUTERS = (
     decisions.router,
     inference_protocol.router,
     containers.router,
+    huggingface.router,
     keys.router,
     health.router,
     disk.router,

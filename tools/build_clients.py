@@ -3,8 +3,8 @@
 python -m tools.build_clients
 
 A test module states each client that it runs by `pytest.mark.client(name, package, calls)`. The version is that of the
-pin: in `constraints.txt`, a dependency group (`group:openai2` is openai in that group), or the `package.json` beside
-the test (`npm:openai`).
+pin: in `constraints.txt`, a dependency group (`group:openai2` is openai in that group), the test itself (`npm:openai`),
+or the `package.json` beside it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ runs each call against a real service on every change: a row that fails stops it
 |---|---|---|---|
 """
 TAIL: Final = """
-How to point each at a service: [OpenAI](how-to/openai_clients.md), [typed questions](how-to/decisions.md), \
+How to point each at a service: [OpenAI](how-to/openai_clients.md), [Hugging Face](how-to/huggingface_clients.md), \
+[typed questions](how-to/decisions.md), \
 [Triton and KServe](how-to/inference_protocol.md), \
 [SageMaker, MLflow, Vertex, TF Serving and TorchServe](how-to/containers.md), \
 [a client of your own](how-to/generate-a-client.md).
@@ -78,10 +79,11 @@ def version_of(client: MarkedClient) -> str:
         pins += [f"group:{name}=={pin.partition('==')[2]}" for pin in group if name.startswith(pin.partition("==")[0])]
     versions = {_plain(name): version for name, _, version in (pin.partition("==") for pin in pins) if version}
     for path in (REPOSITORY / client.test).parent.rglob("package.json"):
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        if client.package.startswith("npm:") or client.package in manifest.get("devDependencies", {}):
-            for name, version in {**manifest.get("dependencies", {}), **manifest.get("devDependencies", {})}.items():
-                versions[f"npm:{name}"] = versions[name] = version
+        versions |= json.loads(path.read_text(encoding="utf-8")).get("devDependencies", {})
+    if client.package.startswith("npm:"):
+        name = re.escape(client.package.removeprefix("npm:"))
+        if pin := re.search(rf'"{name}@([^"]+)"', (REPOSITORY / client.test).read_text(encoding="utf-8")):
+            versions[client.package] = pin[1]
     if client.package not in versions:
         raise ValueError(f"{client.test}: {client.package} has no pinned version; pin it in constraints.txt")
     return versions[client.package]

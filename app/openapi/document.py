@@ -51,6 +51,10 @@ TAGS = [
         "name": "decisions",
         "description": "5e. Typed questions to the same models, by OpenAI's decisions and TypeSafe's System One.",
     },
+    {
+        "name": "hugging face",
+        "description": "5f. The same models for InferenceClient and clients of text-embeddings-inference.",
+    },
     {"name": "keys", "description": "Create, list and revoke API keys."},
     {"name": "system", "description": "Health, metrics and version of the service."},
 ]

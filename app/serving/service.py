@@ -138,6 +138,15 @@ class PredictService:
         model = await self.pool.load(served)
         return await self._in_executor(lambda: model.predictor.count_tokens(texts))
 
+    async def list_tokens(
+        self, served: ServedVersion, texts: Sequence[str], *, has_special_tokens: bool
+    ) -> list[list[dict[str, Any]]] | None:
+        """Return the tokens of each text, or None for a model that reads no texts."""
+        model = await self.pool.load(served)
+        return await self._in_executor(
+            lambda: model.predictor.list_tokens(texts, has_special_tokens=has_special_tokens)
+        )
+
     def peek(self, reference: str) -> LoadedModel | None:
         """Return the model of a reference without waiting.
 

@@ -197,6 +197,25 @@ class TextEncoder(Encoder[str | TokenizedText]):
         """
         return count_tokens(self._untruncated, text, max_length=self.config.max_length)
 
+    def list_tokens(self, text: str, *, has_special_tokens: bool) -> list[dict[str, Any]]:
+        """Return the tokens of a text, uncut.
+
+        Each has its id, its text, and its place in characters. Tokens that begin and end a text, with
+        `has_special_tokens`, have no place.
+        """
+        encoding = self._untruncated.encode(text, add_special_tokens=has_special_tokens)
+        parts = zip(encoding.ids, encoding.tokens, encoding.offsets, encoding.special_tokens_mask, strict=True)
+        return [
+            {
+                "id": token,
+                "text": name if is_special else text[start:stop],
+                "special": bool(is_special),
+                "start": None if is_special else start,
+                "stop": None if is_special else stop,
+            }
+            for token, name, (start, stop), is_special in parts
+        ]
+
     def is_very_long(self, value: str | TokenizedText) -> bool:
         """Return whether `encode` reads the beginning of a text alone, whatever its tokens are."""
         return isinstance(value, str) and len(value) > CHARACTERS_PER_TOKEN * int(self.config.max_length)

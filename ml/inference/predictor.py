@@ -317,9 +317,27 @@ class Predictor:
 
         It is 0 for a model that reads no texts.
         """
+        return 0 if self._text_encoder is None else sum(map(self._text_encoder.count, texts))
+
+    def list_tokens(self, texts: Sequence[str], *, has_special_tokens: bool) -> list[list[dict[str, Any]]] | None:
+        """Return the tokens of each text, as `TextEncoder.list_tokens`.
+
+        Return None for a model that reads no texts.
+        """
+        encoder = self._text_encoder
+        if encoder is None:
+            return None
+        return [encoder.list_tokens(text, has_special_tokens=has_special_tokens) for text in texts]
+
+    @property
+    def max_tokens(self) -> int:
+        """Tokens of a text that are read; 0 for a model that reads no texts."""
+        return 0 if self._text_encoder is None else self._text_encoder.config.max_length
+
+    @property
+    def _text_encoder(self) -> TextEncoder | None:
         encoders = self._adapter.slot_encoders.values()
-        encoder = next((encoder for encoder in encoders if isinstance(encoder, TextEncoder)), None)
-        return 0 if encoder is None else sum(map(encoder.count, texts))
+        return next((encoder for encoder in encoders if isinstance(encoder, TextEncoder)), None)
 
     def graphs(self) -> dict[str, Any]:
         """Describe each graph by name.

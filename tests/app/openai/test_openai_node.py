@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Final
 
 import pytest
 
 from tests.support.api_process import ApiProcess
-from tests.support.programs import Npm
+from tests.support.client_packages import npm, npm_packages
 
 pytestmark = [
     pytest.mark.process,
     pytest.mark.client("openai (JavaScript)", "npm:openai", "models, embeddings, chat.completions, completions"),
 ]
 
-PROGRAM: Final = Path(__file__).with_name("node")
+CLIENT: Final = "openai@6.49.0"
+PROGRAM: Final = Path(__file__).with_name("calls.mjs")
 
 
 def test_a_program_over_the_npm_package_asks_models_as_it_asks_openai(api: ApiProcess, tmp_path: Path) -> None:
-    npm, folder = Npm(), tmp_path / "program"
-    shutil.copytree(PROGRAM, folder)
-    npm.install(into=folder)
-    environment = {"OPENAI_BASE_URL": f"http://127.0.0.1:{api.port}/v1", "OPENAI_API_KEY": api.key}
-    answers = json.loads(npm.node(folder / "calls.mjs", into=folder, environment=environment))
+    (tmp_path / PROGRAM.name).write_text(PROGRAM.read_text())
+    (tmp_path / "node_modules").symlink_to(npm_packages(CLIENT) / "node_modules")
+    command = ["exec", "--silent", "--", "node", PROGRAM.name, f"http://127.0.0.1:{api.port}/v1", api.key]
+    answers = json.loads(npm(*command, into=tmp_path))
     assert answers["models"] == ["reviews", "shades", "stories"]
     body = {"inputs": [{"text": "a quiet film"}], "parameters": {"return": "embedding"}}
     headers = {"Content-Type": "application/json"}

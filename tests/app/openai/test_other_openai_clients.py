@@ -11,8 +11,7 @@ from typing import Final
 import pytest
 
 from tests.support.api_process import ApiProcess
-from tests.support.client_packages import packages_of
-from tests.support.programs import run
+from tests.support.client_packages import packages_of, run
 
 pytestmark = [
     pytest.mark.process,

@@ -225,7 +225,7 @@ def filled(api: ApiProcess, path: str, media_type: str, name: str) -> str:
         task = RAW_TASKS.get(media_type, name if name in TASKS else "digits")
         path = path.replace("{model}", task)
     dataset = "rejected" if name == "leave_out_bad_rows" else "reviews@1"
-    path = path.replace("{version}", "1")
+    path = path.replace("{version}", "1").replace("{pipeline}", "feature-extraction")
     return path.replace("{name}", "digits").replace("{alias}", "production").replace("{dataset}", dataset)
 
 

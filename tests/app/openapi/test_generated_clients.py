@@ -13,9 +13,8 @@ import pytest
 
 from tests.support import homes
 from tests.support.api_process import ApiProcess
-from tests.support.client_packages import packages_of
+from tests.support.client_packages import NPM_OPTIONS, UNREACHABLE, npm, packages_of, run
 from tests.support.factories import register, shades
-from tests.support.programs import Npm, run
 from tests.support.repository import REPOSITORY
 
 pytestmark = [
@@ -98,15 +97,17 @@ def test_the_generated_python_client_predicts(python_client: dict[str, str], api
     assert printed.split() == ["light", "dark", "dark", "not_found", "finetune", "succeeded"]
 
 
-@pytest.fixture(scope="module")
-def npm() -> Npm:
-    return Npm()
-
-
-def test_a_program_over_the_generated_typescript_types_passes_the_strict_compiler(npm: Npm, tmp_path: Path) -> None:
+def test_a_program_over_the_generated_typescript_types_passes_the_strict_compiler(
+    tmp_path: Path,
+) -> None:
     folder = tmp_path / "typescript"
     shutil.copytree(TYPESCRIPT, folder)
-    npm.install(into=folder)
+    try:
+        npm("install", *NPM_OPTIONS, into=folder)
+    except AssertionError as error:
+        if UNREACHABLE.search(str(error)):
+            pytest.skip("the npm registry cannot be reached: the TypeScript types of the API are not checked here")
+        raise
     npm("run", "--silent", "generate", "--", DOCUMENT, "--output", "api.d.ts", into=folder)
     assert not npm("run", "--silent", "check", into=folder)
     misused = (folder / "usage.ts").read_text().replace('"cancelled"]', '"canceled"]')

@@ -1,7 +1,8 @@
 // Asks a service as the README of the package does; prints what the test compares.
 import OpenAI from "openai";
 
-const client = new OpenAI({ maxRetries: 0 });
+const [baseURL, apiKey] = process.argv.slice(2);
+const client = new OpenAI({ baseURL, apiKey, maxRetries: 0 });
 const models = [];
 for await (const model of client.models.list()) models.push(model.id);
 const embeddings = await client.embeddings.create({ model: "reviews", input: ["a quiet film"] });

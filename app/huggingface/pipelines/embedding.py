@@ -1,0 +1,120 @@
+"""Embeddings of texts and files, and the similarity of sentences by them."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from app.huggingface.pipelines.base import INPUTS, Pipeline, PipelineRequest, check_members, invalid
+from app.predict.schemas import MAX_INPUTS
+from ml.errors import PARAMETERS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+SOURCE: Final = "source_sentence"
+SENTENCES: Final = "sentences"
+#: Parameters of embeddings, which clients send beside `inputs`.
+_OPTIONS: Final = ("normalize", "truncate", "truncation_direction", "prompt_name", "dimensions", "encoding_format")
+
+
+class FeatureExtraction(Pipeline):
+    """One vector for each input."""
+
+    #: Whether vectors have the length 1, unless the request says so.
+    normalizes = False
+
+    def to_inputs(self, request: PipelineRequest) -> Sequence[Any]:
+        """Return an input for each text or file, and request the embedding."""
+        if isinstance(request.inputs, dict) and SOURCE in request.inputs:
+            return SentenceSimilarity().to_inputs(request)
+        check_members(request, _OPTIONS)
+        request.parameters.update((name, request.members.pop(name)) for name in _OPTIONS if name in request.members)
+        for name, allowed, hint in (
+            ("truncation_direction", ["right", "Right"], "Leave it out: the beginning of a text is read."),
+            ("prompt_name", [], "Put the prompt before each text yourself."),
+            ("dimensions", [], "Leave it out: an embedding has the width that its model was trained with."),
+            ("encoding_format", ["float"], "Leave it out: vectors are lists of numbers."),
+        ):
+            request.take_only(name, allowed, hint=hint)
+        request.members["normalize"] = _take_flag(request, "normalize", default=self.normalizes)
+        request.members["truncate"] = _take_flag(request, "truncate", default=True)
+        request.parameters["return"] = "embedding"
+        return [value if isinstance(value, bytes) else {"text": value} for value in request.values("a text")]
+
+    def to_answer(self, outputs: Sequence[Mapping[str, Any]], request: PipelineRequest) -> Any:
+        """Return a list of vectors, or the similarities of sentences."""
+        if SENTENCES in request.members:
+            return SentenceSimilarity().to_answer(outputs, request)
+        if not request.members["truncate"]:
+            _refuse_truncated(outputs, request)
+        vectors = [output["embedding"] for output in outputs]
+        return [_to_unit(vector) for vector in vectors] if request.members["normalize"] else vectors
+
+    def path_of(self, request: PipelineRequest, index: int, path: str) -> str:
+        """Return the place of an input, or of a sentence."""
+        is_similarity = SENTENCES in request.members
+        return (
+            SentenceSimilarity().path_of(request, index, path)
+            if is_similarity
+            else super().path_of(request, index, path)
+        )
+
+
+class NormalizedEmbedding(FeatureExtraction):
+    """One vector of length 1 for each text, as text-embeddings-inference answers."""
+
+    normalizes = True
+
+
+class SentenceSimilarity(Pipeline):
+    """Cosine similarity of each sentence to another one, by their embeddings."""
+
+    def to_inputs(self, request: PipelineRequest) -> Sequence[Any]:
+        """Return the source first, then the sentences, and request their embeddings."""
+        check_members(request)
+        inputs = request.inputs
+        hint = f'Send {{"inputs": {{"{SOURCE}": "...", "{SENTENCES}": ["...", "..."]}}}}.'
+        if not isinstance(inputs, dict) or inputs.keys() != {SOURCE, SENTENCES}:
+            raise invalid(f"must have {SOURCE} and {SENTENCES}", path=INPUTS, hint=hint)
+        sentences = inputs[SENTENCES]
+        if not isinstance(sentences, list) or not 1 <= len(sentences) < MAX_INPUTS:
+            raise invalid(f"must be a list of 1 to {MAX_INPUTS - 1:,}", path=f"{INPUTS}.{SENTENCES}", hint=hint)
+        request.members[SENTENCES] = True
+        request.parameters["return"] = "embedding"
+        return [{"text": text} for text in (inputs[SOURCE], *sentences)]
+
+    def to_answer(self, outputs: Sequence[Mapping[str, Any]], request: PipelineRequest) -> Any:
+        """Return a number for each sentence."""
+        source, *sentences = (_to_unit(output["embedding"]) for output in outputs)
+        return (np.array(sentences) @ np.array(source)).tolist()
+
+    def path_of(self, request: PipelineRequest, index: int, path: str) -> str:
+        """Return the place of a sentence."""
+        if path.partition(".")[0] == PARAMETERS:
+            return path
+        return f"{INPUTS}.{SENTENCES}.{index - 1}" if index else f"{INPUTS}.{SOURCE}"
+
+
+def _take_flag(request: PipelineRequest, name: str, *, default: bool) -> bool:
+    value = request.take(name)
+    if value is None:
+        return default
+    if not isinstance(value, bool):
+        raise invalid("must be true or false", path=name)
+    return value
+
+
+def _to_unit(vector: Sequence[float]) -> list[float]:
+    length = math.sqrt(sum(number * number for number in vector))
+    return [number / length for number in vector] if length else list(vector)
+
+
+def _refuse_truncated(outputs: Sequence[Mapping[str, Any]], request: PipelineRequest) -> None:
+    for index, output in enumerate(outputs):
+        if truncated := output.get("truncated"):
+            message = f"has {truncated['of']:,} tokens, and the model reads {truncated['kept']:,}"
+            path = f"{INPUTS}.{index}" if request.is_list else INPUTS
+            raise invalid(message, path=path, hint="Send a shorter text, or truncate: true.")
