@@ -16,6 +16,8 @@ from tools.build_openapi import text
 SNAPSHOT = REPOSITORY / "docs" / "reference" / "openapi.json"
 SCHEMA_OF = {
     types.Alias: "Alias",
+    types.SplitVersion: "SplitVersion",
+    types.TrafficSplit: "TrafficSplit",
     types.Checkpoint: "Checkpoint",
     types.Dataset: "Dataset",
     types.DatasetReport: "DatasetReport",
