@@ -111,9 +111,16 @@ class ApiProcess:
 
     def rss_bytes(self) -> int:
         """Resident memory in bytes."""
+        return self._memory("VmRSS")
+
+    def own_bytes(self) -> int:
+        """Resident memory in bytes without pages of files, which processes share."""
+        return self._memory("RssAnon")
+
+    def _memory(self, field: str) -> int:
         assert self._process is not None
         status = Path(f"/proc/{self._process.pid}/status").read_text()
-        return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmRSS:"))
+        return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith(f"{field}:"))
 
     def cpu_seconds(self) -> float:
         """CPU seconds so far, of all threads and the kernel."""
