@@ -1,1 +1,6 @@
 """Sequential tests of drift, one a file."""
+
+from ml.drift.base import DriftTest
+from ml.registry import Registry
+
+DRIFT_TESTS: Registry[DriftTest] = Registry("ml.drift", DriftTest)  # type: ignore[type-abstract]

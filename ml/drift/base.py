@@ -9,7 +9,8 @@ each other, so the largest wealth is divided by their number (Bonferroni).
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from abc import ABC, abstractmethod
+from typing import ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,14 +30,16 @@ _BETS: Final = len(_SLOPES) + 2
 _JUMP: Final = 0.01
 
 
-class DriftTest(Protocol):
+class DriftTest(ABC):
     """Turns values of rows into scores, whose order changes when the rows do."""
 
-    name: str
+    name: ClassVar[str]
 
+    @abstractmethod
     def fit(self, reference: Values) -> None:
         """Learn from rows that are used for nothing else."""
 
+    @abstractmethod
     def scores(self, values: Values) -> Values:
         """Return the scores (rows, columns) of values (rows, features)."""
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ml.drift.base import Values
+from ml.drift.base import DriftTest, Values
 
 
-class ClassShareDrift:
+class ClassShareDrift(DriftTest):
     """Sees classes become more or less frequent, new ones too.
 
     Values are class numbers in one column.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ml.drift.base import Values
+from ml.drift.base import DriftTest, Values
 
 
-class ConfidenceDrift:
+class ConfidenceDrift(DriftTest):
     """Sees predictions become less, or more, sure; values have one column."""
 
     name = "confidence"

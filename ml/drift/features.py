@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ml.drift.base import Values
+from ml.drift.base import DriftTest, Values
 
 
-class FeatureDrift:
+class FeatureDrift(DriftTest):
     """Sees any feature of a row move, spread or narrow."""
 
     name = "features"

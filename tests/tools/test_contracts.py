@@ -39,6 +39,7 @@ _FAULTS: Final = {
     "floors of ml.learning": ("ml/learning/unlisted.py", ""),
     "floors of ml.learning.nn": ("ml/learning/nn/unlisted.py", ""),
     "a format knows no other format": ("ml/data/formats/objects/coco.py", "import ml.data.formats.objects.voc"),
+    "a drift test knows no other drift test": ("ml/drift/features.py", _TYPE_ONLY.format("ml.drift.confidence")),
     "a task knows no other task of its kind": (
         "ml/tasks/regression/text_regression.py",
         _TYPE_ONLY.format("ml.tasks.regression.image_regression"),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from ml.drift import DRIFT_TESTS
 from ml.drift.base import DriftMonitor, Values
-from ml.drift.registry import DRIFT_TESTS
 
 
 def rows(name: str, count: int, rng: np.random.Generator, *, drift: str = "") -> Values:
