@@ -147,7 +147,7 @@ async def read_text_embeddings_info(model: ModelReference, service: PredictServi
     return to_info(await service.load(model))
 
 
-@router.get("/{model}/health", responses=_PROBLEMS)
+@router.get("/{model}/health", response_class=Response, responses=_PROBLEMS)
 async def read_model_health(model: ModelReference, service: PredictServiceDep) -> Response:
     """Return 200 if a model can be used; it is loaded if necessary."""
     await service.load(model)
