@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -43,6 +43,8 @@ class ClassificationTask(Task):
     output_type = classification.ClassificationOutput
     metrics = classification.METRICS
     is_calibrated = True
+    #: Column of the target.
+    target: ClassVar[str] = "label"
 
     @classmethod
     def learn(cls, config: Any, summary: DatasetSummary, rows: Rows) -> dict[str, Any]:

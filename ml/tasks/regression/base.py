@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 import numpy as np
 from pydantic import Field
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ml.signals import Arrays
 
 #: Canonical column of the target.
-VALUE = "value"
+VALUE: Final = "value"
 
 
 class RegressionTaskConfig(Config):
@@ -39,6 +39,8 @@ class RegressionTask(Task):
     head = "regression"
     output_type = regression.RegressionOutput
     metrics = regression.METRICS
+    #: Column of the target.
+    target: ClassVar[str] = VALUE
 
     @classmethod
     def learn(cls, config: Any, summary: DatasetSummary, rows: Rows) -> dict[str, Any]:

@@ -4,7 +4,8 @@ import pytest
 from ml.data.rows import Rows
 from ml.encoders.text import TextEncoder
 from ml.errors import InputError
-from ml.tasks.classification.text_classification import FEW_ROWS, TextClassification, TextClassificationConfig
+from ml.tasks._text import FEW_ROWS
+from ml.tasks.classification.text_classification import TextClassification, TextClassificationConfig
 from tests.support.ml import image_models
 
 TEXTS = ["a good film", "a bad film", "这部电影很好", "这部电影不好"]
