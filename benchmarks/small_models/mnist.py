@@ -16,12 +16,12 @@ from ml.spec.schema import Spec
 from tests.support.repository import SHARED_DATA
 
 
-def import_mnist(folder: Path, *, rows: int) -> Path:
-    """Import the first `rows` training images and all test images."""
+def import_mnist(folder: Path, *, rows: int | None = None) -> Path:
+    """Import the first `rows` training images, by default all, and all test images."""
     files = []
     for source in sorted((SHARED_DATA / "mnist").glob("*.gz")):
         path = folder / source.name
-        if source.name.startswith("train"):
+        if rows is not None and source.name.startswith("train"):
             _truncate(source, path, rows)
         else:
             path.write_bytes(source.read_bytes())

@@ -13,48 +13,27 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Final
-
-from pydantic import TypeAdapter
+from typing import Final
 
 from benchmarks.record import figure, parse_args
+from benchmarks.small_models.mnist import import_mnist, run_training
 from ml.data.dataset import Dataset
-from ml.data.importing.importer import import_dataset
 from ml.learning.pipeline.pruning import compare_pruned, prune, summarize, write_pruned
-from ml.learning.pipeline.train import TrainingResult, train
 from ml.spec.pruning import Prune
-from ml.spec.schema import Spec
-from tests.support.repository import SHARED_DATA
 
 ARCHITECTURES: Final = ("cnn", "resnet")
 
 
-def run_training(spec: Spec, dataset: Path, folder: Path, **options: Any) -> TrainingResult:
-    """Train on one thread."""
-    folder.mkdir()
-    return train(
-        spec,
-        dataset,
-        folder,
-        device="cpu",
-        threads=1,
-        on_progress=lambda _: None,
-        should_stop=lambda: None,
-        **options,
-    )
-
-
 def run(architecture: str, *, operations: float, seed: int, dataset: Path, folder: Path) -> None:
     """Train, prune, train again, and print both models side by side."""
-    fields = {"kind": "finetune", "dataset": "mnist", "model": "mnist", "task": "image_classification"}
-    spec = TypeAdapter[Spec](Spec).validate_python({**fields, "architecture": architecture, "seed": seed})
+    fields = {"architecture": architecture, "seed": seed}
     start = time.process_time()
-    original = run_training(spec, dataset, folder / f"{architecture}-original").package
+    original = run_training(fields, dataset, folder / f"{architecture}-original").package
     trained = time.process_time()
     pruned = prune(original, Dataset.open(dataset).rows("train"), operations=operations)
     smaller = write_pruned(original, pruned, folder / f"{architecture}-pruned")
     request = Prune(kind="prune", model="mnist@1", dataset="mnist", operations=operations, seed=seed)
-    again = request.retraining(original.manifest)
+    again = request.retraining(original.manifest).model_dump(mode="json", exclude_unset=True)
     result = run_training(again, dataset, folder / f"{architecture}-again", start_from=smaller.directory)
     retrained = time.process_time()
     section = compare_pruned(original, result.package, pruned, dataset, result.report)
@@ -82,17 +61,13 @@ def main() -> int:
     options = parse_args(parser)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        report = import_dataset(
-            sorted((SHARED_DATA / "mnist").glob("*.gz")), folder / "dataset", task="image_classification"
-        )
-        if report.state != "ready":
-            raise SystemExit(f"MNIST cannot be imported: {report.errors}")
+        dataset = import_mnist(folder)
         for architecture in options.architectures:
             run(
                 architecture,
                 operations=options.operations,
                 seed=options.seed,
-                dataset=folder / "dataset",
+                dataset=dataset,
                 folder=folder,
             )
     return 0
