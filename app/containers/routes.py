@@ -29,7 +29,7 @@ from app.http.errors import ProblemError, problem_responses
 from app.http.request_body import JSONRoute, is_json, read_limited
 from app.http.strict_json import strict_json
 from app.predict.client_paths import client_paths
-from app.predict.handler import RESPONSE_TYPE, BodyFormat, body_format
+from app.predict.handler import PREDICTION_PROBLEMS, RESPONSE_TYPE, BodyFormat, body_format
 from ml.errors import PARAMETERS
 from store import models
 from store.database import reading
@@ -54,16 +54,7 @@ TargetModel = Annotated[
         description="The model. Without it: `PLINTH_INVOCATIONS_MODEL`, else the only one.",
     ),
 ]
-_PROBLEMS: Final = problem_responses(
-    "answer_too_large",
-    "damaged",
-    "deadline_exceeded",
-    "invalid_input",
-    "invalid_package",
-    "not_found",
-    "queue_full",
-    "storage_unavailable",
-)
+_PROBLEMS: Final = problem_responses(*PREDICTION_PROBLEMS)
 _INSTANCE: Final = {"pixels": [[0, 9], [90, 255]]}
 _OBJECT: Final = {"schema": {"type": "object"}}
 

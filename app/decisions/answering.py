@@ -10,8 +10,9 @@ import base64
 import math
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
 from app.decisions.answers import Answer, Box, normalize
-from app.decisions.questions import count_texts
 from app.http.errors import ProblemError, summarize
 from ml.data.files.images import read_size
 from ml.errors import Finding
@@ -72,8 +73,9 @@ class Decider:
         cls, service: PredictService, model: str, decision_input: DecisionInput, questions: Sequence[Question]
     ) -> Decider:
         """Resolve the model; raises `ModelNotFound`, and `ProblemError` for too many options."""
-        if count_texts(questions) > MAX_OPTIONS:
-            message = f"the questions have {count_texts(questions):,} options; at most {MAX_OPTIONS:,} are compared"
+        options = sum(len(question.options) for question in questions)
+        if options > MAX_OPTIONS:
+            message = f"the questions have {options:,} options; at most {MAX_OPTIONS:,} are compared"
             finding = Finding(code="too_large", message=message, path="questions", hint="Send fewer questions at once.")
             raise ProblemError(422, "invalid_request", summarize([finding]), errors=[finding])
         return cls(service, await service.names.resolve(model), decision_input)
@@ -93,13 +95,10 @@ class Decider:
 
     async def count_tokens(self) -> int:
         """Return the tokens of the input text; 0 for a model that reads none."""
-        if self._input.text is None or self._output_is_not_of_text():
+        reads_text = self.served.task is None or self.served.task.startswith("text")
+        if self._input.text is None or not reads_text:
             return 0
         return await self._service.count_tokens(self.served, [self._input.text])
-
-    def _output_is_not_of_text(self) -> bool:
-        task = self.served.task or "text"
-        return not task.startswith("text")
 
     async def _predict(self) -> Mapping[str, Any]:
         """Return the output of the model for the input, computed once."""
@@ -188,9 +187,10 @@ class Decider:
         if self._embedding is None:
             (self._embedding,) = await self._embed([self._input.text or ""])
         options = await self._embed([option.text for option in question.options])
-        logits = [SIMILARITY_SCALE * _cosine(self._embedding, option) for option in options]
-        largest = max(logits)
-        return Answer(normalize([math.exp(logit - largest) for logit in logits]), "similarity")
+        similarities = _similarities(self._embedding, options)
+        largest = max(similarities)
+        weights = [math.exp(SIMILARITY_SCALE * (similarity - largest)) for similarity in similarities]
+        return Answer(normalize(weights), "similarity")
 
     async def _embed(self, texts: Sequence[str]) -> list[list[float]]:
         vectors: list[list[float]] = []
@@ -232,7 +232,9 @@ def _spread(value: float, levels: Sequence[float]) -> tuple[float, ...]:
     return tuple(probabilities)
 
 
-def _cosine(first: Sequence[float], second: Sequence[float]) -> float:
-    product = math.sumprod(first, second) if hasattr(math, "sumprod") else sum(map(float.__mul__, first, second))
-    norms = math.hypot(*first) * math.hypot(*second)
-    return product / norms if norms else 0.0
+def _similarities(vector: Sequence[float], others: Sequence[Sequence[float]]) -> list[float]:
+    """Return the cosine similarity of each of the others; 0 for a vector of zeros."""
+    reference, rows = np.asarray(vector), np.asarray(others)
+    norms = np.linalg.norm(rows, axis=1) * np.linalg.norm(reference)
+    products = rows @ reference
+    return list(np.divide(products, norms, out=np.zeros_like(products), where=norms > 0).tolist())

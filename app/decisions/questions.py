@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
 #: `predicate`: yes or no. `choice`: one of the options. `score`: a level, the options in order. `box`: a place.
 QuestionKind = Literal["predicate", "choice", "score", "box"]
@@ -76,8 +76,3 @@ def data_of_url(url: str) -> str:
     """Return the base64 of a data URL; other texts stay as they are."""
     head, comma, data = url.partition(",")
     return data if comma and head.startswith("data:") else url
-
-
-def count_texts(questions: Sequence[Question]) -> int:
-    """Return the number of options of all questions."""
-    return sum(len(question.options) for question in questions)

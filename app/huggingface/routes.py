@@ -25,7 +25,7 @@ from app.openai.routes import create_chat_completion, create_completion
 from app.openai.schemas import ChatCompletion, Completion
 from app.predict.client_paths import client_paths
 from app.predict.event_stream import MEDIA_TYPE, STREAM_HEADERS, to_events
-from app.predict.handler import RESPONSE_TYPE
+from app.predict.handler import PREDICTION_PROBLEMS, RESPONSE_TYPE
 from ml.errors import PARAMETERS, shorten
 
 if TYPE_CHECKING:
@@ -46,16 +46,7 @@ PipelineName = Annotated[
     ),
 ]
 
-_PROBLEMS: Final = problem_responses(
-    "answer_too_large",
-    "damaged",
-    "deadline_exceeded",
-    "invalid_input",
-    "invalid_package",
-    "not_found",
-    "queue_full",
-    "storage_unavailable",
-)
+_PROBLEMS: Final = problem_responses(*PREDICTION_PROBLEMS)
 _IMAGE: Final = "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAAAAADhZOFXAAAAEElEQVR4nGM8wQABTAwUMQA6AADYhMgK6QAAAABJRU5ErkJggg=="
 _STREAMED: Final[dict[int | str, dict[str, Any]]] = {
     200: {"content": {MEDIA_TYPE: {"schema": {"type": "string"}}}},

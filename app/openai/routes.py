@@ -30,7 +30,7 @@ from app.openai.schemas import (
     SystemOneModel,
 )
 from app.predict.event_stream import MEDIA_TYPE, STREAM_HEADERS, to_events
-from app.predict.handler import RESPONSE_TYPE
+from app.predict.handler import PREDICTION_PROBLEMS, RESPONSE_TYPE
 from store import models
 
 if TYPE_CHECKING:
@@ -43,16 +43,7 @@ router = APIRouter(prefix="/v1", tags=["openai"], route_class=JSONRoute)
 #: Models that are read at a time.
 PAGE_MODELS: Final = 200
 
-_PROBLEMS: Final = problem_responses(
-    "answer_too_large",
-    "damaged",
-    "deadline_exceeded",
-    "invalid_input",
-    "invalid_package",
-    "not_found",
-    "queue_full",
-    "storage_unavailable",
-)
+_PROBLEMS: Final = problem_responses(*PREDICTION_PROBLEMS)
 _STREAMED: Final[dict[int | str, dict[str, Any]]] = {
     200: {"content": {MEDIA_TYPE: {"schema": {"type": "string"}}}},
     **_PROBLEMS,

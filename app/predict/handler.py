@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from python_multipart.multipart import parse_options_header
 
 from app.http.errors import ProblemError, internal_error, summarize, to_problem_error
+from app.http.problem_codes import ProblemCode
 from app.http.request_body import is_json_type
 from app.http.strict_json import strict_json
 from app.http.validation import to_findings
@@ -37,6 +38,17 @@ UTF_8: Final = ("utf-8", "utf8", "us-ascii")
 #: Media types whose body is one input.
 RAW_TYPES: Final = (b"image/", b"audio/", b"text/plain")
 RESPONSE_TYPE: Final = "application/json"
+#: Codes of the problems that a prediction by any protocol may end with.
+PREDICTION_PROBLEMS: Final[tuple[ProblemCode, ...]] = (
+    "answer_too_large",
+    "damaged",
+    "deadline_exceeded",
+    "invalid_input",
+    "invalid_package",
+    "not_found",
+    "queue_full",
+    "storage_unavailable",
+)
 MAX_CACHED_TYPES: Final = 256
 
 _INPUTS_HINT: Final = 'Send a list of inputs: {"inputs": [{"text": "..."}]}.'
