@@ -40,6 +40,7 @@ Kind = Literal[
     "recommend",
     "sweep",
     "validate",
+    "derive",
 ]
 #: Reason of a job that has nothing to say.
 COMPLETED = "completed"

@@ -3,11 +3,13 @@
 import json
 import re
 import subprocess
+from typing import get_args
 
 import pytest
 
+from app.jobs.schemas import JobKind
 from plinth import Plinth
-from plinth.cli.commands.jobs import draw_curve
+from plinth.cli.commands.jobs import Kind, draw_curve
 from tests.plinth.cli.commands.conftest import Run
 
 pytestmark = pytest.mark.process
@@ -159,3 +161,7 @@ def test_a_curve_is_drawn_from_its_minimum_to_its_maximum() -> None:
     assert draw_curve([0.0, 1.0]) == "▁█"
     assert draw_curve([3.0]) == "▁"
     assert len(draw_curve([float(value) for value in range(1000)])) == 40
+
+
+def test_jobs_of_every_kind_can_be_listed() -> None:
+    assert set(get_args(Kind)) == set(get_args(JobKind.__value__))
