@@ -1,4 +1,4 @@
-"""Chunks of a stream, as the protocol's clients read them."""
+"""Texts as clients of the protocol read them: whole, or in chunks."""
 
 from __future__ import annotations
 
@@ -17,14 +17,21 @@ DONE: Final = b"data: [DONE]\n\n"
 
 
 class CompletionChunks:
-    """Chunks of a continued text."""
+    """Form of a continued text."""
 
     object = "text_completion"
+    #: Begins the id of an answer.
+    prefix = "cmpl"
 
     def __init__(self, envelope: Envelope, *, has_usage: bool) -> None:
         """`has_usage` adds a chunk with the number of tokens before the end."""
         self._fields = {**envelope.fields, "object": self.object}
         self._has_usage = has_usage
+
+    @staticmethod
+    def content(text: str) -> dict[str, Any]:
+        """Return the field of a choice that holds a whole text."""
+        return {"text": text}
 
     def start(self) -> bytes:
         """Return a comment: the text begins with its first piece."""
@@ -53,9 +60,15 @@ class CompletionChunks:
 
 
 class ChatChunks(CompletionChunks):
-    """Chunks of a reply, the first of which names the speaker."""
+    """Form of a reply; the first chunk names the speaker."""
 
     object = "chat.completion.chunk"
+    prefix = "chatcmpl"
+
+    @staticmethod
+    def content(text: str) -> dict[str, Any]:
+        """Return the message of a choice that holds a whole reply."""
+        return {"message": {"content": text}}
 
     def start(self) -> bytes:
         """Return the role of the message."""

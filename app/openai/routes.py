@@ -110,13 +110,7 @@ async def create_completion(
     generation = Generation(body, inputs, limit_field="max_tokens", names={"prompt": "prompt.{index}"})
     if body.stream:
         return await _stream(generation, service, body, request, chunks=CompletionChunks)
-    result = await generation.run(service)
-    choices = [
-        {"index": index, "text": output["text"], "finish_reason": output["finish_reason"]}
-        for index, output in enumerate(result.outputs)
-    ]
-    envelope = Envelope(result.served, prefix="cmpl", request_id=request.state.request_id)
-    return {**envelope.fields, "choices": choices, "usage": usage_of(result.outputs)}
+    return await _generate(generation, service, request, chunks=CompletionChunks)
 
 
 @router.post("/chat/completions", response_model=ChatCompletion, responses=_STREAMED)
@@ -131,13 +125,7 @@ async def create_chat_completion(
     generation = Generation(body, inputs, limit_field=limit_field, names={})
     if body.stream:
         return await _stream(generation, service, body, request, chunks=ChatChunks)
-    result = await generation.run(service)
-    choices = [
-        {"index": index, "message": {"content": output["text"]}, "finish_reason": output["finish_reason"]}
-        for index, output in enumerate(result.outputs)
-    ]
-    envelope = Envelope(result.served, prefix="chatcmpl", request_id=request.state.request_id)
-    return {**envelope.fields, "choices": choices, "usage": usage_of(result.outputs)}
+    return await _generate(generation, service, request, chunks=ChatChunks)
 
 
 @router.post("/moderations", response_model=Moderation, responses=_PROBLEMS)
@@ -150,6 +138,18 @@ async def create_moderation(
     return await moderate(service, body, request_id=request.state.request_id)
 
 
+async def _generate(
+    generation: Generation, service: PredictService, request: Request, *, chunks: type[CompletionChunks]
+) -> dict[str, Any]:
+    result = await generation.run(service)
+    choices = [
+        {"index": index, **chunks.content(output["text"]), "finish_reason": output["finish_reason"]}
+        for index, output in enumerate(result.outputs)
+    ]
+    envelope = Envelope(result.served, prefix=chunks.prefix, request_id=request.state.request_id)
+    return {**envelope.fields, "choices": choices, "usage": usage_of(result.outputs)}
+
+
 async def _stream(
     generation: Generation,
     service: PredictService,
@@ -159,8 +159,7 @@ async def _stream(
     chunks: type[CompletionChunks],
 ) -> StreamingResponse:
     served, pieces = await generation.stream(service)
-    prefix = "chatcmpl" if chunks is ChatChunks else "cmpl"
-    envelope = Envelope(served, prefix=prefix, request_id=request.state.request_id)
+    envelope = Envelope(served, prefix=chunks.prefix, request_id=request.state.request_id)
     has_usage = bool(body.stream_options and body.stream_options.include_usage)
     events = to_events(pieces, chunks(envelope, has_usage=has_usage))
     return StreamingResponse(events, media_type=MEDIA_TYPE, headers=STREAM_HEADERS)
