@@ -30,6 +30,7 @@ from app.metrics.registry import MetricsRegistry
 from app.models import routes as models
 from app.models import split_routes
 from app.openai import routes as openai
+from app.openai.media import routes as openai_media
 from app.openapi import page
 from app.predict import routes as predict
 from app.predict.fast_path import FastPath
@@ -60,6 +61,7 @@ ROUTERS = (
     split_routes.router,
     predict.router,
     openai.router,
+    openai_media.router,
     decisions.router,
     inference_protocol.router,
     containers.router,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
@@ -13,6 +12,7 @@ import openai
 import pytest
 
 from ml.package.manifest import MANIFEST
+from tests.app.openai.conftest import MODELS, native
 from tests.support import homes
 from tests.support.api_process import ApiProcess
 from tests.support.factories import register, writer
@@ -30,24 +30,9 @@ GENERATED: Final = "aé世aé世"
 MESSAGES: Final[list[Any]] = [{"role": "user", "content": "世"}]
 
 
-@pytest.fixture(scope="module")
-def client(api: ApiProcess) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=f"http://127.0.0.1:{api.port}/v1", api_key=api.key, max_retries=0) as client:
-        yield client
-
-
-def native(api: ApiProcess, model: str, body: dict[str, Any]) -> list[dict[str, Any]]:
-    """The outputs of `/predict`, which every answer here must agree with."""
-    headers = {"Content-Type": "application/json"}
-    status, _, answer = api.request("POST", f"/predict/{model}", headers=headers, body=json.dumps(body).encode())
-    assert status == 200, answer
-    outputs: list[dict[str, Any]] = json.loads(answer)["outputs"]
-    return outputs
-
-
 def test_models_are_listed_and_read_by_name_version_and_alias(client: openai.OpenAI) -> None:
     listed = list(client.models.list())
-    assert {model.id: model.object for model in listed} == dict.fromkeys(("reviews", "stories", "shades"), "model")
+    assert {model.id: model.object for model in listed} == dict.fromkeys(MODELS, "model")
     assert all(model.created > 1_700_000_000 and model.owned_by == "plinth" for model in listed)
     assert client.models.retrieve("reviews").id == "reviews"
     assert client.models.retrieve("reviews@1").id == "reviews@1"
@@ -267,8 +252,8 @@ def test_an_unknown_model_a_wrong_key_and_an_unknown_path_say_so(client: openai.
     assert caught.value.code == "not_found"
     with pytest.raises(openai.AuthenticationError, match="unknown or revoked"):
         client.with_options(api_key="wrong").models.list()
-    with pytest.raises(openai.NotFoundError, match="There is no path /v1/images/generations"):
-        client.images.generate(prompt="a")
+    with pytest.raises(openai.NotFoundError, match="There is no path /v1/files"):
+        client.files.list()
 
 
 def test_a_damaged_package_is_not_requested_again(

@@ -10,6 +10,7 @@ from typing import Final
 
 import pytest
 
+from tests.app.openai.conftest import MODELS
 from tests.support.api_process import ApiProcess
 from tests.support.client_packages import packages_of, run
 
@@ -71,4 +72,4 @@ def test_a_client_chats_streams_and_embeds(api: ApiProcess, tmp_path: Path, grou
     headers = {"Content-Type": "application/json"}
     _, _, native = api.request("POST", "/predict/reviews", headers=headers, body=json.dumps(body).encode())
     assert answers["vector"] == pytest.approx(json.loads(native)["outputs"][0]["embedding"], rel=1e-6)
-    assert answers.get("models", ["reviews", "shades", "stories"]) == ["reviews", "shades", "stories"]
+    assert answers.get("models", list(MODELS)) == list(MODELS)

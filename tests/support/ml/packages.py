@@ -17,6 +17,7 @@ from ml.tasks import TASKS
 from tests.support.ml import samples
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from ml.learning.pipeline.plan import TrainingPlan
@@ -26,9 +27,9 @@ CATALOG = Catalog.load()
 PARITY_ROWS = 7
 
 
-def make_toy_plan(task: str) -> TrainingPlan:
+def make_toy_plan(task: str, *, more_columns: Mapping[str, str] | None = None) -> TrainingPlan:
     """Make a task learned from the sample rows, with the smallest fitting architectures."""
-    data = samples.dataset(TASKS[task].columns)
+    data = samples.dataset({**TASKS[task].columns, **(more_columns or {})})
     chosen = {}
     for slot, entry in CATALOG.tasks[task].slots.items():
         name = next(
@@ -50,10 +51,10 @@ def input_schema(task: str) -> dict[str, Any]:
     return toy.input_schema()
 
 
-def untrained(task: str, into: Path) -> ModelPackage:
+def untrained(task: str, into: Path, *, more_columns: Mapping[str, str] | None = None) -> ModelPackage:
     """A package that answers, at random but always alike."""
     torch.manual_seed(0)
-    planned = make_toy_plan(task)
+    planned = make_toy_plan(task, more_columns=more_columns)
     return pack(
         planned.network().eval(),
         into,
@@ -62,5 +63,5 @@ def untrained(task: str, into: Path) -> ModelPackage:
         task=planned.task,
         head=planned.head,
         reader=planned.reader,
-        rows=samples.dataset(TASKS[task].columns).rows("train")[:PARITY_ROWS],
+        rows=samples.dataset({**TASKS[task].columns, **(more_columns or {})}).rows("train")[:PARITY_ROWS],
     )

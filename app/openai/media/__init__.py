@@ -1,0 +1,1 @@
+"""Audio and images of the protocol: transcriptions, speech and generated images."""
