@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError
 
 from ml.config import Config
 from ml.data.column_types import COLUMN_TYPES
+from ml.data.item_table import ItemTable, ItemTableSummary
 from ml.data.rows import ImageArray, Labels, PackedRows, Rows
 from ml.errors import DataError
 
@@ -50,6 +51,8 @@ class DatasetSummary(Config):
     digest: str = ""
     #: Issue code -> number of rows that are listed for it (`ml.data.flagged_rows`).
     flagged_rows: dict[str, int] = Field(default_factory=dict)
+    #: Facts about the table of items (`ml.data.item_table`); None without one.
+    item_table: ItemTableSummary | None = None
 
     def facts_of(self, column_type: str) -> dict[str, Any]:
         """Return the facts of the first column of a type, empty without one."""
@@ -99,11 +102,20 @@ class Dataset:
                 name: self._column(split, name, column_type, table, is_raw=is_raw)
                 for name, column_type in self.summary.columns.items()
             }
+            item_table = self.item_table()
         except (OSError, EOFError, ValueError, KeyError, pa.ArrowException) as error:
             raise DataError(f"the {split} split of the dataset is damaged", hint="Import the data again.") from error
         if {len(column) for column in columns.values()} != {self.summary.splits[split]}:
             raise DataError(f"the {split} split of the dataset is incomplete", hint="Import the data again.")
-        return Rows(columns)
+        return Rows(columns, item_table=item_table)
+
+    def item_table(self) -> ItemTable | None:
+        """Return the table of the items that histories name, or None.
+
+        Raises `OSError` or `ValueError` if its file is damaged.
+        """
+        summary = self.summary.item_table
+        return ItemTable.read(self.directory, summary.columns) if summary else None
 
     def _column(self, split: str, name: str, column_type: str, table: Any, *, is_raw: bool) -> Sequence[Any]:
         if column_type == "label":

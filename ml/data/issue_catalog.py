@@ -569,8 +569,25 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
         "are read as known. Split by time for fewer."
     ),
     "file_not_a_log": _warning(
-        "Only interactions are read; other files (titles, tags) were left out.", left_out="files"
+        "Only interactions and one table of items are read; other files (tags, users) were left out.", left_out="files"
     ),
+    "item_column_missing": _error(
+        "The table of items needs a column of ids. Name it as in the log: item, movieId, id."
+    ),
+    "items_match_nothing": _error(
+        "No id of the table of items occurs in the interactions. Write both alike: the same spelling and zeros."
+    ),
+    "item_without_text": _warning(
+        "All cells of this item are blank, so it is known by its interactions alone. Add a title or a description."
+    ),
+    "item_repeated": _warning(
+        "The table of items has this id more than once; the first row counts. Remove the others."
+    ),
+    "item_column_blank": _note("This column of the table of items has no value in any row.", left_out="columns"),
+    "items_not_described": _warning(
+        "These items of the interactions are not in the table of items; they are known by their interactions alone."
+    ),
+    "items_not_in_log": _note("These items have no interactions; by their texts they can be recommended all the same."),
     "no_log_in_archive": _error(
         "The archive contains no interaction log. Pack a table with user, item and optionally timestamp: ratings.csv."
     ),

@@ -11,6 +11,8 @@ import numpy as np
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from ml.data.item_table import ItemTable
+
 #: One row: column -> value as its type in `ml.data.column_types` defines it: image uint8 [H, W, C], label str, ...
 Row = dict[str, Any]
 
@@ -55,11 +57,13 @@ class Rows(Sequence[Row]):
     Raises `ValueError` for columns of unequal length.
     """
 
-    def __init__(self, columns: Mapping[str, Sequence[Any]]) -> None:
+    def __init__(self, columns: Mapping[str, Sequence[Any]], *, item_table: ItemTable | None = None) -> None:
         lengths = {name: len(column) for name, column in columns.items()}
         if len(set(lengths.values())) > 1:
             raise ValueError(f"columns have unequal lengths: {lengths}")
         self.columns = dict(columns)
+        #: Table of the items that histories name; None without one.
+        self.item_table = item_table
         self._length = next(iter(lengths.values()), 0)
 
     def __len__(self) -> int:
@@ -74,7 +78,8 @@ class Rows(Sequence[Row]):
 
     def take(self, indices: Sequence[int] | np.ndarray) -> Rows:
         """Return the rows at `indices`, in that order, without decoding them."""
-        return Rows({name: SelectedRows.of(column, indices) for name, column in self.columns.items()})
+        columns = {name: SelectedRows.of(column, indices) for name, column in self.columns.items()}
+        return Rows(columns, item_table=self.item_table)
 
 
 class ImageArray(Column):

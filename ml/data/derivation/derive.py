@@ -15,6 +15,7 @@ from ml.data.importing.importer import DatasetRequirements, Importer
 from ml.data.importing.splits import SplitPlan
 from ml.data.importing.staging import LABEL
 from ml.data.issues import DataRejected
+from ml.data.item_table import ItemTable
 from ml.data.limits import Limits
 from ml.data.locations import Locations
 from ml.data.report import Suggestion
@@ -74,11 +75,22 @@ def derive_dataset(
                 importer.issues.add("no_such_object", at=at, actual=number, expected=expected)
         try:
             importer.stage(read_batches(selection), summary.format, type_names)
+            _join_item_tables(importer, selection)
         except DataRejected as rejection:
             importer.issues.record(rejection)
         report = importer.finish(into)
     suggestions = [*(Suggestion(message=message) for message in messages), *report.suggestions]
     return report.model_copy(update={"suggestions": suggestions})
+
+
+def _join_item_tables(importer: Importer, selection: Selection) -> None:
+    """Give the new dataset the table of items of its parts."""
+    tables = [table for part in selection.parts if (table := part.dataset.item_table())]
+    if tables:
+        (column,) = (name for name, column_type in selection.columns.items() if column_type == "items")
+        importer.item_table = ItemTable.join(tables)
+        items = {item for _, history in selection.values(column) for item in history}
+        importer.item_counts = importer.item_table.count_differences(items)
 
 
 def read_batches(selection: Selection) -> Iterator[Batch]:

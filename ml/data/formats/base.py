@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ml.data.files.upload import FileContent, UploadedFile
     from ml.data.first_rows import FirstRows
     from ml.data.issues import IssueLog
+    from ml.data.item_table import ItemTable
     from ml.data.limits import Limits
     from ml.data.locations import Locations
     from ml.data.tables.records import Dialect
@@ -102,6 +103,10 @@ class Format(ABC):
         self.first_rows: FirstRows | None = None
         #: File -> quoting of the delimited texts in which quotes occur, in words.
         self.detected_quoting: dict[str, str] = {}
+        #: Table of the items that the rows name; None without one, and until all rows are read.
+        self.item_table: ItemTable | None = None
+        #: Items of rows and table that lack the other, as fields of `ItemTableSummary`.
+        self.item_counts: dict[str, int] = {}
         self._dialects: dict[str, Dialect] = {}
 
     @classmethod

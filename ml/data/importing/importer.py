@@ -35,6 +35,7 @@ from ml.data.importing.reading import describe_reading
 from ml.data.importing.splits import DROPPED, SplitPlan, assign_splits, report_subjects
 from ml.data.importing.staging import LABEL, NO_LABEL, Staging
 from ml.data.issues import DataRejected, IssueLog, Location
+from ml.data.item_table import ItemTableSummary
 from ml.data.limits import Limits
 from ml.data.report import Guess, ImportReport, ReportEntry, Suggestion
 
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from ml.data.formats.base import Batch, Format
+    from ml.data.item_table import ItemTable
 
 UNLABELED_IMAGES: Final = (
     "The images were read without labels, which suffices for pretraining and generation. "
@@ -164,6 +166,9 @@ class Importer:
         #: Name of the format; None until one is detected.
         self.format_name: str | None = None
         self._format: Format | None = None
+        #: Table of the items that the rows name, and facts about it; None without one.
+        self.item_table: ItemTable | None = None
+        self.item_counts: Mapping[str, int] = {}
 
     @property
     def requirements(self) -> DatasetRequirements | None:
@@ -223,6 +228,7 @@ class Importer:
             limits=self.limits,
         )
         self.stage(self._format.read(), format_class.name, format_class.columns)
+        self.item_table, self.item_counts = self._format.item_table, self._format.item_counts
 
     def stage(self, batches: Iterable[Batch], format_name: str, type_names: Mapping[str, str]) -> None:
         """Stage the rows of a format; raises `DataRejected` if no more can be read.
@@ -394,7 +400,7 @@ class Importer:
         flagged_rows = locate_flagged_rows(issues, staging, splits)
         if not issues.has_errors:
             with atomic_directory(into) as directory:
-                digest = writer.write(directory, staging, splits, codes)
+                digest = writer.write(directory, staging, splits, codes, item_table=self.item_table)
                 write_flagged_rows(directory, flagged_rows)
                 counts = {code: len(rows) for code, rows in flagged_rows.items()}
                 summary = summary.model_copy(update={"digest": digest, "flagged_rows": counts})
@@ -414,8 +420,15 @@ class Importer:
             classes=(sorted(object_classes, key=natural_sort_key) or None) if classes is None else classes,
             class_counts={} if classes is None else count_classes(classes, codes, splits),
             facts={name: facts for name, column_type in column_types.items() if (facts := column_type.facts())},
+            item_table=self._summarize_items(),
         )
         return summary if self.task else summary.model_copy(update={"task": self._detect_task(summary)})
+
+    def _summarize_items(self) -> ItemTableSummary | None:
+        table = self.item_table
+        if table is None:
+            return None
+        return ItemTableSummary(rows=len(table), columns=dict(table.columns), **self.item_counts)
 
     def _detect_task(self, summary: DatasetSummary) -> str | None:
         """Return the task that fits the dataset and uses most of its columns, or None."""

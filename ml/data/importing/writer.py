@@ -19,10 +19,13 @@ if TYPE_CHECKING:
     from ml.data.column_types.base import ColumnType
     from ml.data.dataset import DatasetSummary
     from ml.data.importing.staging import Staging
+    from ml.data.item_table import ItemTable
 
 
-def write(directory: Path, staging: Staging, splits: np.ndarray, codes: np.ndarray) -> str:
-    """Write the rows of every split, and return the digest of the dataset.
+def write(
+    directory: Path, staging: Staging, splits: np.ndarray, codes: np.ndarray, *, item_table: ItemTable | None = None
+) -> str:
+    """Write the rows and the table of items; return the digest of the dataset.
 
     `splits`: int8 [N] into `SPLITS`, below 0 for a row to leave out. `codes`: int32 [N] into the classes.
     """
@@ -43,7 +46,10 @@ def write(directory: Path, staging: Staging, splits: np.ndarray, codes: np.ndarr
                 writer.append(columns, selection, codes[rows[selection]])
     for writer in writers.values():
         writer.close()
-    return _digest(staging, splits, codes)
+    if item_table is None:
+        return _digest(staging, splits, codes)
+    item_table.write(directory)
+    return hashlib.sha256(f"{_digest(staging, splits, codes)} {item_table.digest()}".encode()).hexdigest()
 
 
 def write_summary(directory: Path, summary: DatasetSummary) -> None:

@@ -256,7 +256,7 @@ class InteractionLog:
         return np.asarray(of_files[[file for file, _ in self._positions]])
 
     def _item_names(self) -> list[str]:
-        names = _drop_fractions(list(self.items))
+        names = drop_fractions(list(self.items))
         changes = [(old, new) for old, new in zip(self.items, names, strict=True) if old != new]
         if changes:
             self.issues.add("ids_as_floats", actual=changes[0][0], expected=changes[0][1], count=len(changes))
@@ -337,7 +337,7 @@ def _parse_id(value: Any, field_name: str) -> str:
     return parse_item(value)
 
 
-def _drop_fractions(names: list[str]) -> list[str]:
+def drop_fractions(names: list[str]) -> list[str]:
     """Write 1.0 as 1, if all ids are whole numbers and stay different."""
     if not any(name.endswith(".0") for name in names):
         return names

@@ -19,6 +19,13 @@ from ml.data.files.upload import ExtractedFile, find_split
 from ml.data.first_rows import FirstRows
 from ml.data.formats.base import ROWS_PER_BATCH, Batch, Format
 from ml.data.formats.behavior._interaction_log import MIN_HELD_OUT_ITEMS, MIN_PREDICTED_ITEMS, History, InteractionLog
+from ml.data.formats.behavior._item_files import (
+    RECBOLE_ITEM_SUFFIX,
+    ItemFile,
+    has_item_name,
+    is_item_table,
+    read_item_table,
+)
 from ml.data.formats.behavior._log_columns import (
     ALIASES,
     FIELDS,
@@ -53,7 +60,7 @@ MOVIELENS_NAMES: Final = frozenset({"ratings.csv", "ratings.dat", "u.data"})
 #: Suffix of RecBole's logs. Files of users (.user), items (.item) and others lie beside them.
 RECBOLE_SUFFIX: Final = ".inter"
 TABLE_SUFFIXES: Final = frozenset(
-    {".csv", ".tsv", ".dat", ".data", ".inter", ".txt", ".jsonl", ".ndjson", ".json", ".parquet"}
+    {".csv", ".tsv", ".dat", ".data", ".inter", ".txt", ".jsonl", ".ndjson", ".json", ".parquet", RECBOLE_ITEM_SUFFIX}
 )
 MOVIELENS_DELIMITER: Final = "::"
 DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -77,7 +84,8 @@ class Interactions(Format):
     name = "interactions"
     summary = (
         "user, item and perhaps rating and timestamp in CSV, TSV, Parquet or JSONL, with MovieLens's layouts and zips "
-        'of them; or sessions, one per line: {"items": [...]} or [...]. Each user\'s last items are held out'
+        'of them; or sessions, one per line: {"items": [...]} or [...]. items.csv describes the '
+        "items. Each user's last items are held out"
     )
     columns: ClassVar[Mapping[str, str]] = {"history": "items"}
     accepted_content: ClassVar[frozenset[FileContent]] = frozenset({"text", "json", "parquet", "zip", "tar"})
@@ -105,11 +113,12 @@ class Interactions(Format):
         sessions: list[History] = []
         #: Columns of ratings, which are not used unless they are marks.
         self._rating_columns: list[Location] = []
+        self._item_file: ItemFile | None = None
         unknown = sorted(self.requested_columns.keys() - ALIASES.keys())
         if unknown:
             expected = ", ".join(ALIASES)
             raise DataRejected("invalid_columns", actual=", ".join(unknown), expected=expected)
-        logs = self._list_logs()
+        logs = self._take_item_table(self._list_files())
         splits = _splits_of(logs)
         if splits:
             # In the order of the splits: without times, what is predicted comes after what is known.
@@ -133,8 +142,9 @@ class Interactions(Format):
 
     def _batches(self, histories: Iterator[History]) -> Iterator[Batch]:
         pending: dict[str, list[tuple[list[Any], Location]]] = {}
+        described_items = self.item_table.row_by_id if self.item_table else {}
         short_histories: list[History] = []
-        training_items: set[str] = set()
+        training_items: dict[str, None] = {}
         held_out_items: dict[str, Location] = {}
         for history in histories:
             if history.is_short:
@@ -143,7 +153,7 @@ class Interactions(Format):
                 self.issues.add("held_out_items_not_used", at=history.at, count=history.unused_count)
             for split, row in history.rows():
                 if split == "train":
-                    training_items.update(map(str, row))
+                    training_items.update(dict.fromkeys(map(str, row)))
                 else:
                     held_out_items.setdefault(str(row[-1]), history.at)
                 rows = pending.setdefault(split, [])
@@ -153,30 +163,45 @@ class Interactions(Format):
         for split, rows in pending.items():
             yield _batch(rows, split)
         for item, location in held_out_items.items():
-            if item not in training_items:
+            if item not in training_items and item not in described_items:
                 expected = "an item of training rows"
                 self.issues.add("items_not_in_training", at=location, actual=item, expected=expected)
         for history in short_histories:
             minimum = MIN_HELD_OUT_ITEMS if history.splits is None else MIN_PREDICTED_ITEMS
             self.issues.add("history_short", at=history.at, expected=f"at least {minimum} interactions")
+        if self._item_file:
+            items = {**training_items, **held_out_items}
+            self.item_counts = self._item_file.match(items, self.issues)
 
-    def _list_logs(self) -> list[UploadedFile]:
-        """List the files that hold interactions; other files, such as titles and tags, become issues."""
-        files: list[UploadedFile] = []
-        for source in self.sources:
-            if source.content in ("zip", "tar"):
-                files += self._extract_logs(source)
-            else:
-                files.append(source)
-        logs = [file for file in files if _is_log_name(file.name)]
-        if not logs or len(logs) == len(files):
+    def _take_item_table(self, files: list[UploadedFile]) -> list[UploadedFile]:
+        """Read the first table of items, and return the logs.
+
+        Other files, such as tags, become issues.
+        """
+        tables = [file for file in files if is_item_table(file)]
+        others = [file for file in files if file not in tables]
+        if not others:
             return files
+        logs = [file for file in others if _is_log_name(file.name)] or others
         for file in files:
-            if file not in logs:
+            if file not in logs and file not in tables[:1]:
                 self.issues.add("file_not_a_log", at=Location(file=file.name))
+        for source in tables[:1]:
+            try:
+                self._item_file = read_item_table(source, self.issues, self.limits, detect_dialect=self.detect_dialect)
+            except DataRejected as rejection:
+                self.issues.record(rejection, at=Location(file=source.name))
+        self.item_table = self._item_file.table if self._item_file else None
         return logs
 
-    def _extract_logs(self, source: UploadedFile) -> list[UploadedFile]:
+    def _list_files(self) -> list[UploadedFile]:
+        """List the files of the upload, with those of archives."""
+        files: list[UploadedFile] = []
+        for source in self.sources:
+            files += self._extract_tables(source) if source.content in ("zip", "tar") else [source]
+        return files
+
+    def _extract_tables(self, source: UploadedFile) -> list[UploadedFile]:
         try:
             members = list_members(source, self.issues, self.limits)
         except DataRejected as rejection:
@@ -184,6 +209,7 @@ class Interactions(Format):
             return []
         tables = [member.file for member in members if PurePosixPath(member.file).suffix.lower() in TABLE_SUFFIXES]
         logs = [file for file in tables if _is_log_name(file)] or tables
+        logs += [file for file in tables if has_item_name(file) and file not in logs]
         for member in members:
             if member.file not in logs:
                 self.issues.add("file_not_a_log", at=Location(file=member.file))

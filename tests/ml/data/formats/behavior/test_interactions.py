@@ -241,10 +241,10 @@ def test_a_file_without_users_is_rejected(data: bytes, tmp_path: Path) -> None:
 
 
 def test_files_beside_the_log_are_left_out_and_reported(tmp_path: Path) -> None:
-    report = read(tmp_path, {**LAYOUTS["MovieLens latest"], "movies.csv": b"movieId,title\n10,Heat\n"})
+    report = read(tmp_path, {**LAYOUTS["MovieLens latest"], "tags.csv": b"userId,movieId,tag\n7,10,noir\n"})
 
     assert report.state == "ready"
-    assert dataset_files.sample(report, "file_not_a_log")["file"] == "movies.csv"
+    assert dataset_files.sample(report, "file_not_a_log")["file"] == "tags.csv"
 
 
 @pytest.mark.skipif(not MOVIELENS.exists(), reason="no MovieLens beside the repository")
@@ -285,7 +285,8 @@ def test_recboles_log_is_read_and_the_files_beside_it_are_reported(
     report = read(tmp_path, files, format=None, task=task)
 
     assert report.state == "ready", report.errors
-    assert dataset_files.count(report, "file_not_a_log") == 3
+    assert dataset_files.count(report, "file_not_a_log") == 2
+    assert report.summary.item_table.rows == 1
     assert imported_rows(tmp_path, "test") == TEST
 
 
