@@ -66,6 +66,11 @@ def bind_fields(**fields: Any) -> Iterator[None]:
         _context.reset(token)
 
 
+def current_request_id() -> str:
+    """Return the id of the request of this context, or ""."""
+    return str(_context.get().get("request_id", ""))
+
+
 def configure(level: int = logging.INFO) -> None:
     """Send the logs of this process, including uvicorn's, to stderr."""
     handler = logging.StreamHandler()

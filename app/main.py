@@ -28,7 +28,7 @@ from app.jobs import routes as jobs
 from app.keys import routes as keys
 from app.metrics.registry import MetricsRegistry
 from app.models import routes as models
-from app.models import split_routes
+from app.models import split_routes, watch_routes
 from app.openai import routes as openai
 from app.openai.media import routes as openai_media
 from app.openapi import page
@@ -59,6 +59,7 @@ ROUTERS = (
     base_routes.router,
     models.router,
     split_routes.router,
+    watch_routes.router,
     predict.router,
     openai.router,
     openai_media.router,

@@ -12,7 +12,19 @@ from store.database import lock
 from store.errors import Conflict, NotFound, PreconditionFailed, name_some
 from store.ids import new_id, version_number
 from store.pagination import Page, newest_first
-from store.tables import Alias, AliasChange, Dataset, Job, JobKind, Model, TrafficSplit, clock
+from store.tables import (
+    Alias,
+    AliasChange,
+    Dataset,
+    Feedback,
+    Job,
+    JobKind,
+    Model,
+    RequestRecord,
+    TrafficSplit,
+    Watch,
+    clock,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -333,7 +345,15 @@ def delete(session: Session, name: str, number: int) -> list[str]:
     session.execute(update(Model).where(Model.id == model.id).values(deleted_at=clock(), is_latest=False))
     last = session.scalar(select(func.max(Model.version)).where(Model.name == name, Model.deleted_at.is_(None)))
     session.execute(update(Model).where(Model.name == name, Model.version == last).values(is_latest=True))
+    if last is None:
+        _forget_traffic(session, name)
     return [model.key, f"exports/{model.id}"]
+
+
+def _forget_traffic(session: Session, name: str) -> None:
+    """Delete everything that was stored of the requests of a model without versions."""
+    for table in (Watch, RequestRecord, Feedback):
+        session.execute(delete_rows(table).where(table.model_name == name))
 
 
 def _jobs_that_refer_to(session: Session, references: Sequence[str]) -> list[str]:

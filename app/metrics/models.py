@@ -35,6 +35,8 @@ COUNTERS: Final = (
     ("plinth_model_loads", "Times a model was loaded into memory.", "loads"),
     ("plinth_fast_path_requests", "Requests answered by the fast path.", "fast_path"),
     ("plinth_model_evictions", "Times a model was evicted from memory.", "evictions"),
+    ("plinth_requests_recorded", "Answered inputs that a watch records.", "recorded"),
+    ("plinth_request_records_dropped", "Answered inputs that found no room in the queue of records.", "record_drops"),
 )
 
 
@@ -58,6 +60,9 @@ class ModelRecord:
     fast_path: int = 0
     #: Times it was evicted to free memory.
     evictions: int = 0
+    #: Answered inputs that a watch has drawn, and those that found no room in the queue.
+    recorded: int = 0
+    record_drops: int = 0
 
     def record_batch(self, rows: int, seconds: float) -> None:
         """Count one batch."""

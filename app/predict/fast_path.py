@@ -17,16 +17,16 @@ from app.http.protocol import DeadlineProtocol
 from app.http.response_head import header_lines, response_head
 from app.predict.handler import RESPONSE_TYPE
 from app.predict.request_head import END_OF_HEAD, MAX_HEAD_BYTES, START, read_head
-from app.serving.errors import QueueFull
+from app.serving.errors import DeadlineExceeded, QueueFull
 from ml.errors import InputError
 
 if TYPE_CHECKING:
     import asyncio
 
     from app.http.middleware import GatewayMiddleware
-    from app.predict.handler import PredictHandler
+    from app.predict.handler import PredictHandler, PredictInputs
     from app.predict.request_head import RequestHead
-    from app.serving.types import LoadedModel
+    from app.serving.types import LoadedModel, WatchRoute
 
 ROUTE: Final = "/predict/{model}"
 #: Delay between the two checks after which an idle connection is closed.
@@ -43,6 +43,8 @@ class Admitted(NamedTuple):
     """A request that the fast path takes, as far as its head decides."""
 
     model: LoadedModel
+    #: Watch that records the answer; None without one.
+    watch: WatchRoute | None
     head: RequestHead
     request_id: str
     key_id: str
@@ -77,13 +79,14 @@ class FastPath:
         """
         start = data.find(END_OF_HEAD, 0, MAX_HEAD_BYTES) + len(END_OF_HEAD)
         head = read_head(data[:start])
-        model = None if head is None else self._peek(head.reference)
-        if head is None or model is None:
+        match = None if head is None else self._peek(head.reference)
+        if head is None or match is None:
             return None
+        model, watch = match
         key_id = self.gateway.peek_key_id(head.host, head.authorization)
         if key_id is None:
             return None
-        return Admitted(model, head, choose_request_id(head.request_id), key_id, start, start + head.body_bytes)
+        return Admitted(model, watch, head, choose_request_id(head.request_id), key_id, start, start + head.body_bytes)
 
 
 class FastPathCycle:
@@ -92,12 +95,23 @@ class FastPathCycle:
     It responds from the callback of the batcher.
     """
 
-    __slots__ = ("_admitted", "_protocol", "_start", "disconnected", "keep_alive", "message_event", "response_complete")
+    __slots__ = (
+        "_admitted",
+        "_drawn",
+        "_protocol",
+        "_start",
+        "disconnected",
+        "keep_alive",
+        "message_event",
+        "response_complete",
+    )
 
     def __init__(self, protocol: FastPathProtocol, admitted: Admitted) -> None:
         self._protocol = protocol
         self._admitted = admitted
         self._start = time.perf_counter()
+        #: The request, if its answer is to be recorded.
+        self._drawn: PredictInputs | None = None
         self.keep_alive = admitted.head.keep_alive
         self.response_complete = False
         self.disconnected = False
@@ -110,6 +124,8 @@ class FastPathCycle:
         """Parse and queue the request; False, or an error, where the route must judge it."""
         handler, admitted = self._protocol.fast_path.handler, self._admitted
         request = handler.parse_quickly(admitted.head.body_format, body)
+        if admitted.watch is not None and handler.service.recorder.draws(admitted.watch):
+            self._drawn = request
         return request is not None and handler.submit(
             admitted.model, request, on_done=self._respond, is_abandoned=self._is_disconnected
         )
@@ -122,7 +138,11 @@ class FastPathCycle:
         if outputs is not None:
             body = handler.respond(admitted.model.served, outputs)
             self._send(200, _HEADERS % len(body), body)
+            if admitted.watch is not None:
+                handler.record(admitted.watch, admitted.model, self._drawn, outputs, admitted.request_id)
             return
+        if admitted.watch is not None and not isinstance(error, InputError | DeadlineExceeded):
+            handler.service.recorder.count(admitted.watch, admitted.model.served.version, is_error=True)
         problem = handler.respond_error(
             error, path=f"/predict/{admitted.model.served.name}", request_id=admitted.request_id
         )

@@ -23,6 +23,7 @@ from app.http.strict_json import strict_json
 from app.http.validation import to_findings
 from app.predict.schemas import PredictRequest
 from app.serving.batcher import PendingRequest
+from app.serving.recorder import input_fields
 from ml.errors import InputError
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from app.http.middleware import GatewayMiddleware
     from app.serving.service import PredictService
-    from app.serving.types import LoadedModel, ServedVersion
+    from app.serving.types import LoadedModel, ServedVersion, WatchRoute
 
     Outputs = list[dict[str, Any]]
 
@@ -132,6 +133,20 @@ class PredictHandler:
             return False
         model.batcher.submit(PendingRequest(rows, parameters.output, on_done, is_abandoned))
         return True
+
+    def record(
+        self,
+        watch: WatchRoute,
+        model: LoadedModel,
+        request: PredictInputs | None,
+        outputs: Outputs,
+        request_id: str,
+    ) -> None:
+        """Count an answered request of a watched model, and record it if it was drawn."""
+        recorder = self.service.recorder
+        recorder.count(watch, model.served.version)
+        if request is not None:
+            recorder.offer(watch, model, request.inputs, input_fields(request.parameters), outputs, request_id)
 
     def respond(self, served: ServedVersion, outputs: list[dict[str, Any]]) -> bytes:
         """Encode the response, a `Prediction` as JSON."""

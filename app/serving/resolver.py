@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from app.serving.checkpoints import JOB_ID, find_training, serve_checkpoint
 from app.serving.errors import ModelNotFound
-from app.serving.types import ServedVersion, SplitRoute
+from app.serving.types import ServedVersion, SplitRoute, WatchRoute
 from app.ttl_cache import TtlCache
 from ml.errors import PackageError
 from store import models, traffic
+from store.adaptation import watches
 from store.database import reading
 from store.errors import NotFound
 from store.tables import JobKind
@@ -82,7 +83,7 @@ def find_version(reference: str) -> ServedVersion:
             if training is None:
                 raise ModelNotFound(reference, error.known) from error
         else:
-            return replace(to_served(row), split=_find_split(session, reference))
+            return replace(to_served(row), split=_find_split(session, reference), watch=_find_watch(session, row.name))
         if isinstance(training, ServedVersion):
             return training
         job, checkpoint = training
@@ -105,6 +106,12 @@ def _find_split(session: Session, reference: str) -> SplitRoute | None:
         return None
     candidate = to_served(models.version(session, f"{name}@{row.version}"))
     return SplitRoute(row.id, candidate, row.mode == traffic.SHADOW, row.weight)
+
+
+def _find_watch(session: Session, name: str) -> WatchRoute | None:
+    """Return the watch of a model, or None where it records nothing."""
+    row = watches.find(session, name)
+    return None if row is None or row.keep == watches.OFF else WatchRoute(row.id, row.fraction)
 
 
 def _find_training(session: Session, reference: str) -> tuple[Job, Checkpoint] | ServedVersion | None:

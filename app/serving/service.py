@@ -14,23 +14,25 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sqlalchemy.exc import DBAPIError
 
+from app.event_log import current_request_id
 from app.serving.batcher import PendingRequest
-from app.serving.errors import NotStreamable, ResponseTooLarge
+from app.serving.errors import DeadlineExceeded, NotStreamable, QueueFull, ResponseTooLarge
 from app.serving.model_pool import ModelPool
+from app.serving.recorder import RequestRecorder, input_fields
 from app.serving.resolver import NameResolver
 from app.serving.sizes import choose_size
 from app.serving.traffic import SplitTraffic
 from app.serving.types import PredictResult
-from ml.errors import PackageError
+from ml.errors import InputError, PackageError
 from store import models
 from store.database import reading
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from app.metrics.registry import MetricsRegistry
     from app.serving.package_cache import PackageCache
-    from app.serving.types import LoadedModel, ServedVersion, ServingLimits
+    from app.serving.types import LoadedModel, ServedVersion, ServingLimits, WatchRoute
     from ml.data.rows import Row
     from ml.inference.predictor import ParsedRequest, Predictor
 
@@ -62,6 +64,7 @@ class PredictService:
         self.pool = ModelPool(packages=packages, limits=limits, metrics=metrics)
         self.names = NameResolver(self._executor, ttl_seconds=limits.name_ttl_seconds, prepare=self.pool.load)
         self.traffic = SplitTraffic(self._executor)
+        self.recorder = RequestRecorder()
 
     async def predict(
         self,
@@ -84,12 +87,41 @@ class PredictService:
         split = served.split
 
         async def answer(*, by_candidate: bool) -> PredictResult:
-            model = await (self.pool.load(split.candidate) if split and by_candidate else self._load(reference, served))
-            return await self._predict(model, inputs, parameters, deadline, budget_seconds)
+            if split is not None and by_candidate:
+                load = self.pool.load(split.candidate)
+            else:
+                load = self._load(reference, served)
+            return await self._watch(served, load, inputs, parameters, deadline, budget_seconds)
 
         if split is None:
             return await answer(by_candidate=False)
         return await self.traffic.predict(split, split_key, answer)
+
+    async def _watch(
+        self,
+        served: ServedVersion,
+        load: Awaitable[LoadedModel],
+        inputs: Sequence[Any],
+        parameters: Mapping[str, Any],
+        deadline: float | None,
+        budget_seconds: float | None,
+    ) -> PredictResult:
+        """Answer by the model of `load`, and record the answer of a watched model."""
+        watch, recorder = served.watch, self.recorder
+        try:
+            model = await load
+            result = await self._predict(model, inputs, parameters, deadline, budget_seconds)
+        except (InputError, QueueFull, DeadlineExceeded):
+            raise
+        except Exception:
+            if watch is not None:
+                recorder.count(watch, served.version, is_error=True)
+            raise
+        if watch is not None:
+            recorder.count(watch, result.served.version)
+            if recorder.draws(watch):
+                recorder.offer(watch, model, inputs, input_fields(parameters), result.outputs, current_request_id())
+        return result
 
     async def _predict(
         self,
@@ -147,13 +179,14 @@ class PredictService:
             lambda: model.predictor.list_tokens(texts, has_special_tokens=has_special_tokens)
         )
 
-    def peek(self, reference: str) -> LoadedModel | None:
-        """Return the model of a reference without waiting.
+    def peek(self, reference: str) -> tuple[LoadedModel, WatchRoute | None] | None:
+        """Return the model of a reference without waiting, and its watch.
 
         Return None where it must be resolved or loaded first, or where an alias splits its traffic.
         """
         served = self.names.peek(reference)
-        return None if served is None or served.split is not None else self.pool.peek(served)
+        model = None if served is None or served.split is not None else self.pool.peek(served)
+        return None if served is None or model is None else (model, served.watch)
 
     async def signature(self, served: ServedVersion) -> dict[str, Any]:
         """Return the schemas of a model, and an example with its output."""
@@ -172,6 +205,7 @@ class PredictService:
     def close(self) -> None:
         """Accept no more work."""
         self.traffic.close()
+        self.recorder.close()
         self.pool.close()
         self._executor.shutdown(wait=False, cancel_futures=True)
 

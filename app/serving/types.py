@@ -43,6 +43,14 @@ class SplitRoute:
 
 
 @dataclass(frozen=True, slots=True)
+class WatchRoute:
+    """The watch of a model: the fraction of its answers that is recorded."""
+
+    id: str
+    fraction: float
+
+
+@dataclass(frozen=True, slots=True)
 class ServedVersion:
     """One version of a model: what serving needs of its row in the database."""
 
@@ -57,6 +65,8 @@ class ServedVersion:
     size: float | None = None
     #: Traffic of the alias by which it was resolved; None where one version gets all.
     split: SplitRoute | None = field(default=None, compare=False)
+    #: None where nothing is recorded.
+    watch: WatchRoute | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,9 @@
 Importing this package loads all of them, so that migrations can compare.
 """
 
+from store.tables.adaptation.feedback import Feedback
+from store.tables.adaptation.request_record import RequestRecord
+from store.tables.adaptation.watch import KEEP_MODES, Watch
 from store.tables.alias import Alias
 from store.tables.alias_change import AliasChange
 from store.tables.api_key import ApiKey
@@ -22,6 +25,7 @@ from store.tables.worker import Worker
 __all__ = [
     "DATASET_KINDS",
     "FINAL_STATES",
+    "KEEP_MODES",
     "Alias",
     "AliasChange",
     "ApiKey",
@@ -29,13 +33,16 @@ __all__ = [
     "Checkpoint",
     "Dataset",
     "Event",
+    "Feedback",
     "IdempotentAnswer",
     "Job",
     "JobKind",
     "MetricPoint",
     "Model",
+    "RequestRecord",
     "TrafficSplit",
     "Upload",
+    "Watch",
     "WebSession",
     "Worker",
     "clock",

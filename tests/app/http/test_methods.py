@@ -30,6 +30,7 @@ def api(new_home: Callable[[], Path]) -> Iterator[ApiProcess]:
 def test_every_path_that_answers_get_answers_head_alike_without_a_body(client: TestClient, tmp_path: Path) -> None:
     register(shades(tmp_path / "package"), name="shades")
     client.put("/api/v1/models/shades/aliases/production", json={"version": 1})
+    client.put("/api/v1/models/shades/watch", json={})
     ready_dataset("shades")
     job_id = queue_job()
     report_steps(claim_job(job_id), steps=2)

@@ -263,3 +263,26 @@ def test_a_moved_alias_is_followed_without_one_failed_answer(api: ApiProcess, tm
         seen = [entry for call in callers for entry in call.result()]
     assert {status for status, _ in seen} == {200}
     assert {version for _, version in seen} == {1, 2}
+
+
+def test_a_watched_model_keeps_the_fast_path_and_is_recorded(api: ApiProcess) -> None:
+    def state() -> Any:
+        return json.loads(api.request("GET", "/api/v1/models/shades/watch")[2])["state"]
+
+    body = json.dumps({"keep": "rows", "fraction": 1}).encode()
+    status, *_ = api.request(
+        "PUT", "/api/v1/models/shades/watch", headers={"Content-Type": "application/json"}, body=body
+    )
+    assert status == 200
+    try:
+        time.sleep(0.6)  # until the watch of the cached name is known
+        ask(api, png(9), "image/png")
+        before = fast_path_count(api)
+        ask(api, png(9), "image/png", more={"X-Request-Id": "recorded-one"})
+        assert fast_path_count(api) == before + 1
+        deadline = time.monotonic() + 10
+        while state()["records"] < 1 or not any(row["requests"] for row in state()["versions"]):
+            assert time.monotonic() < deadline, state()
+            time.sleep(0.05)
+    finally:
+        assert api.request("DELETE", "/api/v1/models/shades/watch")[0] == 204

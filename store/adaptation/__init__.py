@@ -1,0 +1,1 @@
+"""Adaptation of models to their traffic: watches, records of requests, feedback."""

@@ -1,0 +1,1 @@
+"""Tables of models that adapt to their traffic."""
