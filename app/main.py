@@ -31,6 +31,7 @@ from app.models import routes as models
 from app.models import split_routes, watch_routes
 from app.openai import routes as openai
 from app.openai.media import routes as openai_media
+from app.openai.responses import routes as openai_responses
 from app.openapi import page
 from app.predict import routes as predict
 from app.predict.fast_path import FastPath
@@ -63,6 +64,7 @@ ROUTERS = (
     predict.router,
     openai.router,
     openai_media.router,
+    openai_responses.router,
     decisions.router,
     inference_protocol.router,
     containers.router,

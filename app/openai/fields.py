@@ -13,7 +13,7 @@ from app.predict.client_paths import client_paths
 from ml.errors import PARAMETERS, Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 CLIENT_HINT: Final = "Send the text itself; with langchain-openai, set check_embedding_ctx_length=False."
 
@@ -45,6 +45,27 @@ def only(value: Any, *, hint: str) -> BeforeValidator:
     return BeforeValidator(check)
 
 
+def joined_texts(*types: str) -> Callable[[Any], Any]:
+    """Return a function that joins the text parts of a message.
+
+    It refuses parts of other types.
+    """
+
+    def join(value: Any) -> Any:
+        if not isinstance(value, list):
+            return value
+        for part in value:
+            kind = part.get("type") if isinstance(part, dict) else None
+            if kind not in types or not isinstance(part.get("text"), str):
+                message = (
+                    "parts other than text ({kind}) are not supported. Send the parts of the type {first!r} alone."
+                )
+                raise PydanticCustomError("unsupported_part", message, {"kind": str(kind)[:40], "first": types[0]})
+        return "".join(part["text"] for part in value)
+
+    return join
+
+
 def to_texts(value: Any) -> Any:
     """Return a list of texts from one or several.
 
@@ -74,10 +95,14 @@ def names_in_errors(names: Mapping[str, str]) -> Iterator[None]:
 
     A name may contain `{index}`, which stands for the position of the input. "" is the whole input.
     """
-    with client_paths(lambda index, path: _client_path(path, names).format(index=index)):
+    with client_paths(lambda index, path: renamed_path(path, names).format(index=index)):
         yield
 
 
-def _client_path(path: str, names: Mapping[str, str]) -> str:
+def renamed_path(path: str, names: Mapping[str, str]) -> str:
+    """Return a native path in the words of the client.
+
+    `{index}` in it stands for the position of the input.
+    """
     field, dot, rest = path.removeprefix(f"{PARAMETERS}.").partition(".")
     return f"{names[field]}{dot}{rest}" if field in names else f"{field}{dot}{rest}".replace("{", "").replace("}", "")

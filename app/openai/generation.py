@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from app.openai.fields import invalid_field, names_in_errors
+from app.openai.fields import invalid_field, renamed_path
 from app.openai.required_task import require_task
+from app.predict.client_paths import client_paths
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
-    from app.openai.schemas import GenerationRequest
+    from app.openai.schemas import SamplingRequest
     from app.serving.service import PredictService
     from app.serving.types import PredictResult, ServedVersion
 
@@ -25,7 +26,7 @@ class Generation:
 
     def __init__(
         self,
-        request: GenerationRequest,
+        request: SamplingRequest,
         inputs: Sequence[Mapping[str, Any]],
         *,
         limit_field: str,
@@ -42,7 +43,7 @@ class Generation:
     async def run(self, service: PredictService) -> PredictResult:
         """Generate all texts; raises the errors of `PredictService.predict`."""
         await require_task(service, self._model, TASK, ability="generates texts")
-        with names_in_errors(self._names):
+        with client_paths(self.path_of):
             return await service.predict(self._model, self._inputs, parameters=self._parameters)
 
     async def stream(self, service: PredictService) -> tuple[ServedVersion, AsyncIterator[str | dict[str, Any] | None]]:
@@ -51,8 +52,15 @@ class Generation:
         if len(self._inputs) != 1:
             message = f"a stream has one text, and {len(self._inputs)} prompts were sent"
             raise invalid_field("prompt", message, hint="Send one at a time.")
-        with names_in_errors(self._names):
+        with client_paths(self.path_of):
             return await service.stream(self._model, self._inputs, parameters=self._parameters)
+
+    def path_of(self, index: int, path: str) -> str:
+        """Return the path of a fault in the request.
+
+        `path` is that in the native input at `index`.
+        """
+        return renamed_path(path, self._names).format(index=index)
 
 
 class Envelope:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
-from pydantic_core import PydanticCustomError
 from typing_extensions import TypeAliasType
 
 from app.dependencies import REFERENCE
-from app.openai.fields import ProtocolRequest, only, to_texts
+from app.openai.fields import ProtocolRequest, joined_texts, only, to_texts
 from app.predict.schemas import MAX_INPUTS
 
 EncodingFormat = TypeAliasType("EncodingFormat", Literal["float", "base64"])
@@ -96,17 +95,22 @@ class StreamOptions(BaseModel):
     include_usage: bool | None = Field(None, description="End the stream with a chunk that has `usage`.")
 
 
-class GenerationRequest(ProtocolRequest):
-    """Fields of both kinds of generation; what is left out has the model's own default."""
+class SamplingRequest(ProtocolRequest):
+    """Fields of all requests for texts; what is left out has the model's own default."""
 
     model: ModelId
     stream: bool | None = None
-    stream_options: StreamOptions | None = None
-    max_tokens: int | None = Field(None, description="Maximum number of generated tokens.")
     temperature: float | None = Field(None, description="0: always the most probable token.")
     top_p: float | None = None
     seed: int | None = Field(None, description="The same seed gives the same text again.")
     stop: str | list[str] | None = Field(None, description="Strings before which the text ends.")
+
+
+class GenerationRequest(SamplingRequest):
+    """Fields of completions, with and without a conversation."""
+
+    stream_options: StreamOptions | None = None
+    max_tokens: int | None = Field(None, description="Maximum number of generated tokens.")
     n: Annotated[Literal[1] | None, only(1, hint="Send the request again for another text.")] = None
     frequency_penalty: Annotated[Literal[0] | None, only(0, hint="Leave it out.")] = None
     presence_penalty: Annotated[Literal[0] | None, only(0, hint="Leave it out.")] = None
@@ -130,23 +134,11 @@ class ContentPart(BaseModel):
     text: str
 
 
-def _to_text(value: Any) -> Any:
-    """Join the text parts of a message; any other part is refused."""
-    if not isinstance(value, list):
-        return value
-    for part in value:
-        kind = part.get("type") if isinstance(part, dict) else None
-        if kind != "text" or not isinstance(part.get("text"), str):
-            message = "parts other than text ({kind}) are not supported. Send the parts of the type 'text' alone."
-            raise PydanticCustomError("unsupported_part", message, {"kind": str(kind)[:40]})
-    return "".join(part["text"] for part in value)
-
-
 class ChatMessage(BaseModel):
     """One message of a conversation."""
 
     role: str = Field(examples=["user"])
-    content: Annotated[str, BeforeValidator(_to_text, json_schema_input_type=str | list[ContentPart])]
+    content: Annotated[str, BeforeValidator(joined_texts("text"), json_schema_input_type=str | list[ContentPart])]
 
 
 class ChatCompletionRequest(GenerationRequest):

@@ -14,6 +14,16 @@ const reply = await client.chat.completions.create({
 const stream = await client.completions.create({ model: "stories", prompt: "a", max_tokens: 8, stream: true });
 let text = "";
 for await (const chunk of stream) text += chunk.choices[0]?.text ?? "";
+const response = await client.responses.create({ model: "stories", input: "Who are you?", max_output_tokens: 8 });
+let events = "";
+for await (const event of await client.responses.create({
+  model: "stories",
+  input: [{ role: "user", content: "Who are you?" }],
+  max_output_tokens: 8,
+  stream: true,
+})) {
+  if (event.type === "response.output_text.delta") events += event.delta;
+}
 let status = 0;
 try {
   await client.embeddings.create({ model: "nothing", input: "a" });
@@ -26,6 +36,8 @@ console.log(
     embedding: embeddings.data[0].embedding,
     reply: reply.choices[0].message.content,
     text,
+    response: response.output_text,
+    events,
     status,
   }),
 );

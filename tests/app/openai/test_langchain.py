@@ -15,7 +15,9 @@ from tests.support.client_packages import packages_of, run
 
 pytestmark = [
     pytest.mark.process,
-    pytest.mark.client("langchain-openai", "langchain-openai", "ChatOpenAI (invoke, stream), OpenAIEmbeddings"),
+    pytest.mark.client(
+        "langchain-openai", "langchain-openai", "ChatOpenAI (invoke, stream; by responses, too), OpenAIEmbeddings"
+    ),
 ]
 
 PROGRAM: Final = """
@@ -24,10 +26,17 @@ import json
 from langchain_openai import ChatOpenAI, OpenAIEmbeddings
 
 chat = ChatOpenAI(model="stories", max_tokens=8)
+responses = ChatOpenAI(model="stories", max_tokens=8, use_responses_api=True)
+reply = responses.invoke([("system", "Be brief."), ("user", "Who are you?")])
+chunks = list(responses.stream("Who are you?"))
 embeddings = OpenAIEmbeddings(model="reviews", check_embedding_ctx_length=False)
 print(json.dumps({
     "reply": chat.invoke("Who are you?").content,
     "stream": "".join(chunk.content for chunk in chat.stream("Who are you?")),
+    "responses": reply.text,
+    "next": responses.invoke([("user", "Who are you?"), reply, ("user", "And now?")]).text,
+    "responses_stream": "".join(chunk.text for chunk in chunks),
+    "tokens": [reply.usage_metadata["output_tokens"], chunks[-1].usage_metadata["output_tokens"]],
     "vectors": embeddings.embed_documents(["a quiet film", "a loud song"]),
     "query": embeddings.embed_query("a quiet film"),
 }))
@@ -45,5 +54,7 @@ def test_chat_models_and_embeddings_of_langchain_ask_the_service(api: ApiProcess
     answers = json.loads(printed.splitlines()[-1])
     assert answers["reply"].startswith("a")
     assert answers["stream"] == answers["reply"]
+    assert answers["responses"] == answers["responses_stream"] == answers["next"] == answers["reply"]
+    assert answers["tokens"] == [8, 8]
     assert answers["query"] == pytest.approx(answers["vectors"][0], rel=1e-6)
     assert answers["vectors"][0] != answers["vectors"][1]

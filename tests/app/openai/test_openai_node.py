@@ -18,7 +18,7 @@ pytestmark = [
     pytest.mark.client(
         "openai (JavaScript)",
         "npm:openai",
-        "models, embeddings, chat.completions, completions, audio.speech, audio.transcriptions, images.generate",
+        "models, embeddings, chat.completions, completions, responses, audio (both ways), images.generate",
     ),
 ]
 
@@ -43,6 +43,8 @@ def test_a_program_over_the_npm_package_asks_models_as_it_asks_openai(api: ApiPr
     assert answers["embedding"] == pytest.approx(json.loads(native)["outputs"][0]["embedding"], rel=1e-6)
     assert answers["reply"].startswith("a")
     assert answers["text"].startswith("é")
+    assert answers["response"].startswith("a")
+    assert answers["events"] == answers["response"]
     assert answers["status"] == 404
 
 

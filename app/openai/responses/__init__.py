@@ -1,0 +1,1 @@
+"""Responses of the protocol: text in and out, with the events of a stream."""
