@@ -11,8 +11,10 @@ from fastapi import Depends, FastAPI
 from sqlalchemy.exc import DBAPIError
 
 from app.catalog import routes as catalog
+from app.containers import fast_routes as container_paths
 from app.containers import routes as containers
 from app.datasets import routes as datasets
+from app.decisions import fast_routes as decision_paths
 from app.decisions import routes as decisions
 from app.dependencies import first_key, replace_first_key, serving_limits
 from app.disk import routes as disk
@@ -21,7 +23,9 @@ from app.health import routes as health
 from app.http import access_log, errors, validation
 from app.http.methods import MethodMiddleware
 from app.http.middleware import ApiKeyCache, GatewayMiddleware
+from app.huggingface import fast_routes as huggingface_paths
 from app.huggingface import routes as huggingface
+from app.inference_protocol import fast_routes as inference_paths
 from app.inference_protocol import routes as inference_protocol
 from app.jobs import base_routes
 from app.jobs import routes as jobs
@@ -29,6 +33,7 @@ from app.keys import routes as keys
 from app.metrics.registry import MetricsRegistry
 from app.models import routes as models
 from app.models import split_routes, watch_routes
+from app.openai import fast_routes as openai_paths
 from app.openai import routes as openai
 from app.openai.media import routes as openai_media
 from app.openai.responses import routes as openai_responses
@@ -51,6 +56,8 @@ from store.settings import store_settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from app.predict.fast_routes import FastRoute
 
 ROUTERS = (
     datasets.router,
@@ -117,8 +124,23 @@ def create_app(settings: AppSettings | None = None) -> FastAPI:
     app.add_middleware(MethodMiddleware)
     app.add_middleware(gateway.wrap)
     app.state.predict_handler = PredictHandler(app.state.predict_service, gateway)
-    app.state.fast_path = FastPath(app.state.predict_handler, gateway)
+    app.state.fast_path = FastPath(app.state.predict_handler, gateway, routes=fast_routes(settings))
     return app
+
+
+def fast_routes(settings: AppSettings) -> list[FastRoute]:
+    """Return the paths of protocols whose usual requests take the fast path."""
+    return [
+        openai_paths.EmbeddingsRoute(),
+        openai_paths.ModerationsRoute(),
+        decision_paths.DecisionsRoute(),
+        decision_paths.SystemOneRoute(),
+        container_paths.InstancesRoute(),
+        container_paths.InvocationsRoute(settings.invocations_model),
+        container_paths.PredictionsRoute(),
+        inference_paths.InferRoute(),
+        *huggingface_paths.fast_routes(),
+    ]
 
 
 @asynccontextmanager

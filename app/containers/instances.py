@@ -6,6 +6,9 @@ import csv
 from dataclasses import dataclass, field
 from io import StringIO
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakKeyDictionary
+
+import orjson
 
 from app.http.errors import ProblemError, summarize
 from app.predict.schemas import MAX_INPUTS
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
 
     from ml.tasks.base import TaskAdapter
 
+#: Header by which SageMaker names one of several models; the archive that it names is the model here.
+TARGET_MODEL: Final = "X-Amzn-SageMaker-Target-Model"
 #: Forms of TF Serving, KServe and Vertex.
 TENSOR_FORMS: Final = ("instances", "inputs")
 #: Those, and the two of MLflow for a DataFrame.
@@ -25,6 +30,7 @@ ALL_FORMS: Final = ("dataframe_split", "dataframe_records", *TENSOR_FORMS)
 _PARAMETERS: Final = ("params", "parameters")
 #: A field of TF Serving: models here have one signature.
 _IGNORED: Final = ("signature_name",)
+_PROPERTIES: Final[WeakKeyDictionary[TaskAdapter, Mapping[str, Any]]] = WeakKeyDictionary()
 #: How TF Serving writes a file: an object with base64.
 _BASE64: Final = "b64"
 
@@ -91,7 +97,7 @@ def to_input(adapter: TaskAdapter, instance: Any, *, path: str) -> Mapping[str, 
     A row is an object, a list in the order of columns, or the value of the field that the model reads. Raises
     `ProblemError` 422.
     """
-    body, properties = adapter.input_type.body, adapter.input_schema().get("properties", {})
+    body, properties = adapter.input_type.body, _properties(adapter)
     if isinstance(instance, dict):
         if instance.keys() == {_BASE64} and _BASE64 not in properties and body:
             return {body: instance[_BASE64]}
@@ -109,6 +115,34 @@ def to_input(adapter: TaskAdapter, instance: Any, *, path: str) -> Mapping[str, 
         return {body: instance[0]}
     names = ", ".join(list(properties)[:20])
     raise invalid(f"is no input of this model: {shorten(instance)}", path=path, hint=f"Send an object with {names}.")
+
+
+def _properties(adapter: TaskAdapter) -> Mapping[str, Any]:
+    """Return the fields of an input by name; describing them takes longer than to predict."""
+    properties = _PROPERTIES.get(adapter)
+    if properties is None:
+        properties = _PROPERTIES[adapter] = adapter.input_schema().get("properties", {})
+    return properties
+
+
+def to_inputs(adapter: TaskAdapter, instances: Instances) -> list[Any]:
+    """Return the inputs of `/predict` that rows are; raises `ProblemError` 422."""
+    return [
+        row if isinstance(row, bytes) else to_input(adapter, row, path=f"{instances.form}.{index}")
+        for index, row in enumerate(instances.rows)
+    ]
+
+
+def encode_predictions(outputs: Sequence[Mapping[str, Any]]) -> bytes:
+    """Encode the answer to rows of any form but the columns of TF Serving."""
+    return orjson.dumps({"predictions": outputs})
+
+
+def encode_outputs(instances: Instances, outputs: Sequence[Mapping[str, Any]]) -> bytes:
+    """Encode the answer to rows, which has the form of the rows of TF Serving."""
+    if instances.form != "inputs":
+        return encode_predictions(outputs)
+    return orjson.dumps({"outputs": by_column(outputs) if instances.is_by_column else outputs})
 
 
 def by_column(outputs: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:

@@ -15,13 +15,15 @@ from starlette.responses import Response
 
 from app.containers.instances import (
     ALL_FORMS,
+    TARGET_MODEL,
     TENSOR_FORMS,
     Instances,
-    by_column,
+    encode_outputs,
+    encode_predictions,
     invalid,
     parse_csv,
     parse_instances,
-    to_input,
+    to_inputs,
 )
 from app.dependencies import REFERENCE, ModelReference, PredictServiceDep, SettingsDep, Version, pin_version
 from app.health import service as health
@@ -41,8 +43,6 @@ if TYPE_CHECKING:
 router = APIRouter(tags=["containers"], route_class=JSONRoute)
 
 CSV_TYPE: Final = "text/csv"
-#: Header by which SageMaker names one of several models; the archive that it names is the model here.
-TARGET_MODEL: Final = "X-Amzn-SageMaker-Target-Model"
 
 TargetModel = Annotated[
     str | None,
@@ -113,7 +113,8 @@ async def invoke(
     reference = await to_thread.run_sync(_only_model) if named is None else named
     model = await service.load(reference)
     instances = _parse(request.headers.get("content-type", ""), body, model)
-    return _respond({"predictions": await _predict(service, model, reference, instances)})
+    outputs = await _predict(service, model, reference, instances)
+    return Response(encode_predictions(outputs), media_type=RESPONSE_TYPE)
 
 
 @router.post(
@@ -132,9 +133,7 @@ async def predict_instances(
     body = await read_limited(request, settings.max_predict_bytes)
     instances = parse_instances(strict_json(body), TENSOR_FORMS)
     outputs = await _predict(service, await service.load(model), model, instances)
-    if instances.form != "inputs":
-        return _respond({"predictions": outputs})
-    return _respond({"outputs": by_column(outputs) if instances.is_by_column else outputs})
+    return Response(encode_outputs(instances, outputs), media_type=RESPONSE_TYPE)
 
 
 @router.post(
@@ -150,10 +149,10 @@ async def predict_instances_by_version(
     return await predict_instances(pin_version(model, version), request, service, settings)
 
 
-@router.post("/predictions/{model}", openapi_extra=_ONE_BODY, responses=_PROBLEMS)
+@router.post("/predictions/{model}", response_model=dict[str, Any], openapi_extra=_ONE_BODY, responses=_PROBLEMS)
 async def predict_one(
     model: ModelReference, request: Request, service: PredictServiceDep, settings: SettingsDep
-) -> dict[str, Any]:
+) -> Response:
     """Predict one input as TorchServe does.
 
     It is an object as JSON, or an image, audio clip or text as it is. The answer is its output. A body without a known
@@ -166,21 +165,23 @@ async def predict_one(
         row = await read_limited(request, settings.max_predict_bytes)
         row = strict_json(row) if is_json(request) else row
     (output,) = await _predict(service, loaded, model, Instances("body", [row]))
-    return output
+    return Response(orjson.dumps(output), media_type=RESPONSE_TYPE)
 
 
-@router.put("/predictions/{model}", openapi_extra=_ONE_BODY, responses=_PROBLEMS)
+@router.put("/predictions/{model}", response_model=dict[str, Any], openapi_extra=_ONE_BODY, responses=_PROBLEMS)
 async def predict_one_by_put(
     model: ModelReference, request: Request, service: PredictServiceDep, settings: SettingsDep
-) -> dict[str, Any]:
+) -> Response:
     """Predict one input, for clients that upload a file by PUT."""
     return await predict_one(model, request, service, settings)
 
 
-@router.post("/predictions/{model}/{version}", openapi_extra=_ONE_BODY, responses=_PROBLEMS)
+@router.post(
+    "/predictions/{model}/{version}", response_model=dict[str, Any], openapi_extra=_ONE_BODY, responses=_PROBLEMS
+)
 async def predict_one_by_version(
     model: ModelReference, version: Version, request: Request, service: PredictServiceDep, settings: SettingsDep
-) -> dict[str, Any]:
+) -> Response:
     """Predict one input with a version."""
     return await predict_one(pin_version(model, version), request, service, settings)
 
@@ -207,12 +208,8 @@ def _parse(content_type: str, body: bytes, model: LoadedModel) -> Instances:
 async def _predict(
     service: PredictService, model: LoadedModel, reference: str, instances: Instances
 ) -> list[dict[str, Any]]:
-    adapter, form = model.predictor.adapter, instances.form
-    inputs = [
-        row if isinstance(row, bytes) else to_input(adapter, row, path=f"{form}.{index}")
-        for index, row in enumerate(instances.rows)
-    ]
-    with client_paths(partial(_to_client_path, form)):
+    inputs = to_inputs(model.predictor.adapter, instances)
+    with client_paths(partial(_to_client_path, instances.form)):
         result = await service.predict(reference, inputs, parameters=instances.parameters)
     return result.outputs
 
@@ -239,7 +236,3 @@ def _only_model() -> str:
         hint = f"Set PLINTH_INVOCATIONS_MODEL to one of {', '.join(names[:20])}, or send the header {TARGET_MODEL}."
         raise invalid(f"{len(names)} models are registered, and /invocations names none", hint=hint)
     return names[0]
-
-
-def _respond(value: dict[str, Any]) -> Response:
-    return Response(orjson.dumps(value), media_type=RESPONSE_TYPE)

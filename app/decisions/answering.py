@@ -56,6 +56,10 @@ class Refusal(Exception):
             hint="Ask for classes of the model, or name a model that embeds texts, which compares any options.",
         )
 
+    def to_problem(self) -> ProblemError:
+        """Return the error 422 of a protocol that knows no refusals."""
+        return ProblemError(422, "invalid_request", summarize([self.finding]), errors=[self.finding])
+
 
 class Decider:
     """Answers the questions of one request."""
@@ -73,11 +77,7 @@ class Decider:
         cls, service: PredictService, model: str, decision_input: DecisionInput, questions: Sequence[Question]
     ) -> Decider:
         """Resolve the model; raises `ModelNotFound`, and `ProblemError` for too many options."""
-        options = sum(len(question.options) for question in questions)
-        if options > MAX_OPTIONS:
-            message = f"the questions have {options:,} options; at most {MAX_OPTIONS:,} are compared"
-            finding = Finding(code="too_large", message=message, path="questions", hint="Send fewer questions at once.")
-            raise ProblemError(422, "invalid_request", summarize([finding]), errors=[finding])
+        check_options(questions)
         return cls(service, await service.names.resolve(model), decision_input)
 
     async def answer(self, question: Question) -> Answer:
@@ -95,55 +95,19 @@ class Decider:
 
     async def count_tokens(self) -> int:
         """Return the tokens of the input text; 0 for a model that reads none."""
-        reads_text = self.served.task is None or self.served.task.startswith("text")
-        if self._input.text is None or not reads_text:
-            return 0
-        return await self._service.count_tokens(self.served, [self._input.text])
+        text = counted_text(self.served, self._input)
+        return 0 if text is None else await self._service.count_tokens(self.served, [text])
 
     async def _predict(self) -> Mapping[str, Any]:
         """Return the output of the model for the input, computed once."""
         if self._output is None:
-            result = await self._service.predict(self._reference, [self._native_input()], parameters={})
+            native = native_input(self.served, self._input)
+            result = await self._service.predict(self._reference, [native], parameters={})
             self._output = dict(result.outputs[0])
         return self._output
 
-    def _native_input(self) -> dict[str, Any]:
-        task = self.served.task or ""
-        if task.startswith("text"):
-            return {"text": self._input.text or ""}
-        if self._input.fields is not None:
-            return dict(self._input.fields)
-        if task.startswith(("image", "object")) and self._input.image is not None:
-            return {"image": self._input.image}
-        return {"text": self._input.text or ""}
-
     async def _classify(self, question: Question) -> Answer:
-        output = await self._predict()
-        probabilities: Mapping[str, float] = output["probabilities"]
-        labels = {label.lower(): label for label in probabilities}
-        if question.kind == "predicate":
-            return self._affirm(question, probabilities)
-        names = [labels.get(option.name.lower()) for option in question.options]
-        if None in names:
-            unknown = ", ".join(
-                option.name for option, name in zip(question.options, names, strict=True) if name is None
-            )
-            known = ", ".join(list(probabilities)[:20])
-            raise Refusal(question, f"{self.served.name} has no class {unknown}; its classes are {known}")
-        values = [probabilities[name] for name in names if name is not None]
-        return Answer(normalize(values), "classes" if len(set(names)) == len(probabilities) else "some_classes")
-
-    def _affirm(self, question: Question, probabilities: Mapping[str, float]) -> Answer:
-        """Answer yes or no by the class that says yes, or that the question names."""
-        labels = list(probabilities)
-        affirming = [label for label in labels if label.lower() in YES] if len(labels) == 2 else []
-        words = " ".join([question.instructions, *(option.description for option in question.options[:1])]).lower()
-        named = affirming or [label for label in labels if label.lower() in words]
-        if len(named) != 1:
-            known = ", ".join(labels[:20])
-            raise Refusal(question, f"it is not clear which class of {self.served.name} says yes: {known}")
-        chance = probabilities[named[0]]
-        return Answer((chance, 1 - chance), "classes")
+        return classify(self.served, question, await self._predict())
 
     async def _measure(self, question: Question) -> Answer:
         """Answer a score by a predicted number, between its two next levels."""
@@ -199,6 +163,61 @@ class Decider:
             result = await self._service.predict(self._reference, inputs, parameters={"return": "embedding"})
             vectors += [output["embedding"] for output in result.outputs]
         return vectors
+
+
+def check_options(questions: Sequence[Question]) -> None:
+    """Raise `ProblemError` 422 for too many options."""
+    options = sum(len(question.options) for question in questions)
+    if options > MAX_OPTIONS:
+        message = f"the questions have {options:,} options; at most {MAX_OPTIONS:,} are compared"
+        finding = Finding(code="too_large", message=message, path="questions", hint="Send fewer questions at once.")
+        raise ProblemError(422, "invalid_request", summarize([finding]), errors=[finding])
+
+
+def native_input(served: ServedVersion, decision_input: DecisionInput) -> dict[str, Any]:
+    """Return the input of `/predict` for a model of any task."""
+    task = served.task or ""
+    if task.startswith("text"):
+        return {"text": decision_input.text or ""}
+    if decision_input.fields is not None:
+        return dict(decision_input.fields)
+    if task.startswith(("image", "object")) and decision_input.image is not None:
+        return {"image": decision_input.image}
+    return {"text": decision_input.text or ""}
+
+
+def counted_text(served: ServedVersion, decision_input: DecisionInput) -> str | None:
+    """Return the text whose tokens are counted; None for a model that reads none."""
+    reads_text = served.task is None or served.task.startswith("text")
+    return decision_input.text if reads_text else None
+
+
+def classify(served: ServedVersion, question: Question, output: Mapping[str, Any]) -> Answer:
+    """Answer a question about the classes of a model from its output; raises `Refusal`."""
+    probabilities: Mapping[str, float] = output["probabilities"]
+    labels = {label.lower(): label for label in probabilities}
+    if question.kind == "predicate":
+        return _affirm(served, question, probabilities)
+    names = [labels.get(option.name.lower()) for option in question.options]
+    if None in names:
+        unknown = ", ".join(option.name for option, name in zip(question.options, names, strict=True) if name is None)
+        known = ", ".join(list(probabilities)[:20])
+        raise Refusal(question, f"{served.name} has no class {unknown}; its classes are {known}")
+    values = [probabilities[name] for name in names if name is not None]
+    return Answer(normalize(values), "classes" if len(set(names)) == len(probabilities) else "some_classes")
+
+
+def _affirm(served: ServedVersion, question: Question, probabilities: Mapping[str, float]) -> Answer:
+    """Answer yes or no by the class that says yes, or that the question names."""
+    labels = list(probabilities)
+    affirming = [label for label in labels if label.lower() in YES] if len(labels) == 2 else []
+    words = " ".join([question.instructions, *(option.description for option in question.options[:1])]).lower()
+    named = affirming or [label for label in labels if label.lower() in words]
+    if len(named) != 1:
+        known = ", ".join(labels[:20])
+        raise Refusal(question, f"it is not clear which class of {served.name} says yes: {known}")
+    probability = probabilities[named[0]]
+    return Answer((probability, 1 - probability), "classes")
 
 
 def find_any_model() -> str | None:

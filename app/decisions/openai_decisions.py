@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.decisions.questions import DecisionInput, Option, Question, data_of_url, predicate_options, to_input, to_text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from app.decisions.answers import Answer
+    from app.serving.types import ServedVersion
 
 #: A text, or parts: `{"type": "input_text", "text"}`, `{"type": "input_image", "image_url"}`, JSON.
 Parts = str | list[dict[str, Any]]
@@ -107,6 +111,10 @@ class DecisionRequest(BaseModel):
     prompt_cache_options: dict[str, Any] | None = None
     safety_identifier: str | None = None
 
+    def to_questions(self) -> list[Question]:
+        """Convert the questions, in their order."""
+        return [requested.to_question(f"questions.{index}") for index, requested in enumerate(self.questions)]
+
 
 class DecisionResponse(BaseModel):
     """An answer for each question, in their order."""
@@ -144,6 +152,16 @@ def read_input(parts: Parts) -> DecisionInput:
                 texts.append(str(part.get("text", "")) if isinstance(part, dict) else to_text(part))
     text = "\n".join(text for text in texts if text)
     return to_input(fields) if fields and image is None and not text else DecisionInput(text or None, image, fields)
+
+
+def encode(request: DecisionRequest, answers: Sequence[Answer | None], served: ServedVersion, *, tokens: int) -> bytes:
+    """Encode `DecisionResponse`, with the answers to all questions in their order."""
+    converted = [
+        to_answer(requested, answer, precision=request.precision)
+        for requested, answer in zip(request.questions, answers, strict=True)
+    ]
+    model = f"{served.name}@{served.version}"
+    return orjson.dumps({"model": model, "answers": converted, "usage": to_usage(tokens)})
 
 
 def to_answer(

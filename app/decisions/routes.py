@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from anyio import to_thread
 from fastapi import APIRouter, Body
+from starlette.responses import Response
 
 from app.decisions import openai_decisions, systemone
 from app.decisions.answering import ANY_MODEL, Decider, Refusal, find_any_model
 from app.decisions.questions import to_input
 from app.dependencies import PredictServiceDep, SettingsDep
-from app.http.errors import ProblemError, problem_responses, summarize
+from app.http.errors import ProblemError, problem_responses
 from app.http.request_body import JSONRoute
+from app.predict.handler import RESPONSE_TYPE
+
+if TYPE_CHECKING:
+    from app.decisions.answers import Answer
 
 router = APIRouter(prefix="/v1", tags=["decisions"], route_class=JSONRoute)
 
@@ -61,52 +66,48 @@ _DECISION_EXAMPLES: Any = {
 }
 
 
-@router.post("/systemone", responses=_PROBLEMS)
+@router.post("/systemone", response_model=systemone.SystemOneResponse, responses=_PROBLEMS)
 async def create_system_one_answers(
     body: Annotated[systemone.SystemOneRequest, Body(openapi_examples=_SYSTEM_ONE_EXAMPLES)],
     service: PredictServiceDep,
     settings: SettingsDep,
-) -> systemone.SystemOneResponse:
+) -> Response:
     """Answer questions by name: yes or no, a choice, a level, a place.
 
     A model answers about its own classes with calibrated probabilities; one that embeds texts compares any options.
     """
-    questions = {name: requested.to_question(f"questions.{name}") for name, requested in body.questions.items()}
+    questions = body.to_questions()
     model = await _find_model(body.model, settings.decision_model)
-    decider = await Decider.open(service, model, to_input(body.state), list(questions.values()))
-    answers: dict[str, dict[str, Any]] = {}
-    for name, question in questions.items():
-        try:
-            answer = await decider.answer(question)
-        except Refusal as refusal:
-            raise ProblemError(422, "invalid_request", summarize([refusal.finding]), errors=[refusal.finding]) from None
-        answers[name] = systemone.to_answer(body.questions[name], answer, precision=body.x_precision)
-    usage = systemone.SystemOneUsage(input_tokens=await decider.count_tokens())
-    return systemone.SystemOneResponse(model=_reference(decider), answers=answers, usage=usage)
+    decider = await Decider.open(service, model, to_input(body.state), questions)
+    try:
+        answers = [await decider.answer(question) for question in questions]
+    except Refusal as refusal:
+        raise refusal.to_problem() from None
+    content = systemone.encode(body, answers, decider.served, tokens=await decider.count_tokens())
+    return Response(content, media_type=RESPONSE_TYPE)
 
 
-@router.post("/decisions", responses=_PROBLEMS)
+@router.post("/decisions", response_model=openai_decisions.DecisionResponse, responses=_PROBLEMS)
 async def create_decision(
     body: Annotated[openai_decisions.DecisionRequest, Body(openapi_examples=_DECISION_EXAMPLES)],
     service: PredictServiceDep,
     settings: SettingsDep,
-) -> openai_decisions.DecisionResponse:
+) -> Response:
     """Answer a list of questions about one input, as OpenAI's clients ask them.
 
     A question that the model cannot answer gets a refusal; the others are answered.
     """
-    questions = [requested.to_question(f"questions.{index}") for index, requested in enumerate(body.questions)]
+    questions = body.to_questions()
     model = await _find_model(body.model, settings.decision_model)
     decider = await Decider.open(service, model, openai_decisions.read_input(body.input), questions)
-    answers = []
-    for requested, question in zip(body.questions, questions, strict=True):
+    answers: list[Answer | None] = []
+    for question in questions:
         try:
-            answer = await decider.answer(question)
+            answers.append(await decider.answer(question))
         except Refusal:
-            answer = None
-        answers.append(openai_decisions.to_answer(requested, answer, precision=body.precision))
-    usage = openai_decisions.to_usage(await decider.count_tokens())
-    return openai_decisions.DecisionResponse(model=_reference(decider), answers=answers, usage=usage)
+            answers.append(None)
+    content = openai_decisions.encode(body, answers, decider.served, tokens=await decider.count_tokens())
+    return Response(content, media_type=RESPONSE_TYPE)
 
 
 async def _find_model(name: str, setting: str | None) -> str:
@@ -118,7 +119,3 @@ async def _find_model(name: str, setting: str | None) -> str:
         detail = f"No model can stand for {ANY_MODEL!r}. Import a model that embeds texts, or train a text classifier."
         raise ProblemError(404, "not_found", detail)
     return model
-
-
-def _reference(decider: Decider) -> str:
-    return f"{decider.served.name}@{decider.served.version}"

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.decisions.questions import Option, Question, predicate_options, to_text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from app.decisions.answers import Answer
+    from app.serving.types import ServedVersion
 
 #: A text, or an object or list that is read as JSON.
 Structured = str | dict[str, Any] | list[Any] | None
@@ -101,6 +105,10 @@ class SystemOneRequest(BaseModel):
         None, gt=0, le=1, description="Answers whose probability is lower get `x_abstain`."
     )
 
+    def to_questions(self) -> list[Question]:
+        """Convert the questions, in their order."""
+        return [requested.to_question(f"questions.{name}") for name, requested in self.questions.items()]
+
 
 class SystemOneUsage(BaseModel):
     """Tokens of the state; answers have none."""
@@ -115,6 +123,16 @@ class SystemOneResponse(BaseModel):
     model: str = Field(examples=["reviews@1"])
     answers: dict[str, dict[str, Any]]
     usage: SystemOneUsage
+
+
+def encode(request: SystemOneRequest, answers: Sequence[Answer], served: ServedVersion, *, tokens: int) -> bytes:
+    """Encode `SystemOneResponse`, with the answers to all questions in their order."""
+    named = {
+        name: to_answer(requested, answer, precision=request.x_precision)
+        for (name, requested), answer in zip(request.questions.items(), answers, strict=True)
+    }
+    usage = {"input_tokens": tokens, "output_tokens": 0}
+    return orjson.dumps({"model": f"{served.name}@{served.version}", "answers": named, "usage": usage})
 
 
 def to_answer(requested: AnyQuestion, answer: Answer, *, precision: float | None) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-import orjson
 from fastapi import APIRouter, Body, Path, Request
 from starlette.responses import Response, StreamingResponse
 
@@ -14,7 +13,7 @@ from app.http.errors import ProblemError, problem_responses
 from app.http.request_body import JSONRoute, is_json, read_limited
 from app.http.strict_json import strict_json
 from app.huggingface.pipelines import NAMED_PIPELINES, PIPELINES
-from app.huggingface.pipelines.base import INPUTS, PipelineRequest, check_members, invalid
+from app.huggingface.pipelines.base import INPUTS, PipelineRequest, check_members, invalid, respond
 from app.huggingface.pipelines.classification import TextPrediction
 from app.huggingface.pipelines.embedding import NormalizedEmbedding, SentenceSimilarity
 from app.huggingface.pipelines.generation import STREAM
@@ -25,8 +24,7 @@ from app.openai.routes import create_chat_completion, create_completion
 from app.openai.schemas import ChatCompletion, Completion
 from app.predict.client_paths import client_paths
 from app.predict.event_stream import MEDIA_TYPE, STREAM_HEADERS, to_events
-from app.predict.handler import PREDICTION_PROBLEMS, RESPONSE_TYPE
-from ml.errors import PARAMETERS, shorten
+from app.predict.handler import PREDICTION_PROBLEMS
 
 if TYPE_CHECKING:
     from app.huggingface.pipelines.base import Pipeline
@@ -222,10 +220,7 @@ async def _run(service: PredictService, model: str, pipeline: Pipeline, call: Pi
             events = to_events(pieces, TokenEvents())
             return StreamingResponse(events, media_type=MEDIA_TYPE, headers=STREAM_HEADERS)
         result = await service.predict(model, inputs, parameters=call.parameters)
-    answer = pipeline.to_answer(result.outputs, call)
-    if isinstance(answer, bytes):
-        return Response(answer, media_type=pipeline.media_type)
-    return Response(orjson.dumps(answer), media_type=RESPONSE_TYPE)
+    return respond(pipeline, result.outputs, call)
 
 
 def _parse(request: Request, body: bytes) -> PipelineRequest:
@@ -235,13 +230,4 @@ def _parse(request: Request, body: bytes) -> PipelineRequest:
         raise ProblemError(415, "unsupported_media_type", detail)
     if not is_json(request):
         return PipelineRequest(body, {}, {})
-    value = strict_json(body)
-    if not isinstance(value, dict):
-        raise invalid("the body is a JSON object", hint='Send {"inputs": "..."}.')
-    parameters = value.get(PARAMETERS) or {}
-    if not isinstance(parameters, dict):
-        raise invalid(f"must be an object, not {shorten(parameters)}", path=PARAMETERS, hint="Leave it out.")
-    # These clients send null for a parameter that is not set.
-    named = {name: item for name, item in parameters.items() if item is not None}
-    members = {name: item for name, item in value.items() if name not in (INPUTS, PARAMETERS) and item is not None}
-    return PipelineRequest(value.get(INPUTS), named, members)
+    return PipelineRequest.from_json(strict_json(body))

@@ -19,7 +19,7 @@ from app.predict.schemas import MAX_INPUTS
 from ml.errors import Finding, unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from app.inference_protocol.schemas import InputTensor
     from app.inference_protocol.signature import TensorField, TensorSignature
@@ -87,10 +87,12 @@ class TensorRequest:
         return count
 
 
-def parse_body(body: bytes, header_length: str | None) -> TensorRequest:
+def parse_body(
+    body: bytes, header_length: str | None, *, decode: Callable[[bytes], Any] = strict_json
+) -> TensorRequest:
     """Parse a body of JSON, or of JSON and binary tensors; raises `ProblemError` 422."""
     size = _json_size(body, header_length)
-    request = parse(InferRequest.model_validate, strict_json(body[:size]), schema=_schema(), check=lambda _: None)
+    request = parse(InferRequest.model_validate, decode(body[:size]), schema=_schema(), check=lambda _: None)
     _check_parameters(request.parameters)
     rest = memoryview(body)[size:]
     tensors: dict[str, np.ndarray | Sequence[str | bytes]] = {}

@@ -7,29 +7,43 @@ import struct
 from typing import TYPE_CHECKING, Any, Final
 
 from app.openai.fields import names_in_errors
+from app.predict.handler import PredictInputs
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from app.openai.schemas import EmbeddingsRequest
     from app.serving.service import PredictService
+    from app.serving.types import ServedVersion
 
 _NAMES: Final = {"": "input.{index}", "text": "input.{index}", "return": "model"}
 
 
 async def embed(service: PredictService, request: EmbeddingsRequest) -> dict[str, Any]:
     """Return `Embeddings` as JSON values; raises the errors of `PredictService.predict`."""
-    inputs = [{"text": text} for text in request.input]
+    inputs, parameters = to_inputs(request)
     with names_in_errors(_NAMES):
-        result = await service.predict(request.model, inputs, parameters={"return": "embedding"})
+        result = await service.predict(request.model, inputs, parameters=parameters)
     tokens = await service.count_tokens(result.served, request.input)
+    return to_answer(request, result.served, result.outputs, tokens=tokens)
+
+
+def to_inputs(request: EmbeddingsRequest) -> PredictInputs:
+    """Return the inputs of `/predict`, and its parameters."""
+    return PredictInputs([{"text": text} for text in request.input], {"return": "embedding"})
+
+
+def to_answer(
+    request: EmbeddingsRequest, served: ServedVersion, outputs: Sequence[Mapping[str, Any]], *, tokens: int
+) -> dict[str, Any]:
+    """Return `Embeddings` as JSON values; `tokens` are those of all texts."""
     encode = _to_base64 if request.encoding_format == "base64" else _to_floats
     return {
         "object": "list",
-        "model": f"{result.served.name}@{result.served.version}",
+        "model": f"{served.name}@{served.version}",
         "data": [
             {"object": "embedding", "index": index, "embedding": encode(output["embedding"])}
-            for index, output in enumerate(result.outputs)
+            for index, output in enumerate(outputs)
         ],
         "usage": {"prompt_tokens": tokens, "completion_tokens": 0, "total_tokens": tokens},
     }

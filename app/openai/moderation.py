@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from app.openai.schemas import ModerationRequest
     from app.serving.service import PredictService
+    from app.serving.types import ServedVersion
 
 TASK: Final = "text_classification"
 #: Names of classes, in lower case, that flag nothing unless the request names others.
@@ -25,12 +26,24 @@ async def moderate(service: PredictService, request: ModerationRequest, *, reque
     """Return `Moderation` as JSON values; raises the errors of `PredictService.predict`."""
     await require_task(service, request.model, TASK, ability="flags texts")
     with names_in_errors({"": "input.{index}", "text": "input.{index}"}):
-        result = await service.predict(request.model, [{"text": text} for text in request.input], parameters={})
-    harmless = _harmless_labels(list(result.outputs[0]["probabilities"]), request.harmless)
+        result = await service.predict(request.model, to_inputs(request), parameters={})
+    return to_answer(request, result.served, result.outputs, request_id=request_id)
+
+
+def to_inputs(request: ModerationRequest) -> list[dict[str, str]]:
+    """Return the inputs of `/predict`."""
+    return [{"text": text} for text in request.input]
+
+
+def to_answer(
+    request: ModerationRequest, served: ServedVersion, outputs: Sequence[Mapping[str, Any]], *, request_id: str
+) -> dict[str, Any]:
+    """Return `Moderation` as JSON values; raises `ProblemError` 422 for labels of unknown harm."""
+    harmless = _harmless_labels(list(outputs[0]["probabilities"]), request.harmless)
     return {
         "id": f"modr-{request_id}",
-        "model": f"{result.served.name}@{result.served.version}",
-        "results": [_to_result(output, harmless) for output in result.outputs],
+        "model": f"{served.name}@{served.version}",
+        "results": [_to_result(output, harmless) for output in outputs],
     }
 
 

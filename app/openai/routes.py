@@ -135,7 +135,8 @@ async def create_moderation(
     service: PredictServiceDep,
 ) -> Any:
     """Flag texts with any text classifier: each class that is not harmless is a category."""
-    return await moderate(service, body, request_id=request.state.request_id)
+    moderation = await moderate(service, body, request_id=request.state.request_id)
+    return Response(orjson.dumps(moderation), media_type=RESPONSE_TYPE)
 
 
 async def _generate(

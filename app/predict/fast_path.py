@@ -1,9 +1,9 @@
-"""The fast path of `/predict`, below the HTTP parser and the framework.
+"""The fast path of predictions, below the HTTP parser and the framework.
 
-It goes from the bytes of a socket to the model's queue and back, without a task in between. It takes the usual request:
-a plainly written head, a small body of known length, a loaded model, a recently verified key. Everything else, invalid
-requests included, goes from its first byte to the HTTP parser and the route, so that requests are refused in one place
-only. Both ways give the same response, byte for byte.
+It goes from the bytes of a socket to the model's queue and back, without a task in between. It takes the usual request
+of `/predict`, and of the paths that other protocols add: a plainly written head, a small body of known length, a loaded
+model, a recently verified key. Everything else, invalid requests included, goes from its first byte to the HTTP parser
+and the route, so that requests are refused in one place only. Both ways give the same response, byte for byte.
 """
 
 from __future__ import annotations
@@ -11,24 +11,24 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from app.http.errors import problem_response
+from app.http.errors import ProblemError, problem_response
 from app.http.middleware import RESPONSE_HEADERS, choose_request_id
 from app.http.protocol import DeadlineProtocol
 from app.http.response_head import header_lines, response_head
+from app.predict.fast_routes import NativeRoute
 from app.predict.handler import RESPONSE_TYPE
-from app.predict.request_head import END_OF_HEAD, MAX_HEAD_BYTES, START, read_head
+from app.predict.request_head import END_OF_HEAD, MAX_HEAD_BYTES, HeadReader
 from app.serving.errors import DeadlineExceeded, QueueFull
 from ml.errors import InputError
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Sequence
 
     from app.http.middleware import GatewayMiddleware
+    from app.predict.fast_routes import FastCall, FastRoute, RequestHead
     from app.predict.handler import PredictHandler, PredictInputs
-    from app.predict.request_head import RequestHead
-    from app.serving.types import LoadedModel, WatchRoute
 
-ROUTE: Final = "/predict/{model}"
 #: Delay between the two checks after which an idle connection is closed.
 IDLE_CHECK_SECONDS: Final = 0.02
 #: Time for a body to arrive; after that the route waits for it, which reports a timeout.
@@ -42,9 +42,6 @@ _CLOSE: Final = b"connection: close\r\n"
 class Admitted(NamedTuple):
     """A request that the fast path takes, as far as its head decides."""
 
-    model: LoadedModel
-    #: Watch that records the answer; None without one.
-    watch: WatchRoute | None
     head: RequestHead
     request_id: str
     key_id: str
@@ -56,10 +53,15 @@ class Admitted(NamedTuple):
 class FastPath:
     """State that all connections share."""
 
-    def __init__(self, handler: PredictHandler, gateway: GatewayMiddleware) -> None:
+    def __init__(
+        self, handler: PredictHandler, gateway: GatewayMiddleware, *, routes: Sequence[FastRoute] = ()
+    ) -> None:
+        """`routes` are those of other protocols than that of `/predict`."""
         self.handler = handler
         self.gateway = gateway
-        self._peek = handler.service.peek
+        self.peek = handler.service.peek
+        self._heads = HeadReader([NativeRoute(handler), *routes])
+        self.starts = self._heads.starts
         self._default_headers: list[tuple[bytes, bytes]] = []
         self._default_lines = b""
 
@@ -73,20 +75,18 @@ class FastPath:
         return self._default_lines
 
     def admit(self, data: bytes) -> Admitted | None:
-        """Look up the model and the key of a request by its head.
+        """Look up the key of a request by its head, and perhaps the model.
 
         Return None where anything is unusual, or must be waited for.
         """
         start = data.find(END_OF_HEAD, 0, MAX_HEAD_BYTES) + len(END_OF_HEAD)
-        head = read_head(data[:start])
-        match = None if head is None else self._peek(head.reference)
-        if head is None or match is None:
+        head = self._heads.read(data[:start])
+        if head is None or (head.reference and self.peek(head.reference) is None):
             return None
-        model, watch = match
         key_id = self.gateway.peek_key_id(head.host, head.authorization)
         if key_id is None:
             return None
-        return Admitted(model, watch, head, choose_request_id(head.request_id), key_id, start, start + head.body_bytes)
+        return Admitted(head, choose_request_id(head.request_id), key_id, start, start + head.body_bytes)
 
 
 class FastPathCycle:
@@ -97,6 +97,7 @@ class FastPathCycle:
 
     __slots__ = (
         "_admitted",
+        "_call",
         "_drawn",
         "_protocol",
         "_start",
@@ -110,6 +111,7 @@ class FastPathCycle:
         self._protocol = protocol
         self._admitted = admitted
         self._start = time.perf_counter()
+        self._call: FastCall | None = None
         #: The request, if its answer is to be recorded.
         self._drawn: PredictInputs | None = None
         self.keep_alive = admitted.head.keep_alive
@@ -122,39 +124,60 @@ class FastPathCycle:
 
     def submit(self, body: bytes) -> bool:
         """Parse and queue the request; False, or an error, where the route must judge it."""
-        handler, admitted = self._protocol.fast_path.handler, self._admitted
-        request = handler.parse_quickly(admitted.head.body_format, body)
-        if admitted.watch is not None and handler.service.recorder.draws(admitted.watch):
-            self._drawn = request
-        return request is not None and handler.submit(
-            admitted.model, request, on_done=self._respond, is_abandoned=self._is_disconnected
+        fast_path, head = self._protocol.fast_path, self._admitted.head
+        head = head._replace(request_id=self._admitted.request_id)
+        call = self._call = head.route.parse(head, body, fast_path.peek)
+        if call is None:
+            return False
+        if call.watch is not None and fast_path.handler.service.recorder.draws(call.watch):
+            self._drawn = call.request
+        return fast_path.handler.submit(
+            call.model, call.request, on_done=self._respond, is_abandoned=self._is_disconnected
         )
 
     def _is_disconnected(self) -> bool:
         return self.disconnected
 
     def _respond(self, outputs: list[dict[str, Any]] | None, error: Exception | None) -> None:
-        handler, admitted = self._protocol.fast_path.handler, self._admitted
-        if outputs is not None:
-            body = handler.respond(admitted.model.served, outputs)
-            self._send(200, _HEADERS % len(body), body)
-            if admitted.watch is not None:
-                handler.record(admitted.watch, admitted.model, self._drawn, outputs, admitted.request_id)
+        handler, request_id, call = self._protocol.fast_path.handler, self._admitted.request_id, self._call
+        assert call is not None, "submit has parsed it"
+        # A connection that stays open must not keep a model in memory that was evicted.
+        self._call = None
+        if outputs is None:
+            if call.watch is not None and not isinstance(error, InputError | DeadlineExceeded):
+                handler.service.recorder.count(call.watch, call.model.served.version, is_error=True)
+            self._refuse(call, error)
             return
-        if admitted.watch is not None and not isinstance(error, InputError | DeadlineExceeded):
-            handler.service.recorder.count(admitted.watch, admitted.model.served.version, is_error=True)
-        problem = handler.respond_error(
-            error, path=f"/predict/{admitted.model.served.name}", request_id=admitted.request_id
-        )
-        if not isinstance(error, InputError):
-            self.keep_alive = False
-        response = problem_response(admitted.request_id, problem)
-        self._send(problem.status_code, header_lines(response.raw_headers), bytes(response.body))
+        try:
+            answer = call.encode(outputs)
+        except Exception as encoding_error:  # logged, and answered with 500
+            self._refuse(call, encoding_error)
+        else:
+            if isinstance(answer, bytes):
+                self._send(call, 200, _HEADERS % len(answer), answer)
+            else:
+                self._send(call, 200, header_lines(answer.raw_headers), bytes(answer.body))
+        if call.watch is not None:
+            handler.record(call.watch, call.model, self._drawn, outputs, request_id)
 
-    def _send(self, status: int, headers: bytes, body: bytes) -> None:
+    def _refuse(self, call: FastCall, error: Exception | None) -> None:
+        admitted, path = self._admitted, self._path_of(call)
+        if isinstance(error, ProblemError):
+            problem = error
+        else:
+            problem = self._protocol.fast_path.handler.respond_error(error, path=path, request_id=admitted.request_id)
+            self.keep_alive = self.keep_alive and isinstance(error, InputError)
+        response = problem_response(admitted.request_id, problem, path=path)
+        self._send(call, problem.status_code, header_lines(response.raw_headers), bytes(response.body))
+
+    def _path_of(self, call: FastCall) -> str:
+        """Return the path in logs; that of `/predict` has the name of the model alone."""
+        head = self._admitted.head
+        return f"/predict/{call.model.served.name}" if isinstance(head.route, NativeRoute) else head.path
+
+    def _send(self, call: FastCall, status: int, headers: bytes, body: bytes) -> None:
         self.response_complete = True
         admitted, protocol = self._admitted, self._protocol
-        del self._admitted  # A connection that stays open must not keep a model in memory that was evicted.
         head = response_head(
             status,
             protocol.fast_path.default_lines(protocol.server_state.default_headers),
@@ -163,13 +186,13 @@ class FastPathCycle:
             _SECURITY_HEADERS if self.keep_alive else _SECURITY_HEADERS + _CLOSE,
         )
         seconds = time.perf_counter() - self._start
-        record = admitted.model.record
+        record = call.model.record
         record.fast_path += 1
         record.latency.observe(seconds)
         protocol.fast_path.gateway.log_request(
             method="POST",
-            path=f"/predict/{admitted.model.served.name}",
-            route=ROUTE,
+            path=self._path_of(call),
+            route=admitted.head.route.template,
             status=status,
             seconds=seconds,
             key_id=admitted.key_id,
@@ -204,7 +227,9 @@ class FastPathProtocol(DeadlineProtocol):
             admitted, received = self._partial
             data = received + data
         else:
-            candidate = self.fast_path.admit(data) if data.startswith(START) and self._is_free() else None
+            candidate = (
+                self.fast_path.admit(data) if data.startswith(self.fast_path.starts) and self._is_free() else None
+            )
             if candidate is None:
                 super().data_received(data)
                 return
@@ -270,7 +295,7 @@ class FastPathProtocol(DeadlineProtocol):
         try:
             if not cycle.submit(data[admitted.body_start :]):
                 return False
-        except (InputError, QueueFull, ValueError):
+        except (InputError, ProblemError, QueueFull, ValueError):
             return False
         self.cycle = cycle  # type: ignore[assignment]  # has the attributes that uvicorn reads
         return True

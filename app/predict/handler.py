@@ -19,7 +19,7 @@ from python_multipart.multipart import parse_options_header
 from app.http.errors import ProblemError, internal_error, summarize, to_problem_error
 from app.http.problem_codes import ProblemCode
 from app.http.request_body import is_json_type
-from app.http.strict_json import strict_json
+from app.http.strict_json import quick_json, strict_json
 from app.http.validation import to_findings
 from app.predict.schemas import PredictRequest
 from app.serving.batcher import PendingRequest
@@ -97,11 +97,8 @@ class PredictHandler:
         """
         if body_format is BodyFormat.RAW:
             return PredictInputs([body], {})
-        # Searching for one byte takes a tenth of the time of searching for six.
-        if b"\\" in body and b"\\u0000" in body:
-            return None
         try:
-            value = orjson.loads(body)
+            value = quick_json(body)
         except ValueError:
             return None
         if not isinstance(value, dict) or not value.keys() <= _FIELDS:

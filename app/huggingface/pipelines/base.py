@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+
+import orjson
+from starlette.responses import Response
 
 from app.http.errors import ProblemError, summarize
+from app.predict.handler import RESPONSE_TYPE
 from app.predict.schemas import MAX_INPUTS
 from ml.errors import PARAMETERS, Finding, shorten, unknown
 
@@ -32,6 +36,19 @@ class PipelineRequest:
     parameters: dict[str, Any]
     #: Members of the body beside `inputs` and `parameters`.
     members: dict[str, Any]
+
+    @classmethod
+    def from_json(cls, value: Any) -> Self:
+        """Return the request of a JSON body; raises `ProblemError` 422."""
+        if not isinstance(value, dict):
+            raise invalid("the body is a JSON object", hint='Send {"inputs": "..."}.')
+        parameters = value.get(PARAMETERS) or {}
+        if not isinstance(parameters, dict):
+            raise invalid(f"must be an object, not {shorten(parameters)}", path=PARAMETERS, hint="Leave it out.")
+        # These clients send null for a parameter that is not set.
+        named = {name: item for name, item in parameters.items() if item is not None}
+        members = {name: item for name, item in value.items() if name not in (INPUTS, PARAMETERS) and item is not None}
+        return cls(value.get(INPUTS), named, members)
 
     def take(self, name: str) -> Any:
         """Return a parameter and remove it; None if it is not there."""
@@ -98,6 +115,14 @@ class Pipeline(ABC):
         if path.partition(".")[0] == PARAMETERS:
             return path
         return f"{INPUTS}.{index}" if request.is_list else INPUTS
+
+
+def respond(pipeline: Pipeline, outputs: Sequence[Mapping[str, Any]], request: PipelineRequest) -> Response:
+    """Return the answer to a request: JSON, or a file."""
+    answer = pipeline.to_answer(outputs, request)
+    if isinstance(answer, bytes):
+        return Response(answer, media_type=pipeline.media_type)
+    return Response(orjson.dumps(answer), media_type=RESPONSE_TYPE)
 
 
 def check_members(request: PipelineRequest, known: Iterable[str] = ()) -> None:
