@@ -96,7 +96,12 @@ def _task(task: type[Task]) -> TaskEntry:
         slots=_slots(task.slots, task.encoders),
         head=task.head,
         columns=dict(task.columns),
-        formats=[name for name, entry in _formats().items() if task.columns.items() <= entry.columns.items()],
+        optional_columns=dict(task.optional_columns),
+        formats=[
+            name
+            for name, entry in _formats().items()
+            if {**task.columns, **task.optional_columns}.items() <= entry.columns.items()
+        ],
         input_schema=task.input_type.model_json_schema(),
         output_schema=task.output_type.model_json_schema(),
         example_input=example_input.model_dump(mode="json", exclude_none=True),

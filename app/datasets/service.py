@@ -293,7 +293,11 @@ def _to_preview_row(row: Row, summary: DatasetSummary) -> PreviewRow:
     from ml.tasks import TASKS
 
     if summary.task is None:
-        values = {name: COLUMN_TYPES[column_type].to_json(row[name]) for name, column_type in summary.columns.items()}
+        values = {
+            name: COLUMN_TYPES[column_type].to_json(row[name])
+            for name, column_type in summary.columns.items()
+            if row[name] is not None
+        }
         return PreviewRow(input=values, target=None)
     model_input, target = TASKS[summary.task].to_input_and_target(row)
     return PreviewRow(input=model_input.model_dump(mode="json", exclude_none=True), target=target)

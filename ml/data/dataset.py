@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError
 from ml.config import Config
 from ml.data.column_types import COLUMN_TYPES
 from ml.data.item_table import ItemTable, ItemTableSummary
-from ml.data.rows import ImageArray, Labels, PackedRows, Rows
+from ml.data.rows import ImageArray, Labels, OptionalRows, PackedRows, Rows
 from ml.errors import DataError
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ TRAIN, VALIDATION, TEST = range(len(SPLITS))
 #: Codes of the splits: positions in `SPLITS`.
 TRAIN, VALIDATION, TEST = range(len(SPLITS))
 SUMMARY: Final = "dataset.json"
+#: Fact of a column that a row may lack: the number of rows that do.
+MISSING: Final = "missing"
 FORMAT_VERSION: Final = 2
 
 
@@ -57,6 +59,15 @@ class DatasetSummary(Config):
     def facts_of(self, column_type: str) -> dict[str, Any]:
         """Return the facts of the first column of a type, empty without one."""
         return next((self.facts.get(column, {}) for column, name in self.columns.items() if name == column_type), {})
+
+    @property
+    def optional_columns(self) -> frozenset[str]:
+        """Columns that a row may lack, even if none does."""
+        return frozenset(column for column in self.columns if MISSING in self.facts.get(column, {}))
+
+    def count_missing(self, column: str) -> int:
+        """Return how many rows lack a value in a column."""
+        return int(self.facts.get(column, {}).get(MISSING, 0))
 
 
 class Dataset:
@@ -122,7 +133,8 @@ class Dataset:
             return Labels(table.column(name).to_numpy(), self.summary.classes or [])
         if name in table.column_names:
             type_class = COLUMN_TYPES[column_type]
-            return PackedRows(table.column(name), type_class.to_raw if is_raw else type_class.unpack)
+            rows_type = OptionalRows if self.summary.count_missing(name) else PackedRows
+            return rows_type(table.column(name), type_class.to_raw if is_raw else type_class.unpack)
         # As a plain array: a `memmap` makes every later view of it slow.
         return ImageArray(np.asarray(np.load(array_path(self.directory, split, name), mmap_mode="r")))
 

@@ -27,6 +27,10 @@ class Column(Sequence[Any]):
     def take(self, indices: Sequence[int] | np.ndarray) -> Sequence[Any]:
         """Return the values at `indices`, in that order."""
 
+    def is_missing(self) -> np.ndarray:
+        """Return which rows have no value, bool [N], without decoding any."""
+        return np.zeros(len(self), dtype=bool)
+
 
 class JoinedRows(Column):
     """Concatenation of several columns."""
@@ -122,6 +126,22 @@ class PackedRows(Column):
         return SelectedRows(self, indices)
 
 
+class OptionalRows(PackedRows):
+    """Values stored as bytes, of which a row may have none; its value is None."""
+
+    def __getitem__(self, index: Any) -> Any:  # int -> an unpacked value or None
+        if isinstance(index, slice):
+            return self.take(range(*index.indices(len(self))))
+        data = self._packed[int(index)].as_py()
+        return self._unpack(data) if data else None
+
+    def is_missing(self) -> np.ndarray:
+        """Return which rows have none, by the length of their bytes."""
+        import pyarrow.compute as pc
+
+        return np.asarray(pc.equal(pc.binary_length(self._packed), 0).to_numpy(zero_copy_only=False))
+
+
 class Labels(Column):
     """Class names, stored as `codes`, int32 [N], into `classes`."""
 
@@ -162,6 +182,23 @@ class SelectedRows(Column):
             return SelectedRows(self._column, self._indices[index])
         return self._column[self._indices[index]]
 
+    def is_missing(self) -> np.ndarray:
+        """Return which of the selected rows have no value."""
+        return find_missing(self._column)[np.asarray(self._indices, dtype=np.int64)]
+
     def take(self, indices: Sequence[int] | np.ndarray) -> SelectedRows:
         """Return a selection of this selection, with its indices resolved at once."""
         return SelectedRows(self._column, [self._indices[index] for index in indices])
+
+
+def find_missing(column: Sequence[Any]) -> np.ndarray:
+    """Return which values of a column are None, bool [N]."""
+    if isinstance(column, Column):
+        return column.is_missing()
+    return np.array([value is None for value in column], dtype=bool)
+
+
+def present_values(column: Sequence[Any]) -> Sequence[Any]:
+    """Return the values of a column that are not None."""
+    is_missing = find_missing(column)
+    return SelectedRows.of(column, np.flatnonzero(~is_missing)) if is_missing.any() else column

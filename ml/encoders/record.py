@@ -135,6 +135,15 @@ class RecordEncoder(Encoder[Mapping[str, CellValue]]):
         order = {**self.config.detected_kinds, **self.config.kinds}
         return {name: read[name] for name in (*order, *read) if name in read}
 
+    def example(self) -> dict[str, CellValue]:
+        """Return a record of means and of the most frequent categories."""
+        values: dict[str, CellValue] = {}
+        for number in self.config.numbers:
+            if number.part is None:
+                values[number.name] = float(f"{number.mean:.4g}")
+        values |= {column.name: column.names[0] for column in self.config.categories if column.names}
+        return {name: values[name] for name in self.kinds if name in values}
+
     def encode(self, values: Sequence[Mapping[str, CellValue]]) -> np.ndarray:
         """Encode to float32 [B, 3 N + C]."""
         encoded = encode_records(values, self._json)

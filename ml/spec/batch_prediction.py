@@ -82,7 +82,10 @@ def _missing_inputs(manifest: Manifest, summary: DatasetSummary) -> list[Finding
     else:
         task = TASKS[manifest.task.name]
         columns = (task.encoded_columns[slot] for slot in task.slots if slot in task.encoded_columns)
-        required = {column: task.columns.get(column) for column in columns}
+        required = {column: task.columns.get(column) for column in columns if column not in task.optional_columns}
+        optional = {slot: task.optional_columns[slot] for slot in manifest.encoders if slot in task.optional_columns}
+        if optional and not optional.items() & summary.columns.items():
+            required = dict(optional)
     present = ", ".join(f"{name} ({column_type})" for name, column_type in summary.columns.items())
     return [
         Finding(

@@ -50,6 +50,9 @@ class TaskEntry(CatalogEntry):
     slots: dict[str, SlotEntry]
     head: str
     columns: dict[str, str] = Field(description="Columns that a dataset must have, with their types.")
+    optional_columns: dict[str, str] = Field(
+        default_factory=dict, description="Columns that are read if a dataset has them, with their types."
+    )
     formats: list[str] = Field(description="Data formats that can contain these columns.")
     input_schema: JSONSchema
     output_schema: JSONSchema

@@ -294,7 +294,11 @@ class _Check:
         if self.dataset is None:
             return
         if requirements.task:
-            reasons: Iterable[str] = TASKS[requirements.task.name].check_dataset(self.dataset)
+            task = TASKS[requirements.task.name]
+            reasons: Iterable[str] = [
+                *task.check_dataset(self.dataset),
+                *task.check_options(requirements.task.config, self.dataset),
+            ]
         else:
             reasons = self._missing_columns(requirements, self.dataset)
         for reason in reasons:
@@ -305,6 +309,8 @@ class _Check:
             if dataset.columns.get(column) != column_type:
                 columns = ", ".join(dataset.columns) or "none"
                 yield f"{requirements.owner} needs a column {column!r} of type {column_type}; the dataset has {columns}"
+            elif missing := dataset.count_missing(column):
+                yield f"{requirements.owner} needs a value of {column!r} in every row; {missing:,} rows have none"
         yield from check_row_counts(dataset)
 
 

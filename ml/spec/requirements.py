@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from ml.config import Choice
 from ml.package.manifest import Manifest
 from ml.spec.schema import Finetune, Pretrain
+from ml.tasks import TASKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -49,7 +50,10 @@ class Requirements:
             return None
         task = catalog.tasks[choice.name]
         scores = [*objective.scores, *catalog.heads[task.head].scores]
-        return cls(choice.name, task.slots, task.head, scores, choice)
+        task_type = TASKS[choice.name]
+        absent = task_type.slots.keys() - task_type.select_slots(choice.config, dataset).keys()
+        slots = {name: entry for name, entry in task.slots.items() if name not in absent}
+        return cls(choice.name, slots, task.head, scores, choice)
 
 
 @dataclass(frozen=True, slots=True)

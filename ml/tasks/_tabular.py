@@ -16,7 +16,7 @@ from ml.wire.record import read_record, record_schema
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from ml.data.cell_values import CellValue, ColumnKind
+    from ml.data.cell_values import ColumnKind
     from ml.data.dataset import DatasetSummary
     from ml.data.rows import Row
     from ml.encoders.base import Column
@@ -65,13 +65,7 @@ class TabularTask(Task):
 
     def example_input(self) -> Wire:
         """Return a record of means and of the most frequent categories."""
-        values: dict[str, CellValue] = {}
-        config = self.record_encoder.config
-        for number in config.numbers:
-            if number.part is None:
-                values[number.name] = float(f"{number.mean:.4g}")
-        values |= {column.name: column.names[0] for column in config.categories if column.names}
-        return RecordInput.model_validate({name: values[name] for name in self.kinds if name in values})
+        return RecordInput.model_validate(self.record_encoder.example())
 
     def read(self, raw_input: Any, *, parameters: Mapping[str, Any]) -> Row:
         """Return the values by column; raises `InputError` for unknown fields."""

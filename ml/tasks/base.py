@@ -156,6 +156,8 @@ class Task(TaskAdapter):
     separates_subjects: ClassVar[bool] = True
     #: Canonical columns that a dataset must have -> their column types.
     columns: ClassVar[Mapping[str, str]]
+    #: Further canonical columns that it reads if a dataset has them -> their column types. Rows may lack their values.
+    optional_columns: ClassVar[Mapping[str, str]] = {}
     #: Slot -> canonical column that its encoder reads. A name that is not a slot is a target with its own encoder.
     encoded_columns: ClassVar[Mapping[str, str]]
     #: The same names -> encoder.
@@ -211,13 +213,30 @@ class Task(TaskAdapter):
         return cls.missing_columns(summary) + check_row_counts(summary)
 
     @classmethod
+    def check_options(cls, config: Mapping[str, Any], summary: DatasetSummary) -> list[str]:
+        """Return the reasons why a dataset does not fit the task's options."""
+        return []
+
+    @classmethod
     def missing_columns(cls, summary: DatasetSummary) -> list[str]:
         """Return for each column that a dataset lacks that it does."""
         return [
             f"{cls.name} needs a column {column!r} of type {column_type}; the dataset has {_list_columns(summary)}"
             for column, column_type in cls.columns.items()
             if summary.columns.get(column) != column_type
+        ] + [
+            f"{cls.name} needs {summary.columns[column]} in every row; {summary.count_missing(column):,} rows have none"
+            for column in cls.columns
+            if summary.count_missing(column)
         ]
+
+    @classmethod
+    def select_slots(cls, config: Mapping[str, Any], summary: DatasetSummary | None) -> Mapping[str, Slot]:
+        """Return the slots of a model, by the task's options and the dataset's columns.
+
+        They are all that are possible if the dataset is not known yet.
+        """
+        return cls.slots
 
     @abstractmethod
     def head_config(self) -> dict[str, Any]:

@@ -50,6 +50,10 @@ _FAULTS: Final = {
         "ml/learning/nn/architectures/gpt.py",
         "import ml.learning.nn.architectures.bert",
     ),
+    "a fusion knows no other fusion": (
+        "ml/learning/nn/fusions/gated_sum.py",
+        "import ml.learning.nn.fusions.transformer",
+    ),
     "a head knows no other head": ("ml/learning/nn/heads/ctc.py", "import ml.learning.nn.heads.boxes"),
     "an objective knows no other objective": (
         "ml/learning/nn/objectives/denoising.py",

@@ -111,7 +111,7 @@ def read_batches(selection: Selection) -> Iterator[Batch]:
             if label_column(selection.columns) is not None:
                 columns[LABEL] = [selection.classes[code] for code in selection.codes[batch_rows].tolist()]
             locations = Locations(f"{part.name} {split}", rows=indices + 1)
-            yield Batch(columns, locations, split)
+            yield Batch(columns, locations, split, optional=part.dataset.summary.optional_columns)
 
 
 def _describe(operation: AnyOperation, before: Selection, after: Selection) -> str:

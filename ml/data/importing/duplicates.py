@@ -56,7 +56,7 @@ def _report_copies(
     *,
     rows: int,
 ) -> None:
-    noun = staging.column_types[staging.key_column].noun
+    noun = "row" if staging.missing else staging.column_types[staging.key_column].noun
     if not rows:
         first_of = dict(zip(keys[originals].tolist(), originals.tolist(), strict=True))
         issues.flag(code, (FlaggedRow(row=row, twin=first_of[int(keys[row])]) for row in copies.tolist()))

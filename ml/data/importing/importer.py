@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, Protocol
 import numpy as np
 
 from ml.atomic_directory import atomic_directory
-from ml.data.dataset import SPLITS, TRAIN, DatasetSummary
+from ml.data.dataset import MISSING, SPLITS, TRAIN, DatasetSummary
 from ml.data.files.arrow import convert_to_parquet
 from ml.data.files.ignored import is_ignored, is_not_learned, is_tool_file
 from ml.data.files.json_list import convert_to_lines
@@ -68,6 +68,10 @@ class DatasetRequirements(Protocol):
     @property
     def columns(self) -> Mapping[str, str]:
         """Required canonical columns -> their column types."""
+
+    @property
+    def optional_columns(self) -> Mapping[str, str]:
+        """Further canonical columns that are used if they are there -> their column types."""
 
     @property
     def separates_subjects(self) -> bool:
@@ -419,7 +423,7 @@ class Importer:
             splits={split: int((splits == code).sum()) for code, split in enumerate(SPLITS)},
             classes=(sorted(object_classes, key=natural_sort_key) or None) if classes is None else classes,
             class_counts={} if classes is None else count_classes(classes, codes, splits),
-            facts={name: facts for name, column_type in column_types.items() if (facts := column_type.facts())},
+            facts=self._facts(),
             item_table=self._summarize_items(),
         )
         return summary if self.task else summary.model_copy(update={"task": self._detect_task(summary)})
@@ -430,6 +434,15 @@ class Importer:
             return None
         return ItemTableSummary(rows=len(table), columns=dict(table.columns), **self.item_counts)
 
+    def _facts(self) -> dict[str, dict[str, Any]]:
+        """Return facts by column; of one that rows may lack, also how many do."""
+        missing = self.staging.missing
+        facts = {
+            name: column_type.facts() | ({MISSING: missing[name]} if name in missing else {})
+            for name, column_type in self.staging.column_types.items()
+        }
+        return {name: column_facts for name, column_facts in facts.items() if column_facts}
+
     def _detect_task(self, summary: DatasetSummary) -> str | None:
         """Return the task that fits the dataset and uses most of its columns, or None."""
         fitting = [
@@ -437,7 +450,12 @@ class Importer:
             for name, task in self.tasks.items()
             if task.columns.items() <= summary.columns.items() and not task.check_dataset(summary)
         ]
-        return max(fitting, key=lambda name: len(self.tasks[name].columns), default=None)
+        present = summary.columns.items()
+        used = {
+            name: len(self.tasks[name].columns) + len(self.tasks[name].optional_columns.items() & present)
+            for name in fitting
+        }
+        return max(fitting, key=lambda name: used[name], default=None)
 
     def _describe_reading(self) -> str:
         """Return what was read, in one line; empty if no format was chosen."""

@@ -204,12 +204,14 @@ def report_subjects(staging: Staging, splits: np.ndarray, issues: IssueLog) -> N
 def row_keys(staging: Staging) -> np.ndarray:
     """Return uint64 [N], equal for copies: rows with equal values in the key column.
 
-    A prompt that many rows share (one instruction for a whole job) is no sign of a copy. There the whole row is. Where
-    a column type says that equal values are no copies, all keys differ.
+    A prompt that many rows share (one instruction for a whole job) is no sign of a copy. There the whole row is, and so
+    it is where rows may lack values. Where a column type says that equal values are no copies, all keys differ.
     """
     keys = first_8_bytes(staging.hashes)
     if not len(keys):
         return keys
+    if staging.missing:
+        return hash_rows(staging, keys)
     if not staging.column_types[staging.key_column].are_copies(len(np.unique(keys)), len(keys)):
         return np.arange(len(keys), dtype=np.uint64)
     if staging.key_column != PROMPT:

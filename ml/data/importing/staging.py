@@ -16,7 +16,7 @@ from zlib import crc32
 import numpy as np
 
 from ml.data.column_types import COLUMN_TYPES
-from ml.data.column_types.base import HASH_BYTES
+from ml.data.column_types.base import HASH_BYTES, CheckedValues
 from ml.data.cross_checks import CROSS_CHECKS
 from ml.data.dataset import SPLITS
 from ml.data.issues import DataRejected, Location
@@ -24,7 +24,7 @@ from ml.data.issues import DataRejected, Location
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from ml.data.column_types.base import CheckedValues, ColumnType
+    from ml.data.column_types.base import ColumnType
     from ml.data.cross_checks.base import CrossCheck
     from ml.data.formats.base import Batch
     from ml.data.issues import IssueLog
@@ -98,6 +98,8 @@ class Staging:
         self._subjects: list[np.ndarray] = []
         #: Name of the column of subjects; "" without one.
         self.subject_name = ""
+        #: Columns that a row may lack -> number of rows that do; their stored value is empty.
+        self.missing: dict[str, int] = {}
         self._rows = 0
 
     def __len__(self) -> int:
@@ -109,6 +111,7 @@ class Staging:
         Raises `DataRejected` if the upload exceeds a limit, or batches have different columns or nothing but labels.
         """
         previous_types = dict(self.column_types)
+        self.missing = dict.fromkeys(sorted(batch.optional), 0) | self.missing
         checked = self._check(batch)
         if not checked:
             at = Location(file=batch.locations.at(0).file if len(batch.locations) else None)
@@ -129,6 +132,8 @@ class Staging:
         byte_ranges = {}
         for column, values in checked.items():
             accepted = values.select(rows)
+            if column in self.missing:
+                self.missing[column] += sum(not len(value) for value in accepted.data)
             byte_ranges[column] = self._write(accepted)
             self._hashes.setdefault(column, []).append(accepted.hashes)
         split = SPLITS.index(batch.split) if batch.split else NO_SPLIT
@@ -147,9 +152,13 @@ class Staging:
 
     @property
     def cross_checks(self) -> Sequence[CrossCheck]:
-        """Cross checks whose columns are all in the data."""
+        """Cross checks whose columns are all in the data, and in every row."""
         if self._cross_checks is None:
-            type_names = {column: column_type.name for column, column_type in self.column_types.items()}
+            type_names = {
+                column: column_type.name
+                for column, column_type in self.column_types.items()
+                if column not in self.missing
+            }
             classes = [check for check in CROSS_CHECKS.values() if check.applies_to(type_names)]
             self._cross_checks = [check(issues=self._issues) for check in classes]
         return self._cross_checks
@@ -229,7 +238,8 @@ class Staging:
                 self.column_types[column] = type_class(issues=self._issues, limits=self._limits_of_columns())
             column_type = self.column_types[column]
             values_with_context = column_type.add_context(values, batch.columns)
-            checked[column] = column_type.check(values_with_context, rows, batch.locations.in_column(column))
+            check = _check_optional if column in batch.optional else _check_all
+            checked[column] = check(column_type, values_with_context, rows, batch.locations.in_column(column))
             rows = checked[column].rows
         return checked
 
@@ -271,6 +281,32 @@ class Staging:
     @cached_property
     def _label_type(self) -> ColumnType[Any]:
         return COLUMN_TYPES[LABEL](issues=self._issues, limits=self._limits)
+
+
+def _check_all(
+    column_type: ColumnType[Any], values: Sequence[Any], rows: np.ndarray, locations: Locations
+) -> CheckedValues:
+    return column_type.check(values, rows, locations)
+
+
+def _check_optional(
+    column_type: ColumnType[Any], values: Sequence[Any], rows: np.ndarray, locations: Locations
+) -> CheckedValues:
+    """Check the values that are present.
+
+    A missing one is stored as no bytes, with a hash of zeros.
+    """
+    if isinstance(values, np.ndarray):  # plain values of one shape, which all rows have
+        return column_type.check(values, rows, locations)
+    is_missing = np.array([values[row] is None for row in rows.tolist()], dtype=bool)
+    present = column_type.check(values, rows[~is_missing], locations)
+    accepted = np.sort(np.concatenate([present.rows, rows[is_missing]]))
+    data, hashes = [b""] * len(accepted), np.zeros((len(accepted), HASH_BYTES), dtype=np.uint8)
+    positions = np.searchsorted(accepted, present.rows)
+    for position, value in zip(positions.tolist(), present.data, strict=True):
+        data[position] = value
+    hashes[positions] = present.hashes
+    return CheckedValues(accepted, data, hashes)
 
 
 def _hash_names(names: Sequence[str] | None, rows: np.ndarray) -> np.ndarray:

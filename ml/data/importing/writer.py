@@ -30,7 +30,10 @@ def write(
     `splits`: int8 [N] into `SPLITS`, below 0 for a row to leave out. `codes`: int32 [N] into the classes.
     """
     column_types = staging.column_types
-    shapes = {column: column_type.array_shape(len(staging)) for column, column_type in column_types.items()}
+    shapes = {
+        column: None if staging.missing.get(column) else column_type.array_shape(len(staging))
+        for column, column_type in column_types.items()
+    }
     is_labeled = bool((codes[splits >= 0] >= 0).all())
     writers = {
         code: _SplitWriter(

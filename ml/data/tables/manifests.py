@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 SUFFIXES: Final = frozenset({".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json"})
 #: Usual names of the column of file names, the likeliest first.
 FILE_COLUMN_NAMES: Final = ("file_name", "filename", "file", "path", "file_path", "filepath")
+#: Usual names of the column of splits.
+SPLIT_COLUMN_NAMES: Final = ("split", "subset", "fold", "partition")
 
 #: Columns of a list of numbered captions.
 NUMBERED_COLUMNS: Final = ("file_name", "caption")

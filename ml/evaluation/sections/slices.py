@@ -102,12 +102,12 @@ def _all_slices(evaluated: EvaluatedRows) -> Iterator[_Slice]:
             yield from _record_slices(values)
         elif column_type in _MEASURES and not isinstance(values, ImageArray):
             name, measure = _MEASURES[column_type]
-            yield from _by_range(column, name, [measure(value) for value in values])
+            yield from _by_range(column, name, [None if value is None else measure(value) for value in values])
 
 
 def _record_slices(records: Sequence[Mapping[str, Any]]) -> Iterator[_Slice]:
     """Slice by the values of each column of a table."""
-    rows = list(records)
+    rows = [record or {} for record in records]
     for name in list(dict.fromkeys(name for row in rows for name in row))[:MAX_FIELDS]:
         values = [row.get(name) for row in rows]
         present = [value for value in values if value is not None]

@@ -47,10 +47,15 @@ class Network(nn.Module):
         return dimensions
 
     def extract_features(self, batch: Mapping[str, Tensor]) -> dict[str, Features]:
-        """Return the features of each slot whose signal is in the batch."""
+        """Return the features of each slot whose signal is in the batch.
+
+        Where `{slot}_present`, bool [B], is false, the pooled feature is zero.
+        """
         condition = self._encode_condition(batch)
         return {
-            slot: backbone(batch[slot], batch.get(f"{slot}_mask"), condition)
+            slot: _hide_missing(
+                backbone(batch[slot], batch.get(f"{slot}_mask"), condition), batch.get(f"{slot}_present")
+            )
             for slot, backbone in self.backbones.items()
             if slot in batch
         }
@@ -128,6 +133,13 @@ def build(
         backbones[slot] = architecture(architecture.configure(choice.config), shape=shapes[slot], conditions=conditions)
     widths = {slot: backbone.widths for slot, backbone in backbones.items()}
     return Network(backbones, head=head_type(head_config, widths=widths) if head_type else None)
+
+
+def _hide_missing(features: Features, present_B: Tensor | None) -> Features:
+    if present_B is None:
+        return features
+    pooled_BD, *others = features[Feature.POOLED]
+    return {**features, Feature.POOLED: (pooled_BD * present_B[:, None].to(pooled_BD.dtype), *others)}
 
 
 def _join_pooled(features: Mapping[str, Features]) -> Tensor:

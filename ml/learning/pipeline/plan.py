@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ml.config import Choice
-from ml.data.rows import JoinedRows
+from ml.data.rows import JoinedRows, present_values
 from ml.encoders import ENCODERS
 from ml.learning.nn.architectures import ARCHITECTURES
 from ml.learning.nn.heads import HEADS
@@ -16,7 +16,7 @@ from ml.learning.training.unlabeled import Unlabeled
 from ml.tasks import TASKS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from ml.data.dataset import DatasetSummary
     from ml.data.rows import Rows
@@ -73,7 +73,12 @@ def make_plan(
     objective = spec.objective
     objective_type = OBJECTIVES[objective.name]
     task_type = TASKS[spec.task.name] if spec.task else None
-    columns_by_name = task_type.encoded_columns if task_type else {slot: slot for slot in objective_type.slots}
+    slots = objective_type.slots
+    columns_by_name: Mapping[str, str] = {slot: slot for slot in slots}
+    if task_type and spec.task:
+        slots = task_type.select_slots(spec.task.config, summary)
+        others = task_type.slots.keys() - slots.keys()
+        columns_by_name = {name: column for name, column in task_type.encoded_columns.items() if name not in others}
     encoder_names = task_type.encoders if task_type else objective_type.encoders
     defaults = (task_type or objective_type).encoder_options(summary)
     existing: dict[str, Encoder[Any]] = {}
@@ -85,12 +90,11 @@ def make_plan(
     encoders = {}
     for name in (name for name in columns_by_name if name not in shared):
         readers = [reader for reader in (name, *shared) if reader == name or shared[reader] == name]
-        columns = [rows.columns[columns_by_name[reader]] for reader in readers]
+        columns = [present_values(rows.columns[columns_by_name[reader]]) for reader in readers]
         values = columns[0] if len(columns) == 1 else JoinedRows(columns)
         options = {**defaults.get(name, {}), **spec.encoders.get(name, {})}
         encoders[name] = existing.get(name) or ENCODERS[encoder_names[name]].learn(values, options)
     encoders |= {name: encoders[owner] for name, owner in shared.items()}
-    slots = task_type.slots if task_type else objective_type.slots
     available = {**bases.architectures(), **spec.architectures}
     architectures = {name: _adapt(available[name], slot.needs) for name, slot in slots.items()}
     if task_type is None or spec.task is None:

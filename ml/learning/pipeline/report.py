@@ -125,6 +125,18 @@ class ExitsSection(TypedDict):
     latency_ms: dict[str, float]
 
 
+class PartSection(TypedDict):
+    """Accuracy of one part of a row alone, such as its image."""
+
+    #: Rows that have the part.
+    rows: int
+    accuracy: float
+    #: 95 % confidence interval of the accuracy.
+    interval: tuple[float, float]
+    #: Accuracy of all parts together, on the same rows.
+    accuracy_of_all: float
+
+
 class EvaluationReport(TypedDict):
     """Metrics on one split; a task adds sections of its own, such as `confusion_matrix`."""
 
@@ -145,6 +157,8 @@ class EvaluationReport(TypedDict):
     #: Only for classifiers.
     calibration: NotRequired[CalibrationSection]
     conformal: NotRequired[list[LabelSetsSection]]
+    #: Only for classifiers of several parts: slot -> its part alone.
+    parts: NotRequired[dict[str, PartSection]]
     warnings: NotRequired[list[str]]
     #: Conditions under which a metric means something else than its name suggests.
     notes: NotRequired[list[str]]

@@ -45,7 +45,7 @@ def assert_alike(output: Any, expected: Any) -> None:
 )
 def test_rows_get_the_outputs_of_requests(task: str, tmp_path: Path) -> None:
     predictor = load(task, tmp_path)
-    rows = samples.dataset(TASKS[task].columns).rows("train")
+    rows = samples.dataset(samples.columns_read_by(TASKS[task])).rows("train")
     requests = [TASKS[task].to_input_and_target(row)[0] for row in rows]
 
     results = collect(predictor, rows)
@@ -89,8 +89,10 @@ def test_parameters_are_those_of_predict(tmp_path: Path) -> None:
 
 def test_rows_that_cannot_be_read_have_an_error_and_the_others_an_output(tmp_path: Path) -> None:
     predictor = load("speech_synthesis", tmp_path)
-    texts = [row["text"] for row in samples.dataset(TASKS["speech_synthesis"].columns).rows("train")][:5]
-    audio = samples.dataset(TASKS["speech_synthesis"].columns).rows("train").columns["audio"]
+    texts = [row["text"] for row in samples.dataset(samples.columns_read_by(TASKS["speech_synthesis"])).rows("train")][
+        :5
+    ]
+    audio = samples.dataset(samples.columns_read_by(TASKS["speech_synthesis"])).rows("train").columns["audio"]
     texts[3] = "漢字"
 
     results = collect(predictor, Rows({"text": texts, "audio": [audio[row] for row in range(5)]}))

@@ -45,7 +45,7 @@ def base(tmp_path_factory):
         task=None,
         head=None,
         reader=plan.reader,
-        rows=samples.dataset(TASKS["text_classification"].columns).rows("train")[:7],
+        rows=samples.dataset(samples.columns_read_by(TASKS["text_classification"])).rows("train")[:7],
     )
     return Predictor.load(package)
 

@@ -18,7 +18,7 @@ from ml.learning.export import torch_runner as torch_engine
 from ml.learning.nn.architectures import ARCHITECTURES
 from ml.package.package import ModelPackage
 from ml.signals import Arrays, Run
-from ml.spec.catalog import Catalog
+from ml.spec.catalog import Catalog, TaskEntry
 from ml.tasks import TASKS
 from ml.tasks.base import embedding_graphs
 from tests.support.ml import samples
@@ -47,8 +47,8 @@ def _tiny(architecture: str) -> dict[str, Any]:
 def test_a_fitting_architecture_trains_and_both_engines_agree(
     kind: str, name: str, slot: str, architecture: str, tmp_path: Path
 ) -> None:
-    entry = (CATALOG.tasks if kind == "task" else CATALOG.objectives)[name]
-    data = samples.path(entry.columns)
+    entry = CATALOG.tasks[name] if kind == "task" else CATALOG.objectives[name]
+    data = samples.path(samples.columns_read_by(entry) if isinstance(entry, TaskEntry) else entry.columns)
     others = {
         other: _tiny(slot_entry.default_architecture)
         for other, slot_entry in entry.slots.items()

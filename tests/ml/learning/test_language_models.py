@@ -20,7 +20,7 @@ REQUEST = {"prompt": "a quiet film", "max_new_tokens": 12, "seed": 3}
 
 
 def test_a_language_model_is_a_base_whose_weights_are_all_loaded(tmp_path: Path) -> None:
-    data = samples.path(TASKS["text_generation"].columns)
+    data = samples.path(samples.columns_read_by(TASKS["text_generation"]))
     tiny = ARCHITECTURES["gpt"].tiny().model_dump(mode="json")
     base = run(
         data,

@@ -29,7 +29,7 @@ PARITY_ROWS = 7
 
 def make_toy_plan(task: str, *, more_columns: Mapping[str, str] | None = None) -> TrainingPlan:
     """Make a task learned from the sample rows, with the smallest fitting architectures."""
-    data = samples.dataset({**TASKS[task].columns, **(more_columns or {})})
+    data = samples.dataset({**samples.columns_read_by(TASKS[task]), **(more_columns or {})})
     chosen = {}
     for slot, entry in CATALOG.tasks[task].slots.items():
         name = next(
@@ -63,5 +63,7 @@ def untrained(task: str, into: Path, *, more_columns: Mapping[str, str] | None =
         task=planned.task,
         head=planned.head,
         reader=planned.reader,
-        rows=samples.dataset({**TASKS[task].columns, **(more_columns or {})}).rows("train")[:PARITY_ROWS],
+        rows=samples.dataset({**samples.columns_read_by(TASKS[task]), **(more_columns or {})}).rows("train")[
+            :PARITY_ROWS
+        ],
     )

@@ -21,6 +21,8 @@ from ml.data.issues import IssueLog
 from ml.data.limits import Limits
 from ml.data.locations import Locations
 from ml.data.tables.column_aliases import CANONICAL_COLUMNS
+from ml.spec.catalog import TaskEntry
+from ml.tasks.base import Task
 
 CLASSES = ("0", "1", "2")
 SIDE = 8
@@ -91,6 +93,11 @@ VALUES: dict[str, Callable[[int], Any]] = {
     "record": _records,
     "text": _texts,
 }
+
+
+def columns_read_by(task: type[Task] | TaskEntry) -> dict[str, str]:
+    """Return all columns that a task can read."""
+    return {**task.optional_columns, **task.columns}
 
 
 def columns_of(required: Mapping[str, str]) -> dict[str, str]:

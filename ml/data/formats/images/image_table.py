@@ -25,6 +25,7 @@ from ml.data.locations import Locations
 from ml.data.tables.column_aliases import ALIASES, plain_name
 from ml.data.tables.manifests import (
     FILE_COLUMN_NAMES,
+    SPLIT_COLUMN_NAMES,
     SUFFIXES,
     FileIndex,
     ManifestRow,
@@ -58,7 +59,6 @@ VALUE_COLUMNS: Final = ("objects", "text", "label", "value")
 MANIFEST_CONTENT: Final = ("text", "json", "parquet")
 #: A text beside an image is its YOLO labels, and JSON is COCO: these bring no table of objects.
 NO_OBJECT_SUFFIXES: Final = (".txt", ".json")
-SPLIT_COLUMN_NAMES: Final = ("split", "subset", "fold", "partition")
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,7 +122,9 @@ class Model:
 
     @property
     def _is_classifier(self) -> bool:
-        return bool(self.metadata["postprocessor"] == "classification")
+        return self.metadata["postprocessor"] == "classification" or (
+            self.metadata["postprocessor"] == "multimodal" and bool(self.metadata["labels"])
+        )
 
     def _split(self, raw_input: dict[str, Any]) -> list[dict[str, Any]]:
         """Return an input for each window of its text, or the input itself."""

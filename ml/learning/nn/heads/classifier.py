@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ml.config import Config
+from ml.learning.nn.heads._class_loss import class_loss
 from ml.learning.nn.heads.base import Head, Tensors
 from ml.signals import Feature
 
@@ -98,12 +99,7 @@ class Classifier(Head):
         return loss
 
     def _class_loss(self, logits: Tensor, label: Tensor) -> Tensor:
-        if self.config.loss == "cross_entropy":
-            return functional.cross_entropy(logits, label, label_smoothing=self.config.label_smoothing)
-        target = functional.one_hot(label, self.config.classes).float()
-        smoothing = self.config.label_smoothing
-        target = target * (1 - smoothing) + smoothing / self.config.classes
-        return (logits.softmax(dim=1) - target).square().sum(dim=1).mean()
+        return class_loss(logits, label, loss=self.config.loss, smoothing=self.config.label_smoothing)
 
     def choice_logits(self, outputs: Tensors, batch: Mapping[str, Tensor]) -> Tensor:
         """Return the logits of each row."""

@@ -199,7 +199,7 @@ def test_images_stay_as_they_are_whatever_their_storage(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", sorted(TASKS))
 def test_the_data_of_every_task_survives_a_derivation(tmp_path: Path, name: str) -> None:
-    stored = samples.path(TASKS[name].columns)
+    stored = samples.path(samples.columns_read_by(TASKS[name]))
     report = derive_dataset(
         stored, tmp_path / "derived", parse_operations([{"operation": "dedupe"}]), name="x@1", tasks=TASKS
     )

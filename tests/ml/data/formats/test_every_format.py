@@ -89,6 +89,16 @@ def as_metadata() -> Files:
     return {**pngs(), "metadata.csv": "\n".join(["file_name,text,split,painter,id", *rows, ""]).encode(), "a.pdf": b"x"}
 
 
+def as_multimodal_table() -> Files:
+    def line(row: int) -> str:
+        split = "train" if row < 16 else "test"
+        return f"i{row}.png,c{row}.wav,words {row},class{row % 2},{split},{row % 5},again{row}.png,{row}"
+
+    clips = {f"c{row}.wav": clip for row, clip in enumerate(samples.VALUES["audio"](COUNT))}
+    header = "file_name,audio_file_name,text,label,split,weight,mask,id"
+    return {**pngs(), **clips, "metadata.csv": lines_of(header, line), "a.pdf": b"x"}
+
+
 def as_webdataset() -> Files:
     texts = {f"i{row}.txt": f"a caption {row}".encode() for row in range(COUNT)}
     return {**pngs(), **texts, **{f"i{row}.npy": b"vector" for row in range(COUNT)}}
@@ -223,6 +233,19 @@ WALKS: dict[str, list[Walk]] = {
                 "timestamp": ("\t978", "\t1999"), "platform": ("phone", "tablet"), "log.item": ("Heat", "Alien"),
                 "log.user": ("u1\n", "u9\n"),
             },
+        )
+    ],
+    "multimodal_table": [
+        Walk(
+            as_multimodal_table,
+            {
+                "file_name": ("i3.png,c3", "i4.png,c3"), "audio_file_name": ("c3.wav,w", "c4.wav,w"),
+                "text": ("words 3", "phrase 3"), "label": ("class1", "class2"), "split": (",test,", ",dev,"),
+                "weight": (",4,again", ",7,again"), "mask": ("again3", "other3"), "id": (".png,23", ".png,99"),
+                "a.pdf": ("x", "y"),
+            },
+            is_packed=True,
+            task="multimodal_classification",
         )
     ],
 }  # fmt: skip

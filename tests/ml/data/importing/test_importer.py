@@ -52,6 +52,7 @@ def test_errors_come_before_warnings_and_repairs(tmp_path):
 def test_the_task_may_reject_the_dataset(tmp_path):
     class ThreeClasses:
         columns: ClassVar[dict[str, str]] = {"image": "image"}
+        optional_columns: ClassVar[dict[str, str]] = {}
         separates_subjects = True
 
         @staticmethod

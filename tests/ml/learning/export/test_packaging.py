@@ -22,7 +22,7 @@ def with_foreign(rows: Rows, positions: set[int]) -> Rows:
 
 def test_rows_that_no_request_may_hold_are_left_out() -> None:
     task = packages.make_toy_plan("speech_synthesis").task
-    rows = samples.dataset(TASKS["speech_synthesis"].columns).rows("train")
+    rows = samples.dataset(samples.columns_read_by(TASKS["speech_synthesis"])).rows("train")
     assert task is not None
 
     assert len(to_requests(task, with_foreign(rows, {0, 2}))) == len(rows) - 2
@@ -33,7 +33,7 @@ def test_characters_in_held_out_rows_alone_prevent_no_model(
     affected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A random split of rows may leave a character in held-out rows alone."""
-    data = samples.path(TASKS["speech_synthesis"].columns)
+    data = samples.path(samples.columns_read_by(TASKS["speech_synthesis"]))
     rows_of = Dataset.rows
 
     def rows_with_foreign(self: Dataset, split: str) -> Any:

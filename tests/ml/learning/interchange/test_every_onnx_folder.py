@@ -60,7 +60,7 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Any:
             }
             options: dict[str, Any] = {"architectures": architectures, "task": task}
             workdir = tmp_path_factory.mktemp(task)
-            result = run(samples.path(entry.columns), workdir, spec("finetune", **options))
+            result = run(samples.path(samples.columns_read_by(entry)), workdir, spec("finetune", **options))
             folders[task] = result.package.directory
         return folders[task]
 
@@ -140,7 +140,7 @@ def test_a_folder_predicts_like_the_service(name: str, packages: Any, tmp_path: 
         assert encoder["description"] in readme
     parity = json.loads((tmp_path / "out" / "parity.json").read_text())
     assert all(graph["parity"]["rows"] for graph in parity.values())
-    inputs = inputs_of(package, CATALOG.tasks[name].columns)
+    inputs = inputs_of(package, samples.columns_read_by(CATALOG.tasks[name]))
     expected = Predictor.load(package).predict(inputs)
     outputs = predict_isolated(tmp_path / "out", inputs)
     assert is_close(outputs, expected), (outputs, expected)

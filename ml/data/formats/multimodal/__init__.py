@@ -1,0 +1,1 @@
+"""Formats whose rows have several parts: an image, a text, an audio clip, measurements."""

@@ -1,0 +1,52 @@
+"""Joined features of the parts of a row, and those of each part alone.
+
+B batch, S slots, W width.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from ml.learning.nn.fusions import FUSIONS
+from ml.signals import Feature
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ml.learning.nn.architectures.base import Features, Widths
+
+#: Suffix of the array of a slot that says which rows have it, bool [B].
+PRESENT = "_present"
+Width = Annotated[int, Field(ge=8, le=4096, multiple_of=4)]
+
+
+class Parts(nn.Module):
+    """The pooled features of all slots, joined by a fusion."""
+
+    def __init__(self, fusion: str, *, widths: Mapping[str, Widths], width: int, dropout: float) -> None:
+        super().__init__()
+        pooled = {slot: backbone.pooled for slot, backbone in widths.items()}
+        self.fusion = FUSIONS[fusion](pooled, width=width, dropout=dropout)
+
+    def forward(
+        self, features: Mapping[str, Features], batch: Mapping[str, Tensor], *, has_alone: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return the joined features [B, W], and perhaps those of each part alone.
+
+        With `has_alone`, the latter are [B, S, W], else None.
+        """
+        projected_BSW = self.fusion.project({slot: tensors[Feature.POOLED][0] for slot, tensors in features.items()})
+        all_B = torch.ones_like(projected_BSW[:, 0, 0], dtype=torch.bool)
+        present_BS = torch.stack([batch.get(f"{slot}{PRESENT}", all_B) for slot in features], dim=1)
+        joined_BW = self.fusion(projected_BSW, present_BS)
+        if not has_alone:
+            return joined_BW, None
+        only_SS = torch.eye(len(features), dtype=torch.bool, device=joined_BW.device)
+        # By logic rather than `expand`, which an exporter would trace with the rows of its example.
+        none_BS = torch.zeros_like(present_BS)
+        alone = [self.fusion(projected_BSW, none_BS | only_S) for only_S in only_SS]
+        return joined_BW, torch.stack(alone, dim=1)

@@ -1,0 +1,79 @@
+"""Fused classification head: one logit per class, from several parts.
+
+Some parts may be missing.
+
+B batch, S slots.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from ml.config import Config
+from ml.learning.nn.heads._class_loss import Loss, class_loss
+from ml.learning.nn.heads._parts import Parts, Width
+from ml.learning.nn.heads.base import Head, Tensors
+from ml.signals import Feature
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ml.learning.nn.architectures.base import Features, Widths
+
+
+class FusedClassifierConfig(Config):
+    """Options of the fused classification head. The number of classes comes from the data."""
+
+    classes: int = Field(ge=1)
+    loss: Loss = "cross_entropy"
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    fusion: Literal["gated_sum", "transformer"] = "gated_sum"
+    width: Width = 128
+
+
+class FusedClassifier(Head):
+    """Linear layer over the joined features of the slots that a row has.
+
+    The same layer over the features of each part alone says what joining them brings.
+    """
+
+    name = "fused_classifier"
+    summary = "One score per class, from the features of several parts, of which some may be missing"
+    needs = frozenset({Feature.POOLED})
+    config_type = FusedClassifierConfig
+    outputs = ("logits", "part_logits")
+    scores = ("accuracy",)
+    chooses = True
+    label_dimensions: ClassVar[Mapping[str, int]] = {"linear.weight": 0, "linear.bias": 0}
+
+    def __init__(self, config: FusedClassifierConfig, *, widths: Mapping[str, Widths]) -> None:
+        super().__init__(config, widths=widths)
+        self.config = config
+        self.parts = Parts(config.fusion, widths=widths, width=config.width, dropout=config.dropout)
+        self.linear = nn.Linear(config.width, config.classes)
+
+    def forward(self, features: Mapping[str, Features], batch: Mapping[str, Tensor]) -> Tensors:
+        """Return `logits` [B, classes], and `part_logits` unless in training.
+
+        The latter are those of each part alone, [B, S, classes].
+        """
+        joined_BW, alone_BSW = self.parts(features, batch, has_alone=not self.training)
+        outputs = {"logits": self.linear(joined_BW)}
+        return outputs if alone_BSW is None else {**outputs, "part_logits": self.linear(alone_BSW)}
+
+    def loss(self, outputs: Tensors, batch: Mapping[str, Tensor]) -> Tensor:
+        """Return the loss against `label`, int64 [B]."""
+        config = self.config
+        return class_loss(outputs["logits"].float(), batch["label"], loss=config.loss, smoothing=config.label_smoothing)
+
+    def choice_logits(self, outputs: Tensors, batch: Mapping[str, Tensor]) -> Tensor:
+        """Return the logits of each row."""
+        return outputs["logits"]
+
+    def measure(self, outputs: Tensors, batch: Mapping[str, Tensor]) -> Tensors:
+        """Return the fraction of rows whose largest logit is that of the target class."""
+        return {"accuracy": (outputs["logits"].argmax(dim=1) == batch["label"]).float().mean()}
