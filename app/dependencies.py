@@ -24,7 +24,7 @@ from store.partial_uploads import PartialUploads
 from store.settings import store_settings
 
 if TYPE_CHECKING:
-    from app.http.middleware import ApiKeyCache
+    from app.http.authorization.api_key_cache import ApiKeyCache
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 REFERENCE = r"^[A-Za-z0-9][A-Za-z0-9._-]*(@[A-Za-z0-9][A-Za-z0-9._-]*)?$"
@@ -141,6 +141,6 @@ def replace_first_key(secret: str) -> None:
 
 
 def has_keys() -> bool:
-    """Return whether the database has an API key that is not revoked."""
+    """Return whether the database has an API key that is neither expired nor revoked."""
     with reading() as session:
-        return any(key.revoked_at is None for key in api_keys.listing(session, limit=200, cursor=None).items)
+        return api_keys.has_live(session)

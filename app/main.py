@@ -21,8 +21,9 @@ from app.disk import routes as disk
 from app.event_log import EventLogger
 from app.health import routes as health
 from app.http import access_log, errors, validation
+from app.http.authorization.api_key_cache import ApiKeyCache
 from app.http.methods import MethodMiddleware
-from app.http.middleware import ApiKeyCache, GatewayMiddleware
+from app.http.middleware import GatewayMiddleware
 from app.huggingface import fast_routes as huggingface_paths
 from app.huggingface import routes as huggingface
 from app.inference_protocol import fast_routes as inference_paths
@@ -186,16 +187,16 @@ async def _keep_ensuring_first_key(app: FastAPI) -> None:
 def _store_key(settings: AppSettings) -> None:
     """Store the first key.
 
-    A key of the home folder that was revoked is replaced there, or its owner would be locked out.
+    A key of the home folder that is not valid any more is replaced there, or its owner would be locked out.
     """
     with transaction() as session:
         lock(session, "first key")
         # Read within the lock: of several API processes, one replaces it.
         secret = first_key(settings)
-        if secret is None or stored_keys.ensure(session, secret, name="first").revoked_at is None:
+        if secret is None or stored_keys.ensure(session, secret, name="first") is not None:
             return
         if settings.api_key is not None:
-            _log.warning("PLINTH_API_KEY is revoked", hint="set it to another secret, and restart")
+            _log.warning("PLINTH_API_KEY is not valid any more", hint="set it to another secret, and restart")
             return
         _, secret = stored_keys.create(session, name="first")
         replace_first_key(secret)

@@ -129,9 +129,12 @@ def _version_of_alias(session: Session, name: str, alias: str) -> int | None:
     return session.scalar(select(Alias.version).where(Alias.model_name == name, Alias.alias == alias))
 
 
-def listing(session: Session, *, limit: int, cursor: str | None) -> Page[Model]:
-    """List the latest version of each name, newest first."""
-    return newest_first(session, select(Model).where(Model.is_latest), Model.id, limit=limit, cursor=cursor)
+def listing(session: Session, *, limit: int, cursor: str | None, among: Sequence[str] | None = None) -> Page[Model]:
+    """List the latest version of each name, or of the names in `among`, newest first."""
+    query = select(Model).where(Model.is_latest)
+    if among is not None:
+        query = query.where(Model.name.in_(among))
+    return newest_first(session, query, Model.id, limit=limit, cursor=cursor)
 
 
 def latest(session: Session, name: str) -> Model:

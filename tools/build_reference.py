@@ -199,21 +199,21 @@ def http() -> str:
     from app.settings import AppSettings
 
     document = create_app(AppSettings()).openapi()
-    groups: dict[str, list[tuple[str, str]]] = {}
+    groups: dict[str, list[tuple[str, str, str]]] = {}
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             if method in ("get", "post", "put", "patch", "delete", "head", "options"):
                 tag = next(iter(operation.get("tags", [])), "service")
                 summary = _sentence(operation.get("description") or operation.get("summary") or "")
-                groups.setdefault(tag, []).append((f"`{method.upper()} {path}`", summary))
+                groups.setdefault(tag, []).append((f"`{method.upper()} {path}`", operation.get("x-scope", ""), summary))
     parts = [
         "# HTTP API",
         "",
         "Every route. A running service has the full reference with examples at `/docs`, and the OpenAPI document at "
-        "`/openapi.json`.",
+        "`/openapi.json`. The scope is what a key must include; a route without one needs no key.",
     ]
     for tag, rows in groups.items():
-        parts += ["", f"## {tag}", "", *_table(("route", "what it does"), rows)]
+        parts += ["", f"## {tag}", "", *_table(("route", "scope", "what it does"), rows)]
     return "\n".join(parts)
 
 

@@ -32,6 +32,7 @@ from app.http.request_body import JSONRoute, is_json, read_limited
 from app.http.strict_json import strict_json
 from app.predict.client_paths import client_paths
 from app.predict.handler import PREDICTION_PROBLEMS, RESPONSE_TYPE, BodyFormat, body_format
+from app.serving.access import allowed
 from ml.errors import PARAMETERS
 from store import models
 from store.database import reading
@@ -229,7 +230,7 @@ async def _read_file(request: Request) -> bytes:
 def _only_model() -> str:
     """Return the name of the only model; raises `ProblemError` 404 and 422."""
     with reading() as session:
-        names = models.names(session)
+        names = allowed(models.names(session))
     if not names:
         raise ProblemError(404, "not_found", "There is no model yet; a job makes one.")
     if len(names) > 1:

@@ -14,6 +14,7 @@ import numpy as np
 
 from app.decisions.answers import Answer, Box, normalize
 from app.http.errors import ProblemError, summarize
+from app.serving.access import listed_names
 from ml.data.files.images import read_size
 from ml.errors import Finding
 from store import models
@@ -223,7 +224,7 @@ def _affirm(served: ServedVersion, question: Question, probabilities: Mapping[st
 def find_any_model() -> str | None:
     """Return the newest model that compares texts, else the newest text classifier."""
     with reading() as session:
-        rows = models.listing(session, limit=MAX_MODELS, cursor=None).items
+        rows = models.listing(session, limit=MAX_MODELS, cursor=None, among=listed_names(session)).items
     bases = [row.name for row in rows if row.task is None and "text" in row.architectures]
     others = [row.name for task in FURTHER_TASKS for row in rows if row.task == task]
     return next(iter([*bases, *others]), None)

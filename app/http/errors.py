@@ -18,8 +18,10 @@ from starlette.responses import Response
 
 from app.client_protocols import ClientProtocol, protocol_of
 from app.http.problem_codes import PROBLEMS, ProblemCode
+from app.serving.access import allowed
 from app.serving.errors import (
     DeadlineExceeded,
+    ModelNotAllowed,
     ModelNotFound,
     NotStreamable,
     QueueFull,
@@ -77,6 +79,7 @@ STATUS_OF: Mapping[type[Exception], tuple[int, ProblemCode]] = {
     UploadTooLong: (413, "beyond_upload_length"),
     ChecksumMismatch: (CHECKSUM_MISMATCH, "checksum_mismatch"),
     ModelNotFound: (404, "not_found"),
+    ModelNotAllowed: (403, "model_not_allowed"),
     NotStreamable: (406, "not_a_stream"),
     QueueFull: (429, "queue_full"),
     DeadlineExceeded: (504, "deadline_exceeded"),
@@ -262,6 +265,8 @@ def to_problem_error(error: Exception) -> ProblemError:
             return ProblemError(status, code, _sentence(str(error)), headers={"Retry-After": "1"})
         case StorageFull():
             hint = "Delete what is no longer needed, then try again."
+        case NotFound() if error.kind == "model":
+            error, hint = NotFound("model", error.reference, allowed(error.known)), "GET /api/v1/models lists all."
         case NotFound() if error.kind in _LISTED_KINDS:
             hint = f"GET /api/v1/{error.kind}s lists all."
         case _:
@@ -286,9 +291,12 @@ def internal_error(request_id: str) -> ProblemError:
 def _serving_problem(error: ServingError, status: int, code: ProblemCode) -> ProblemError:
     match error:
         case ModelNotFound():
-            finding = unknown("model", error.reference, error.known)
+            finding = unknown("model", error.reference, allowed(error.known))
             names = finding.expected or "none yet; a job makes one"
             detail = f"There is no model {error.reference!r}. Known: {names}. {finding.hint or ''}".rstrip()
+        case ModelNotAllowed():
+            patterns = ", ".join(error.patterns[:8])
+            detail = f"This key is for the models {patterns}, not for {error.name!r}. Send another key."
         case NotStreamable():
             detail = "Only the text of a single input can be streamed. Request 'Accept: application/json'."
         case QueueFull():

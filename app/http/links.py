@@ -33,7 +33,10 @@ UPLOAD: Final[Links] = {
     "offset": _link("read_upload_offset", "How much has arrived, as tus headers.", upload_id="id"),
     "append": _link("append_to_upload", "Send the next piece.", upload_id="id"),
 }
-KEY: Final[Links] = {"revoke": _link("revoke_key", "Revoke the key.", key_id="id")}
+KEY: Final[Links] = {
+    "rotate": _link("rotate_key", "Give the key another secret.", key_id="id"),
+    "revoke": _link("revoke_key", "Revoke the key.", key_id="id"),
+}
 ALIAS: Final[Links] = {
     "alias": _link("read_model_alias", "The alias with its history.", name="model", alias="alias"),
     "version": _link("read_model_version", "The version that it names.", name="model", version="version"),

@@ -1,14 +1,13 @@
 """The gateway: checks every request before its body is read.
 
-It is the outermost middleware, in pure ASGI. In order: request id, Host, preflight, API key, announced size. Only then
-the body is received, with limits on size and time.
+It is the outermost middleware, in pure ASGI. In order: request id, Host, preflight, API key with its rate and scope,
+announced size. Only then the body is received, with limits on size and time.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
-import hashlib
 import ipaddress
 import re
 import secrets
@@ -18,7 +17,6 @@ from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
-from anyio import to_thread
 from sqlalchemy.exc import DBAPIError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
@@ -27,18 +25,21 @@ from app import client_protocols
 from app.browser import SAFE_METHODS, is_own_origin, needs_no_key, session_token
 from app.event_log import EventLogger, bind_fields
 from app.http import access_log, cors
+from app.http.authorization.rate_limits import RateLimiter
+from app.http.authorization.scopes import check_access, rule_of
 from app.http.errors import ProblemError, internal_error, problem_response, to_problem_error
 from app.http.request_body import Body, too_large
-from app.ttl_cache import TtlCache
-from store import api_keys as stored_keys
-from store.database import reading, transaction
+from app.serving.access import restrict_models
+from store.settings import store_settings
 
 if TYPE_CHECKING:
     from starlette.routing import BaseRoute
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from app.http.authorization.api_key_cache import ApiKeyCache
     from app.metrics.registry import MetricsRegistry
     from app.settings import AppSettings
+    from store.api_keys import KeyAccess
 
 #: Paths that need no API key.
 OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/docs", "/docs/", "/openapi.json"}) | client_protocols.OPEN_PATHS
@@ -65,52 +66,6 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _log = EventLogger("plinth.access")
 
 
-class ApiKeyCache(TtlCache[bytes, str]):
-    """Caches the ids of API keys by secret.
-
-    A secret is verified again every `seconds`, so that a revoked key is rejected. Stores SHA-256 digests, never the
-    secrets themselves.
-    """
-
-    MAX_KEYS: Final = 1024
-
-    def __init__(self, *, seconds: float) -> None:
-        super().__init__(
-            _verify,
-            ttl_seconds=seconds,
-            max_entries=self.MAX_KEYS,
-            fingerprint=lambda secret: hashlib.sha256(secret).digest(),
-            ignored_errors=(DBAPIError,),
-        )
-        #: The same for the tokens of sessions.
-        self._sessions: TtlCache[bytes, str] = TtlCache(
-            _verify_session,
-            ttl_seconds=seconds,
-            max_entries=self.MAX_KEYS,
-            fingerprint=lambda token: hashlib.sha256(token).digest(),
-            ignored_errors=(DBAPIError,),
-        )
-
-    def clear(self) -> None:
-        """Verify all keys and sessions again at their next use."""
-        super().clear()
-        self._sessions.clear()
-
-    async def find_session(self, token: str) -> str | None:
-        """Return the key id of a session; None if unknown or expired."""
-        try:
-            return await self._sessions.get_fresh(token.encode())
-        except LookupError:
-            return None
-
-    async def find(self, secret: str) -> str | None:
-        """Return the id of a key; None for an unknown or revoked secret."""
-        try:
-            return await self.get_fresh(secret.encode())
-        except LookupError:
-            return None
-
-
 class GatewayMiddleware:
     """Wraps the application. It also logs and counts requests, those of the fast path included."""
 
@@ -127,6 +82,7 @@ class GatewayMiddleware:
         self._routes = routes
         self._api_keys = api_keys
         self._metrics = metrics
+        self._rates = RateLimiter(store_settings().home / "rate-limits")
         self._allowed_names = {name.strip().lower() for name in settings.allowed_hosts.split(",") if name.strip()}
         self._origins = settings.allowed_origins()
         #: Values of the Host header that passed the check.
@@ -165,7 +121,7 @@ class GatewayMiddleware:
                 response = cors.preflight_response(self._origins, headers)
                 await response(scope, body.receive, body.send)
                 return
-            await self._check_key(scope, headers)
+            await self._check_key(scope, headers, sender)
             self._check_length(scope, headers)
             _check_content_encoding(headers)
             await app(scope, body.receive, body.send)
@@ -225,11 +181,18 @@ class GatewayMiddleware:
         _log.error("request failed", method=method, path=path, request_id=request_id, exc_info=error)
 
     def peek_key_id(self, host: bytes, authorization: bytes) -> str | None:
-        """Return the id of a cached key; None if host or key must be checked."""
+        """Return the id of a cached key that may predict with any model.
+
+        None if host or key must be checked, and for a key for some models or with a rate: its requests are judged in
+        one place.
+        """
         if host not in self._accepted_hosts:
             return None
         scheme, _, secret = authorization.partition(b" ")
-        return self._api_keys.peek(secret) if scheme == b"Bearer" else None
+        access = self._api_keys.peek(secret) if scheme == b"Bearer" else None
+        if access is None or access.models is not None or access.requests_per_minute is not None:
+            return None
+        return access.key_id
 
     def _limit_bytes(self, path: str) -> int:
         if path.startswith("/predict/") or client_protocols.protocol_of(path) is not None:
@@ -270,40 +233,62 @@ class GatewayMiddleware:
             detail = f"{name[:100]!r} is not a name of this service. Add it to PLINTH_ALLOWED_HOSTS."
             raise ProblemError(400, "unknown_host", detail) from None
 
-    async def _check_key(self, scope: Scope, headers: Headers) -> None:
+    async def _check_key(self, scope: Scope, headers: Headers, sender: _ResponseSender) -> None:
+        restrict_models(None)
         if scope["path"] in OPEN_PATHS or scope["path"].startswith(OPEN_PREFIX):
             return
         try:
-            scope["state"]["key_id"] = await self._authenticate(scope, headers)
+            access = await self._authenticate(scope, headers)
         except DBAPIError as error:
             raise to_problem_error(error) from error
         except ProblemError as error:
             if error.status_code != HTTPStatus.UNAUTHORIZED or not needs_no_key(self._routes, scope):
                 raise
+            return
+        scope["state"]["key_id"], scope["state"]["access"] = access.key_id, access
+        restrict_models(access.models)
+        self._count(access, sender)
+        if access.scope == "admin":
+            return
+        rule = rule_of(scope["method"], scope["path"])
+        # Pages check the scope themselves, and a path that does not exist needs none.
+        if rule is not None or not needs_no_key(self._routes, scope):
+            check_access(access, rule, scope["path"])
 
-    async def _authenticate(self, scope: Scope, headers: Headers) -> str:
-        """Return the key id of a request, from its header or cookie."""
+    def _count(self, access: KeyAccess, sender: _ResponseSender) -> None:
+        """Count a request of a key with a rate; raises `ProblemError` 429 above it."""
+        quota = access.requests_per_minute
+        if quota is None:
+            return
+        state = self._rates.count(access.key_id, quota)
+        sender.headers = state.headers()
+        if state.retry_seconds:
+            detail = f"This key may send {quota:,} requests a minute. Send the next one in {state.retry_seconds} s."
+            raise ProblemError(HTTPStatus.TOO_MANY_REQUESTS, "rate_limited", detail)
+
+    async def _authenticate(self, scope: Scope, headers: Headers) -> KeyAccess:
+        """Return what the key of a request may do, from its header or cookie."""
         challenge = {"WWW-Authenticate": 'Bearer realm="plinth"'}
         if "authorization" not in headers and (token := session_token(headers)):
-            key_id = await self._api_keys.find_session(token)
-            if key_id is None:
+            access = await self._api_keys.find_session(token)
+            if access is None:
                 detail = "The session has ended. Sign in again at /login."
                 raise ProblemError(HTTPStatus.UNAUTHORIZED, "key_unknown", detail, headers=challenge)
             if scope["method"] not in SAFE_METHODS and not is_own_origin(headers):
                 detail = "A session cookie changes things only from pages of this service. Send a key instead."
                 raise ProblemError(HTTPStatus.FORBIDDEN, "origin_not_allowed", detail)
-            return key_id
+            return access
         secret = _secret_of(headers.get("authorization", ""))
         if not secret:
             detail = "Send your key as 'Authorization: Bearer <key>'; `plinth up` prints it."
             raise ProblemError(HTTPStatus.UNAUTHORIZED, "key_missing", detail, headers=challenge)
-        if (key_id := await self._api_keys.find(secret)) is None:
+        if (access := await self._api_keys.find(secret)) is None:
             detail = (
-                "This key is unknown or revoked. Send another. A restart of `plinth up` replaces its own key if it is "
-                "revoked."
+                "This key is unknown, expired or revoked. Send another. A restart of `plinth up` replaces its own key "
+                "if it is revoked."
             )
             raise ProblemError(HTTPStatus.UNAUTHORIZED, "key_unknown", detail, headers=challenge)
-        return key_id
+        return access
 
 
 class _ResponseSender:
@@ -317,6 +302,8 @@ class _ResponseSender:
         self.request_id = request_id
         #: 0 until the response starts.
         self.status = 0
+        #: Headers of the rate of the key, if it has one.
+        self.headers: Mapping[str, str] = {}
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -325,6 +312,8 @@ class _ResponseSender:
             headers["x-request-id"] = self.request_id
             for name, value in RESPONSE_HEADERS.items():
                 headers.setdefault(name, value)
+            for name, value in self.headers.items():
+                headers[name] = value
             cors.add_headers(self._origins, self._origin, headers)
         await self._send(message)
 
@@ -378,29 +367,3 @@ def is_loopback(host: str) -> bool:
 def choose_request_id(header: str) -> str:
     """Return the X-Request-Id of the client if valid, else a random one."""
     return header if _REQUEST_ID.fullmatch(header) else secrets.token_hex(16)
-
-
-async def _verify(secret: bytes) -> str:
-    """Return the id of a key; raises `LookupError` for an unknown or revoked secret."""
-    return await to_thread.run_sync(_key_id, secret.decode())
-
-
-async def _verify_session(token: bytes) -> str:
-    """Return the key id of a session; raises `LookupError` if unknown or expired."""
-    return await to_thread.run_sync(_session_key_id, token.decode())
-
-
-def _session_key_id(token: str) -> str:
-    with reading() as session:
-        key_id = stored_keys.verify_session(session, token)
-        if key_id is None:
-            raise LookupError("no such session")
-        return key_id
-
-
-def _key_id(secret: str) -> str:
-    with transaction() as session:
-        key = stored_keys.verify(session, secret)
-        if key is None:
-            raise LookupError("no such API key")
-        return key.id

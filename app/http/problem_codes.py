@@ -29,6 +29,7 @@ ProblemCode = TypeAliasType(
         "hub_off",
         "idempotency_key_in_use",
         "idempotency_key_reused",
+        "insufficient_scope",
         "internal_error",
         "invalid_data",
         "invalid_form",
@@ -43,6 +44,7 @@ ProblemCode = TypeAliasType(
         "key_missing",
         "key_unknown",
         "method_not_allowed",
+        "model_not_allowed",
         "no_inputs",
         "no_such_path",
         "not_a_stream",
@@ -54,6 +56,7 @@ ProblemCode = TypeAliasType(
         "precondition_failed",
         "queue_full",
         "range_not_satisfiable",
+        "rate_limited",
         "stopped",
         "storage_full",
         "storage_unavailable",
@@ -114,9 +117,18 @@ PROBLEMS: Final[Mapping[ProblemCode, ProblemExample]] = {
     "key_missing": ProblemExample(401, "Send your key as 'Authorization: Bearer <key>'; `plinth up` prints it."),
     "key_unknown": ProblemExample(
         401,
-        "This key is unknown or revoked. Send another. A restart of `plinth up` replaces its own key if it is revoked.",
+        "This key is unknown, expired or revoked. Send another. A restart of `plinth up` replaces its own key if it is "
+        "revoked.",
     ),
     # 403
+    "insufficient_scope": ProblemExample(
+        403,
+        "This request needs a key of the scope train; this one has predict. Send another key, or create one: "
+        "plinth keys create NAME --scope train.",
+    ),
+    "model_not_allowed": ProblemExample(
+        403, "This key is for the models digits*, not for 'reviews'. Send another key."
+    ),
     "origin_not_allowed": ProblemExample(
         403,
         "Pages of the origin 'https://app.example.com' may not send requests to this service. Add it to "
@@ -218,6 +230,7 @@ PROBLEMS: Final[Mapping[ProblemCode, ProblemExample]] = {
     # 423, 429, 431, 460
     "upload_locked": ProblemExample(423, "Another request writes to this upload. Ask for its offset with HEAD."),
     "queue_full": ProblemExample(429, "512 inputs are waiting for this model. Try again in 2 s."),
+    "rate_limited": ProblemExample(429, "This key may send 60 requests a minute. Send the next one in 1 s."),
     "headers_too_large": ProblemExample(431, "The headers exceed 65536 bytes."),
     "checksum_mismatch": ProblemExample(460, "The checksum of the piece does not match. Send it again."),
     # 500 and above

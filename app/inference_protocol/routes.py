@@ -34,6 +34,7 @@ from app.inference_protocol.schemas import (
 )
 from app.inference_protocol.signature import FieldKind, signature_of
 from app.predict.client_paths import client_paths
+from app.serving.access import allowed
 from ml.errors import Finding
 from plinth import __version__
 from store import models
@@ -224,7 +225,7 @@ async def _read(request: Request, schema: type[T], limit_bytes: int) -> T:
 def _index(service: PredictService) -> list[IndexEntry]:
     loaded = {model.served.id for model in service.pool.loaded()}
     with reading() as session:
-        rows = [models.version(session, name) for name in models.names(session)]
+        rows = [models.version(session, name) for name in allowed(models.names(session))]
         return [
             IndexEntry(name=row.name, version=str(row.version), state="READY")
             if row.id in loaded

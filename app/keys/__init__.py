@@ -1,1 +1,1 @@
-"""API keys over HTTP: create, list, revoke."""
+"""API keys over HTTP: create, list, rotate, revoke."""

@@ -1,4 +1,4 @@
-"""Routes of API keys: create, list, revoke."""
+"""Routes of API keys: create, list, rotate, revoke."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from fastapi import APIRouter, Body, Path, Request
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from app.dependencies import NAME, ApiKeyCacheDep, SessionDep
+from app.dependencies import NAME, ApiKeyCacheDep, SessionDep, SettingsDep, first_key, replace_first_key
 from app.http import links
 from app.http.errors import problem_responses
 from app.http.idempotency import Created, IdempotentRequestDep
 from app.http.pagination import Cursor, Limit, ListOf
 from app.http.request_body import JSONRoute
-from app.keys.schemas import Key, KeyCreate, NewKey
+from app.keys.schemas import Key, KeyCreate, KeyRotation, NewKey
 from store import api_keys
 from store.database import after_commit
 
@@ -22,22 +22,30 @@ router = APIRouter(prefix="/api/v1/keys", tags=["keys"], route_class=JSONRoute)
 
 KeyId = Annotated[str, Path(pattern=NAME, max_length=100, examples=["key_0199f2a07c3b7e1a9d5c4b3a2f1e0d9c"])]
 
-_EXAMPLES: Any = {"laptop": {"summary": "A key for one machine", "value": {"name": "laptop"}}}
+_EXAMPLES: Any = {
+    "laptop": {"summary": "A key for one machine", "value": {"name": "laptop"}},
+    "shop": {
+        "summary": "A key of a program that uses some models",
+        "value": {"name": "shop", "scope": "predict", "models": ["digits*"], "requests_per_minute": 600},
+    },
+}
+_ROTATION_EXAMPLES: Any = {"day": {"summary": "A day to change clients", "value": {"grace_seconds": 86400}}}
 KeyBody = Annotated[KeyCreate, Body(openapi_examples=_EXAMPLES)]
+RotationBody = Annotated[KeyRotation, Body(openapi_examples=_ROTATION_EXAMPLES)]
 
 
 @router.post("", status_code=201, response_model=NewKey, responses={201: {"links": links.KEY}})
 def create_key(body: KeyBody, session: SessionDep, once: IdempotentRequestDep) -> Response:
-    """Create an API key. Its secret is in this response and is not stored."""
+    """Create an API key. Its secret is in this response and is not stored.
+
+    Without further fields it may do everything, without an end.
+    """
 
     def create() -> Created:
-        row, secret = api_keys.create(session, name=body.name)
+        row, secret = api_keys.create(session, **body.model_dump())
         return NewKey(**Key.of(row).model_dump(), secret=secret), {"Location": f"/api/v1/keys/{row.id}"}
 
-    def redact(key: BaseModel) -> BaseModel:
-        return key.model_copy(update={"secret": None})
-
-    return once.respond(session, body=body.model_dump_json().encode(), status=201, create=create, redact=redact)
+    return once.respond(session, body=body.model_dump_json().encode(), status=201, create=create, redact=_redact)
 
 
 @router.get("")
@@ -48,8 +56,39 @@ def list_keys(request: Request, session: SessionDep, limit: Limit = 50, cursor: 
     return ListOf.of(page, lambda row: Key.of(row, current_id=current_id))
 
 
+@router.post("/{key_id}/rotate", response_model=NewKey, responses=problem_responses("not_found", "conflict"))
+def rotate_key(
+    key_id: KeyId,
+    body: RotationBody,
+    session: SessionDep,
+    settings: SettingsDep,
+    cache: ApiKeyCacheDep,
+    once: IdempotentRequestDep,
+) -> Response:
+    """Give a key another secret, which is in this response and is not stored.
+
+    The present secret stays valid for `grace_seconds`; an earlier one, and sessions of browsers, end at once. The first
+    key of `plinth up` is replaced in its file, too.
+    """
+
+    def create() -> Created:
+        first = None if settings.api_key is not None else first_key(settings)
+        is_first = first is not None and api_keys.has_secret(session, key_id, first)
+        row, secret = api_keys.rotate(session, key_id, grace_seconds=body.grace_seconds)
+        after_commit(session, cache.clear)
+        if is_first:
+            after_commit(session, lambda: replace_first_key(secret))
+        return NewKey(**Key.of(row).model_dump(), secret=secret), {}
+
+    return once.respond(session, body=body.model_dump_json().encode(), status=200, create=create, redact=_redact)
+
+
 @router.delete("/{key_id}", status_code=204, responses=problem_responses("not_found"))
 def revoke_key(key_id: KeyId, session: SessionDep, cache: ApiKeyCacheDep) -> None:
     """Revoke a key. All API processes reject it within a second."""
     api_keys.revoke(session, key_id)
     after_commit(session, cache.clear)
+
+
+def _redact(key: BaseModel) -> BaseModel:
+    return key.model_copy(update={"secret": None})

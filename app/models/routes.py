@@ -37,6 +37,7 @@ from app.models.schemas import (
     ModelVersionInFull,
     Signature,
 )
+from app.serving.access import listed_names
 from ml.spec.interchange import ModelFormat
 from store import models, traffic
 from store.database import after_commit, reading
@@ -128,7 +129,7 @@ _IMPORT_BODY = {
 @router.get("")
 def list_models(session: SessionDep, limit: Limit = 50, cursor: Cursor = None) -> ListOf[Model]:
     """List all models, with the number of versions and the aliases of each."""
-    return service.summaries(session, models.listing(session, limit=limit, cursor=cursor))
+    return service.summaries(session, models.listing(session, limit=limit, cursor=cursor, among=listed_names(session)))
 
 
 @router.post(

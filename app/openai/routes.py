@@ -31,6 +31,7 @@ from app.openai.schemas import (
 )
 from app.predict.event_stream import MEDIA_TYPE, STREAM_HEADERS, to_events
 from app.predict.handler import PREDICTION_PROBLEMS, RESPONSE_TYPE
+from app.serving.access import check_model, listed_names
 from store import models
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def list_openai_models(session: SessionDep) -> ListedModels:
     listed: list[ListedModel] = []
     cursor: str | None = None
     while True:
-        page = models.listing(session, limit=PAGE_MODELS, cursor=cursor)
+        page = models.listing(session, limit=PAGE_MODELS, cursor=cursor, among=listed_names(session))
         listed += [_to_listed(models.version(session, row.name), row.name) for row in page.items]
         cursor = page.next_cursor
         if cursor is None:
@@ -88,7 +89,9 @@ def list_openai_models(session: SessionDep) -> ListedModels:
 @router.get("/models/{model}", responses=problem_responses("not_found"))
 def read_openai_model(model: ModelReference, session: SessionDep) -> ListedModel:
     """Read a model, in the version that its name, number or alias means."""
-    return _to_listed(models.version(session, model), model)
+    row = models.version(session, model)
+    check_model(row.name)
+    return _to_listed(row, model)
 
 
 @router.post("/embeddings", response_model=Embeddings, responses=_PROBLEMS)

@@ -12,6 +12,7 @@ from pydantic.json_schema import models_json_schema
 from app.client_protocols import ClientProtocol, protocol_of
 from app.datasets.schemas import DatasetCreate
 from app.dependencies import read_catalog
+from app.http.authorization.scopes import rule_of
 from app.http.errors import (
     PROBLEM_MEDIA_TYPE,
     Problem,
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from fastapi import FastAPI
+
+    from app.http.authorization.scopes import ScopeRule
 
 TAGS = [
     {"name": "datasets", "description": "1. Upload data: small files in one request, or the ids of resumable uploads."},
@@ -55,13 +58,15 @@ TAGS = [
         "name": "hugging face",
         "description": "5f. The same models for InferenceClient and clients of text-embeddings-inference.",
     },
-    {"name": "keys", "description": "Create, list and revoke API keys."},
+    {"name": "keys", "description": "Create, list, rotate and revoke API keys."},
     {"name": "system", "description": "Health, metrics and version of the service."},
 ]
 
 DESCRIPTION = """\
 Upload data, train a model, predict with it. Every operation needs `Authorization: Bearer <key>`, except `/healthz`,
 `/readyz`, `/ping` and the health of `/v2`: press **Authorize** and paste the key that `plinth up` printed.
+`x-scope` of an operation is what its key must include: `predict`, `train` (and `predict`) or `admin` (everything). A
+key with a rate gets `RateLimit` and `RateLimit-Policy` with each response, and 429 `rate_limited` above it.
 
 Errors are RFC 9457 problem documents (`application/problem+json`): `code` is for programs, `errors` lists every
 problem of a request at once. Any operation may also answer 404 `no_such_path`, 405 `method_not_allowed`,
@@ -74,7 +79,8 @@ A `POST` that creates something accepts an `Idempotency-Key`: a repeated request
 
 _STATUS: Final = {
     "400": "The request is malformed, or names a host that this service does not serve.",
-    "401": "The key is missing, unknown or revoked.",
+    "401": "The key is missing, unknown, expired or revoked.",
+    "403": "The key may not do this.",
     "404": "The resource does not exist.",
     "405": "The path does not support this method.",
     "406": "The output is not available in the format that `Accept` requests.",
@@ -181,9 +187,12 @@ def _complete(document: dict[str, Any], path: str, method: str, operation: dict[
     responses = operation["responses"]
     if is_open:
         operation["security"] = []
+    rule = None if is_open else rule_of(method.upper(), path.replace("{version}", "1"))
+    if rule is not None:
+        operation["x-scope"] = rule.scope
     if _has_json_response(responses.get("422", {})):
         responses["422"].pop("content")
-    for status, response in problem_responses(*_common_codes(operation, is_open=is_open)).items():
+    for status, response in problem_responses(*_common_codes(operation, rule, is_open=is_open)).items():
         documented = responses.setdefault(str(status), {})
         if not _has_json_response(documented):
             examples = (
@@ -205,12 +214,14 @@ def _complete(document: dict[str, Any], path: str, method: str, operation: dict[
         operation["description"] = f"{operation.get('description', '')}\n\n```sh\n{line}\n```".strip()
 
 
-def _common_codes(operation: Mapping[str, Any], *, is_open: bool) -> Iterable[ProblemCode]:
+def _common_codes(operation: Mapping[str, Any], rule: ScopeRule | None, *, is_open: bool) -> Iterable[ProblemCode]:
     """Return the problem codes that follow from the key, parameters and body of an operation."""
     # Every operation rejects query parameters that it does not have.
     yield from ("internal_error", "invalid_request", "unknown_host")
     if not is_open:
-        yield from ("database_unavailable", "key_missing", "key_unknown", "stopped")
+        yield from ("database_unavailable", "key_missing", "key_unknown", "rate_limited", "stopped")
+    if rule is not None:
+        yield "model_not_allowed" if rule.scope == "predict" else "insufficient_scope"
     if any(parameter["name"] == "Idempotency-Key" for parameter in operation.get("parameters", ())):
         yield from ("idempotency_key_in_use", "idempotency_key_reused")
     content = operation.get("requestBody", {}).get("content", {})

@@ -25,6 +25,7 @@ from app.predict.handler import RESPONSE_TYPE, BodyFormat, PredictHandler, Predi
 from app.predict.handler import to_response as to_prediction
 from app.predict.schemas import Prediction, PredictRequest, ServedModel
 from app.predict.views import to_served_model, to_serving
+from app.serving.access import listed_names
 from ml.errors import MAX_SHOWN_CHARACTERS, PARAMETERS, unknown
 from store import models
 
@@ -125,7 +126,7 @@ def list_served(
 
     Each is listed in the version that its bare name means.
     """
-    page = models.listing(session, limit=limit, cursor=cursor)
+    page = models.listing(session, limit=limit, cursor=cursor, among=listed_names(session))
     loaded = {model.served.id: to_serving(model) for model in service.pool.loaded()}
 
     def to_response(name: str) -> ServedModel:

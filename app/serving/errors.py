@@ -2,6 +2,7 @@
 
 ServingError
 ├── ModelNotFound     no model, version or alias has this name
+├── ModelNotAllowed   the key of the request is for other models
 ├── NotStreamable     this request has no single text to stream
 ├── QueueFull         the queue of the model has no room
 ├── DeadlineExceeded  the deadline of the request passed before it was run
@@ -28,6 +29,16 @@ class ModelNotFound(ServingError, LookupError):
         super().__init__(f"there is no model {reference!r}")
         self.reference = reference
         self.known = known
+
+
+class ModelNotAllowed(ServingError):
+    """The key of the request is for other models."""
+
+    def __init__(self, name: str, patterns: Sequence[str]) -> None:
+        """`patterns` are those of the names of models that it is for."""
+        super().__init__(f"the key is not for the model {name!r}")
+        self.name = name
+        self.patterns = patterns
 
 
 class NotStreamable(ServingError):

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from app.serving.access import check_model
 from app.serving.checkpoints import JOB_ID, find_training, serve_checkpoint
 from app.serving.errors import ModelNotFound
 from app.serving.types import ServedVersion, SplitRoute, WatchRoute
@@ -53,9 +54,12 @@ class NameResolver:
     async def resolve(self, reference: str) -> ServedVersion:
         """Return the version of a reference, looked up at most `ttl_seconds` ago.
 
-        Raises `ModelNotFound`.
+        Raises `ModelNotFound`, and `ModelNotAllowed` for a model that the key of the request is not for.
         """
-        return await self._cache.get_fresh(reference)
+        check_model(reference.partition("@")[0])
+        served = await self._cache.get_fresh(reference)
+        check_model(served.name)
+        return served
 
     def forget(self, reference: str) -> None:
         """Look one reference up again from now on."""

@@ -19,9 +19,13 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from app.settings import AppSettings
+    from store.api_keys import KeyAccess
 
 #: Largest form of a login.
 MAX_FORM_BYTES: Final = 8192
+#: Scope of the keys that see the pages, which show all data, jobs and models.
+PAGES_SCOPE: Final = "train"
+SCOPE_MESSAGE: Final = "This key may only predict. Sign in with a key of the scope train or admin."
 
 
 def destination(path: str) -> str:
@@ -48,11 +52,11 @@ async def log_in(request: Request) -> Response:
         raise ProblemError(HTTPStatus.FORBIDDEN, "origin_not_allowed", "Sign in on the page of this service.")
     form = parse_qs(await _body(request))
     target = destination(form.get("next", ["/"])[0])
-    key_id = await request.app.state.api_keys.find(form.get("key", [""])[0].strip())
-    if key_id is None:
-        message = "This key is unknown or revoked."
+    access = await request.app.state.api_keys.find(form.get("key", [""])[0].strip())
+    if access is None or not access.includes(PAGES_SCOPE):
+        message = "This key is unknown, expired or revoked." if access is None else SCOPE_MESSAGE
         return rendering.page(request, "login.html", status=403, title="Sign in", target=target, message=message)
-    return await _sign_in(request, key_id, target)
+    return await _sign_in(request, access.key_id, target)
 
 
 async def log_out(request: Request) -> Response:
@@ -78,6 +82,12 @@ async def create_link(request: Request) -> Response:
     seconds = request.app.state.settings.sign_in_link_seconds
     token = await to_thread.run_sync(_create, key_id, "link", seconds)
     return JSONResponse({"path": f"/login?token={token}", "expires_in_seconds": seconds}, 201)
+
+
+def require_scope(access: KeyAccess) -> None:
+    """Raise `ProblemError` 403 if a key may not see pages."""
+    if not access.includes(PAGES_SCOPE):
+        raise ProblemError(HTTPStatus.FORBIDDEN, "insufficient_scope", SCOPE_MESSAGE)
 
 
 async def _body(request: Request) -> str:

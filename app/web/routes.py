@@ -53,6 +53,7 @@ def signed_in(endpoint: Endpoint) -> Endpoint:
     def respond(request: Request) -> Response:
         if getattr(request.state, "key_id", None) is None:
             return to_login(request)
+        login.require_scope(request.state.access)
         return endpoint(request)
 
     return respond

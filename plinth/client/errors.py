@@ -48,7 +48,7 @@ class APIError(PlinthError):
 
 
 class Unauthorized(APIError):
-    """The API key is missing, unknown or revoked."""
+    """The API key is missing, unknown, expired or revoked."""
 
 
 class NotFound(APIError):

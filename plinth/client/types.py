@@ -386,12 +386,18 @@ class TrafficSplit:
 
 @dataclass(frozen=True, kw_only=True)
 class Key:
-    """An API key; only the result of `create` has its `secret`."""
+    """An API key; only the results of `create` and `rotate` have its `secret`."""
 
     id: str
     name: str
+    #: predict, train or admin; each includes those before it.
+    scope: str = "admin"
+    #: Patterns of the names of models that it may use; None: all.
+    models: Sequence[str] | None = None
+    requests_per_minute: int | None = None
     created_at: datetime | None = None
     last_used_at: datetime | None = None
+    expires_at: datetime | None = None
     revoked_at: datetime | None = None
     #: True for the key with which the request was sent.
     is_current: bool = False

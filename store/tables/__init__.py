@@ -8,7 +8,7 @@ from store.tables.adaptation.request_record import RequestRecord
 from store.tables.adaptation.watch import KEEP_MODES, Watch
 from store.tables.alias import Alias
 from store.tables.alias_change import AliasChange
-from store.tables.api_key import ApiKey
+from store.tables.api_key import SCOPES, ApiKey
 from store.tables.base import Base, clock
 from store.tables.checkpoint import Checkpoint
 from store.tables.dataset import Dataset
@@ -17,6 +17,7 @@ from store.tables.idempotent_answer import IdempotentAnswer
 from store.tables.job import DATASET_KINDS, FINAL_STATES, Job, JobKind
 from store.tables.metric import MetricPoint
 from store.tables.model import Model
+from store.tables.retired_secret import RetiredSecret
 from store.tables.traffic_split import TrafficSplit
 from store.tables.upload import Upload
 from store.tables.web_session import WebSession
@@ -26,6 +27,7 @@ __all__ = [
     "DATASET_KINDS",
     "FINAL_STATES",
     "KEEP_MODES",
+    "SCOPES",
     "Alias",
     "AliasChange",
     "ApiKey",
@@ -40,6 +42,7 @@ __all__ = [
     "MetricPoint",
     "Model",
     "RequestRecord",
+    "RetiredSecret",
     "TrafficSplit",
     "Upload",
     "Watch",

@@ -23,7 +23,7 @@ def test_a_key_signs_in_and_continues_where_the_visitor_wanted_to_go(chromium: B
     page.goto(f"{url}/jobs")
     page.get_by_label("API key").fill("wrong-" + service.key)
     page.get_by_role("button", name="Sign in").click()
-    assert "unknown or revoked" in page.get_by_role("alert").inner_text()
+    assert "unknown, expired or revoked" in page.get_by_role("alert").inner_text()
     page.get_by_label("API key").fill(service.key)
     page.keyboard.press("Enter")
     page.wait_for_url(f"{url}/jobs")

@@ -1,14 +1,19 @@
-"""`plinth keys`: list, create and revoke API keys."""
+"""`plinth keys`: list, create, rotate and revoke API keys."""
 
 from __future__ import annotations
 
+import re
 import sys
-from typing import Annotated
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from plinth.cli.commands.context import AsJson, Yes, confirm, connect, print_json, resolve_key_id
 from plinth.cli.plain_help import PlainTyper
+
+if TYPE_CHECKING:
+    from plinth.client.types import Key
 
 #: After the key in use was revoked.
 WAY_BACK = (
@@ -16,7 +21,11 @@ WAY_BACK = (
     "the service: it makes a new key."
 )
 
-app = PlainTyper(help="List, create and revoke API keys.", invoke_without_command=True)
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+KeyArgument = Annotated[str, typer.Argument(help="Name or id of the key, or the beginning of its id.")]
+
+app = PlainTyper(help="List, create, rotate and revoke API keys.", invoke_without_command=True)
 
 
 @app.command("list")
@@ -32,14 +41,15 @@ def list_keys(context: typer.Context, as_json: AsJson = False) -> None:
     if as_json:
         print_json(keys)
         return
-    table = render.make_table("key", "name", "created", "last used", "", ids=[key.id for key in keys])
+    table = render.make_table("key", "name", "may", "created", "last used", "", ids=[key.id for key in keys])
     for key in keys:
         table.add_row(
             key.id,
             key.name,
+            _describe(key),
             render.format_age(key.created_at),
             render.format_age(key.last_used_at),
-            "revoked" if key.revoked_at else "in use by this command" if key.is_current else "",
+            _state_of(key),
         )
     render.console.print(table)
     render.print_next_step("plinth keys create NAME")
@@ -47,13 +57,29 @@ def list_keys(context: typer.Context, as_json: AsJson = False) -> None:
 
 @app.command("create")
 def create_key(
-    name: Annotated[str, typer.Argument(help="Purpose of the key, shown in lists.")], as_json: AsJson = False
+    name: Annotated[str, typer.Argument(help="Purpose of the key, shown in lists.")],
+    scope: Annotated[
+        str | None, typer.Option(help="predict, train or admin (default); each includes those before it.")
+    ] = None,
+    models: Annotated[
+        list[str] | None,
+        typer.Option("--model", help="Model that a key of the scope predict may use, such as 'digits*'; repeatable."),
+    ] = None,
+    expires: Annotated[str | None, typer.Option(help="Time until the key ends, such as 90d or 12h.")] = None,
+    requests_per_minute: Annotated[int | None, typer.Option(help="Requests that it may send a minute.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Create a key and print its secret, which is shown only once."""
     from plinth.cli.render import print_next_step
 
     with connect() as plinth:
-        key = plinth.keys.create(name)
+        key = plinth.keys.create(
+            name,
+            scope=scope,
+            models=models or None,
+            requests_per_minute=requests_per_minute,
+            expires_at=None if expires is None else datetime.now(UTC) + parse_duration(expires, "--expires"),
+        )
     if as_json:
         print_json(key)
         return
@@ -61,10 +87,27 @@ def create_key(
     print_next_step(f"plinth keys revoke {key.id}")
 
 
-@app.command("revoke")
-def revoke_key(
-    key: Annotated[str, typer.Argument(help="Name or id of the key, or the beginning of its id.")], yes: Yes = False
+@app.command("rotate")
+def rotate_key(
+    key: KeyArgument,
+    grace: Annotated[str, typer.Option(help="Time in which the present secret is valid, too; 0s: none.")] = "1d",
+    as_json: AsJson = False,
 ) -> None:
+    """Give a key another secret; the present one is valid for the grace period."""
+    from plinth.cli.render import print_next_step
+
+    seconds = parse_duration(grace, "--grace").total_seconds()
+    with connect() as plinth:
+        rotated = plinth.keys.rotate(resolve_key_id(plinth, key), grace_seconds=seconds)
+    if as_json:
+        print_json(rotated)
+        return
+    sys.stdout.write(f"{rotated.secret}\n")
+    print_next_step("plinth keys")
+
+
+@app.command("revoke")
+def revoke_key(key: KeyArgument, yes: Yes = False) -> None:
     """Revoke a key, so that the service rejects it from now on."""
     from plinth.cli.render import console
 
@@ -77,3 +120,30 @@ def revoke_key(
     console.print(f"Revoked {key_id}.")
     if is_current:
         console.print(WAY_BACK, soft_wrap=True)
+
+
+def parse_duration(text: str, option: str) -> timedelta:
+    """Parse `90d`, `12h`, `30m` or `10s`."""
+    match = re.fullmatch(r"(\d{1,9})([smhd])", text)
+    if match is None:
+        raise typer.BadParameter(
+            f"{text!r} is not a time; write a number and s, m, h or d, as in 90d", param_hint=option
+        )
+    try:
+        return timedelta(**{_UNITS[match[2]]: int(match[1])})
+    except OverflowError:
+        raise typer.BadParameter(f"{text} is too long (limit 999999999d)", param_hint=option) from None
+
+
+def _describe(key: Key) -> str:
+    """Return what a key may do: its scope, models and rate."""
+    rate = f"{key.requests_per_minute}/min" if key.requests_per_minute else ""
+    return " ".join(filter(None, (key.scope, ", ".join(key.models or ()), rate)))
+
+
+def _state_of(key: Key) -> str:
+    if key.revoked_at:
+        return "revoked"
+    if key.expires_at and key.expires_at <= datetime.now(UTC):
+        return "expired"
+    return "in use by this command" if key.is_current else ""

@@ -1,4 +1,4 @@
-"""API keys: creation, checks, revocation."""
+"""API keys: creation, checks, rotation, revocation."""
 
 from __future__ import annotations
 
@@ -98,3 +98,39 @@ def test_a_key_that_this_process_revoked_is_rejected_at_once(new_client: Callabl
     assert client.delete(f"/api/v1/keys/{key['id']}").status_code == 204
     assert client.get("/api/v1/jobs", headers=headers).status_code == 401
     assert client.delete("/api/v1/keys/key_1").status_code == 404
+
+
+def test_a_rotated_key_is_accepted_with_both_secrets_until_the_grace_period_ends(
+    new_client: Callable[..., TestClient],
+) -> None:
+    client = new_client(key_cache_seconds=0)
+    key = client.post("/api/v1/keys", json={"name": "shop", "scope": "train"}).json()
+    first = {"Authorization": f"Bearer {key['secret']}"}
+    rotated = client.post(f"/api/v1/keys/{key['id']}/rotate", json={"grace_seconds": 600}).json()
+    assert (rotated["id"], rotated["scope"], rotated["name"]) == (key["id"], "train", "shop")
+    second = {"Authorization": f"Bearer {rotated['secret']}"}
+    assert [client.get("/api/v1/jobs", headers=headers).status_code for headers in (first, second)] == [200, 200]
+    client.post(f"/api/v1/keys/{key['id']}/rotate", json={"grace_seconds": 0})
+    assert [client.get("/api/v1/jobs", headers=headers).status_code for headers in (first, second)] == [401, 401]
+    assert client.post("/api/v1/keys/key_1/rotate", json={}).status_code == 404
+
+
+def test_a_repeated_rotation_is_executed_once(client: TestClient, home: Path) -> None:
+    key = client.post("/api/v1/keys", json={"name": "shop"}).json()
+    path, headers = f"/api/v1/keys/{key['id']}/rotate", {"Idempotency-Key": "once"}
+    first, second = (client.post(path, json={}, headers=headers).json() for _ in range(2))
+    assert second["secret"] is None
+    assert client.get("/api/v1/jobs", headers={"Authorization": f"Bearer {first['secret']}"}).status_code == 200
+    assert first["secret"] not in "".join(sqlite3.connect(home / "plinth.db").iterdump())
+
+
+def test_the_rotated_first_key_is_replaced_in_its_file(new_client: Callable[..., TestClient], home: Path) -> None:
+    file = home / "api-key"
+    file.write_text("plinth_first_key_of_this_home\n")
+    client = new_client(api_key=None)
+    client.headers["Authorization"] = f"Bearer {file.read_text().strip()}"
+    (key,) = client.get("/api/v1/keys").json()["data"]
+    rotated = client.post(f"/api/v1/keys/{key['id']}/rotate", json={"grace_seconds": 0}).json()
+    assert file.read_text().strip() == rotated["secret"]
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert client.get("/api/v1/jobs").status_code == 401

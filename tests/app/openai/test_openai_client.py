@@ -250,7 +250,7 @@ def test_an_unknown_model_a_wrong_key_and_an_unknown_path_say_so(client: openai.
     with pytest.raises(openai.NotFoundError, match="Known: ") as caught:
         client.embeddings.create(model="text-embedding-3-small", input="a")
     assert caught.value.code == "not_found"
-    with pytest.raises(openai.AuthenticationError, match="unknown or revoked"):
+    with pytest.raises(openai.AuthenticationError, match="unknown, expired or revoked"):
         client.with_options(api_key="wrong").models.list()
     with pytest.raises(openai.NotFoundError, match="There is no path /v1/files"):
         client.files.list()

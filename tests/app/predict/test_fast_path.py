@@ -286,3 +286,33 @@ def test_a_watched_model_keeps_the_fast_path_and_is_recorded(api: ApiProcess) ->
             time.sleep(0.05)
     finally:
         assert api.request("DELETE", "/api/v1/models/shades/watch")[0] == 204
+
+
+def test_both_ways_refuse_a_key_that_is_for_other_models(api: ApiProcess) -> None:
+    body = json.dumps({"inputs": [{"pixels": [[7] * SIDE] * SIDE}]}).encode()
+
+    def key(**options: Any) -> dict[str, str]:
+        content = json.dumps({"name": "tests", "scope": "predict", **options}).encode()
+        headers = {"Content-Type": "application/json"}
+        return json.loads(api.request("POST", "/api/v1/keys", headers=headers, body=content)[2])["secret"]
+
+    for patterns, status in ((["other*"], 403), (["shad*"], 200)):
+        more = {"Authorization": f"Bearer {key(models=patterns)}"}
+        before = fast_path_count(api)
+        answers = [ask(api, body, more=more | route) for route in (ROUTE, {}, {})]
+        assert [answer[0] for answer in answers] == [status] * 3
+        assert comparable(answers[0]) == comparable(answers[1]) == comparable(answers[2])
+        assert fast_path_count(api) == before, "the gateway alone judges such a key"
+
+
+def test_a_key_with_a_rate_is_counted_on_both_ways(api: ApiProcess) -> None:
+    body = json.dumps({"inputs": [{"pixels": [[7] * SIDE] * SIDE}]}).encode()
+    content = json.dumps({"name": "tests", "scope": "predict", "requests_per_minute": 3}).encode()
+    headers = {"Content-Type": "application/json"}
+    secret = json.loads(api.request("POST", "/api/v1/keys", headers=headers, body=content)[2])["secret"]
+    more = {"Authorization": f"Bearer {secret}"}
+    answers = [ask(api, body, more=more | route) for route in ({}, ROUTE, {}, ROUTE, {})]
+    assert [answer[0] for answer in answers] == [200, 200, 200, 429, 429]
+    assert [answer[1]["ratelimit"].partition(";t")[0] for answer in answers[:3]] == [
+        f'"key";r={left}' for left in (2, 1, 0)
+    ]

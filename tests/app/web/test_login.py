@@ -46,7 +46,7 @@ def test_a_key_signs_in_with_a_cookie_that_scripts_and_other_sites_cannot_use(br
 def test_a_wrong_key_is_refused_on_the_page(browser: TestClient) -> None:
     response = browser.post("/login", data={"key": "<b>wrong</b>"}, headers=SAME)
     assert response.status_code == 403
-    assert "unknown or revoked" in response.text
+    assert "unknown, expired or revoked" in response.text
     assert "<b>wrong" not in response.text
     assert "set-cookie" not in response.headers
 

@@ -1,4 +1,4 @@
-"""Revocation of the key in use, and the way back in that is printed."""
+"""Keys with scopes, their rotation, and the revocation of the key in use."""
 
 import json
 from collections.abc import Callable
@@ -52,3 +52,26 @@ def test_a_key_is_named_by_its_name(stack: RunningStack) -> None:
     assert created["secret"].startswith("plinth_")
     assert run("keys", "revoke", "tablet").stdout == f"Revoked {created['id']}.\n"
     assert "No id" in run("keys", "revoke", "key_00").stderr
+
+
+def test_a_key_is_created_with_what_it_may_do_and_rotated(stack: RunningStack) -> None:
+    def run(*arguments: str, key: str | None = None):
+        environment = stack.environment() | ({"PLINTH_API_KEY": key} if key else {})
+        return run_command(*arguments, environment=environment, columns=300)
+
+    options = ("--scope", "predict", "--model", "digits*", "--model", "reviews", "--expires", "90d")
+    created = json.loads(run("keys", "create", "shop", *options, "--requests-per-minute", "600", "--json").stdout)
+    assert (created["scope"], created["models"]) == ("predict", ["digits*", "reviews"])
+    assert created["expires_at"] > created["created_at"]
+    assert "predict digits*, reviews 600/min" in run("keys").stdout
+    refused = run("jobs", key=created["secret"])
+    assert refused.returncode == 1
+    assert "plinth keys create NAME --scope train" in refused.stderr
+    secret = run("keys", "rotate", "shop", "--grace", "0s").stdout.splitlines()[0]
+    assert secret.startswith("plinth_")
+    assert secret != created["secret"]
+    assert "unknown, expired or revoked" in run("models", key=created["secret"]).stderr
+    assert run("models", key=secret).returncode == 0
+    wrong = run("keys", "create", "x", "--expires", "soon")
+    assert wrong.returncode == 2
+    assert "write a number and s, m, h or d" in wrong.stderr

@@ -1,0 +1,1 @@
+"""Keys of requests: their verification, scope, models and rate."""
