@@ -57,6 +57,11 @@ HEALTHCHECK --interval=30s --timeout=20s --start-period=60s --retries=3 CMD ["py
 CMD ["python", "-m", "worker"]
 
 
+FROM runtime AS webhooks
+HEALTHCHECK --interval=30s --timeout=20s --start-period=60s --retries=3 CMD ["python", "-m", "store"]
+CMD ["python", "-m", "worker.webhooks"]
+
+
 FROM runtime AS api
 EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s --retries=3 CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/healthz', timeout=4)"]

@@ -48,6 +48,7 @@ from app.settings import AppSettings, app_settings
 from app.uploads import routes as uploads
 from app.uploads.service import discard_expired
 from app.web import routes as web
+from app.webhooks import routes as webhooks
 from plinth import __version__
 from store import api_keys as stored_keys
 from store.blobs import blobs
@@ -78,6 +79,7 @@ ROUTERS = (
     containers.router,
     huggingface.router,
     keys.router,
+    webhooks.router,
     health.router,
     disk.router,
 )

@@ -12,6 +12,7 @@ from store.errors import Conflict, NotFound, name_some
 from store.ids import new_id, version_number
 from store.pagination import Page, newest_first
 from store.tables import FINAL_STATES, Dataset, Job, JobKind, clock
+from store.webhooks import outbox
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -120,6 +121,7 @@ def _add_version(session: Session, name: str, **values: Any) -> Dataset:
     session.add(dataset)
     session.flush()
     session.refresh(dataset)
+    outbox.emit_dataset(session, "created", dataset.id)
     return dataset
 
 
@@ -186,6 +188,7 @@ def delete(session: Session, dataset_id: str) -> list[str]:
     if needed_by:
         raise Conflict(f"{dataset.name}@{dataset.version} is needed by {name_some(needed_by)}; wait, or cancel them")
     session.execute(update(Dataset).where(Dataset.id == dataset.id).values(deleted_at=clock()))
+    outbox.emit_dataset(session, "deleted", dataset.id)
     imports = select(Job.spec).where(Job.dataset_id == dataset.id, Job.kind == JobKind.VALIDATE)
     sources = [source["key"] for spec in session.scalars(imports) for source in spec.get("sources", ())]
     return [*sources, *([dataset.key] if dataset.key else [])]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import and_, func, literal, literal_column, select, update
 
 from store.tables import Event, Job, MetricPoint
+from store.webhooks import outbox
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -91,6 +92,7 @@ def append_events(session: Session, job_id: str, *entries: tuple[str, Mapping[st
         number = last - len(entries) + 1 + offset
         session.add(Event(job_id=job_id, number=number, kind=kind, data=dict(data)))
     session.flush()
+    outbox.emit_job_states(session, job_id, entries)
 
 
 def save_metrics(session: Session, job_id: str, metrics: Mapping[str, float | None], *, step: int) -> None:

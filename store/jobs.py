@@ -44,6 +44,7 @@ from store.tables import (
     Model,
     clock,
 )
+from store.webhooks import outbox
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -426,6 +427,7 @@ def finish_validation(
         hint = "Read the dataset's report, which lists every problem and its place; correct the data and upload again."
         values |= {"state": "rejected", "error": {"code": "rejected", "message": message, "hint": hint}}
     session.execute(update(Dataset).where(Dataset.id == claim.dataset_id).values(**values))
+    outbox.emit_dataset(session, "ready" if ready else "rejected", claim.dataset_id)
     if ready:
         _notify_waiting(session, claim.dataset_id)
     else:
@@ -749,6 +751,7 @@ def _state_event(state: str, reason: str | None, error: Mapping[str, Any] | None
 def _reject_dataset(session: Session, kind: str, dataset_id: str | None, error: Mapping[str, Any]) -> None:
     if kind in DATASET_KINDS:
         session.execute(update(Dataset).where(Dataset.id == dataset_id).values(state="rejected", error=dict(error)))
+        outbox.emit_dataset(session, "rejected", dataset_id)
         _fail_waiting(session, dataset_id)
 
 

@@ -25,6 +25,7 @@ from store.tables import (
     Watch,
     clock,
 )
+from store.webhooks import outbox
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -87,7 +88,13 @@ def register(session: Session, new_model: NewModel, *, job_id: str, dataset_id: 
     session.add(model)
     session.flush()
     session.refresh(model)
+    _emit_version(session, "created", model)
     return model
+
+
+def _emit_version(session: Session, event: str, model: Model) -> None:
+    data = {"id": model.id, "name": model.name, "version": model.version, "task": model.task, "job": model.job_id}
+    outbox.emit(session, f"model.version.{event}", data, model=model.name)
 
 
 def version(session: Session, reference: str) -> Model:
@@ -309,6 +316,7 @@ def set_alias(session: Session, name: str, alias: str, version: int, *, if_match
     _end_split(session, name, alias)
     session.add(AliasChange(id=new_id("chg"), model_name=name, alias=alias, version=version))
     session.flush()
+    outbox.emit(session, "alias.set", {"model": name, "alias": alias, "version": version}, model=name)
     return alias_of(session, name, alias)
 
 
@@ -321,6 +329,7 @@ def remove_alias(session: Session, name: str, alias: str, *, if_match: str | Non
     _end_split(session, name, alias)
     session.add(AliasChange(id=new_id("chg"), model_name=name, alias=alias, version=None))
     session.flush()
+    outbox.emit(session, "alias.removed", {"model": name, "alias": alias}, model=name)
 
 
 def alias_history(session: Session, name: str, alias: str) -> Sequence[AliasChange]:
@@ -346,6 +355,7 @@ def delete(session: Session, name: str, number: int) -> list[str]:
     if needed_by := _jobs_that_refer_to(session, references):
         raise Conflict(f"{name}@{number} is needed by {name_some(needed_by)}; cancel these jobs first")
     session.execute(update(Model).where(Model.id == model.id).values(deleted_at=clock(), is_latest=False))
+    _emit_version(session, "deleted", model)
     last = session.scalar(select(func.max(Model.version)).where(Model.name == name, Model.deleted_at.is_(None)))
     session.execute(update(Model).where(Model.name == name, Model.version == last).values(is_latest=True))
     if last is None:

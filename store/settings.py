@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from functools import cache
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 #: Celery queue of notifications.
@@ -19,6 +20,9 @@ BROKER_TIMEOUT_SECONDS = 1.0
 FIRST_NOTIFY_DELAY_SECONDS = 5.0
 MAX_NOTIFY_DELAY_SECONDS = 60.0
 MAX_NOTIFICATIONS_PER_ROUND = 100
+
+
+IPNetwork = IPv4Network | IPv6Network
 
 
 class StoreSettings(BaseSettings):
@@ -54,12 +58,33 @@ class StoreSettings(BaseSettings):
     #: Time after which the progress events and log lines of an ended job are deleted; curves and report stay.
     event_retention_days: float = Field(90.0, ge=0)
 
+    #: Private networks that webhooks may reach, separated by commas: `10.0.0.0/8, ::1`. None: public ones alone.
+    webhook_allowed_networks: str = ""
+    #: Time without a successful delivery after which a webhook is disabled.
+    webhook_disable_days: float = Field(5.0, gt=0)
+    #: Time after which an ended delivery is deleted.
+    webhook_retention_days: float = Field(30.0, ge=0)
+
+    @field_validator("webhook_allowed_networks")
+    @classmethod
+    def _check_networks(cls, value: str) -> str:
+        _parse_networks(value)
+        return value
+
     @model_validator(mode="after")
     def _fill_defaults(self) -> StoreSettings:
         self.home = self.home.expanduser().absolute()
         self.database_url = self.database_url or f"sqlite:///{self.home / 'plinth.db'}"
         self.blob_url = self.blob_url or f"file://{self.home / 'blobs'}"
         return self
+
+    def webhook_networks(self) -> list[IPNetwork]:
+        """Return the networks of `webhook_allowed_networks`."""
+        return _parse_networks(self.webhook_allowed_networks)
+
+
+def _parse_networks(text: str) -> list[IPNetwork]:
+    return [ip_network(part.strip()) for part in text.split(",") if part.strip()]
 
 
 @cache

@@ -6,6 +6,7 @@ import os
 import secrets
 import socket
 import sys
+from contextlib import nullcontext
 from typing import Any
 
 from celery.signals import worker_shutting_down
@@ -17,6 +18,7 @@ from worker.jobs.entrypoint import configure_logging
 from worker.reconciler import Reconciler
 from worker.settings import worker_settings
 from worker.supervisor import Supervisor
+from worker.webhooks.sender import WebhookSender
 
 
 def main() -> int:
@@ -36,7 +38,7 @@ def main() -> int:
         supervisor.drain()
 
     worker_shutting_down.connect(drain)
-    with Reconciler(name, settings):
+    with Reconciler(name, settings), WebhookSender() if settings.send_webhooks else nullcontext():
         worker = app.Worker(
             hostname=f"plinth@{name}",
             pool="threads",

@@ -12,16 +12,18 @@ from store import disk, jobs, uploads
 from store.database import reading, transaction
 from store.errors import NotFound
 from store.settings import store_settings
+from store.webhooks import deliveries
 from worker.run_folder import all_run_folders
 
 log = logging.getLogger(__name__)
 
 
 def collect_garbage() -> None:
-    """Delete expired blobs, events and uploads that all workers share."""
+    """Delete expired blobs, events, uploads and deliveries that all workers share."""
     _clean([kind for kind in disk.KINDS if kind not in disk.LOCAL_KINDS])
     with transaction() as session:
         expired = uploads.expire(session)
+        deliveries.delete_old(session, days=store_settings().webhook_retention_days)
     for upload_id in expired:
         (store_settings().home / "incoming" / upload_id).unlink(missing_ok=True)
 

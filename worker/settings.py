@@ -54,6 +54,8 @@ class WorkerSettings(BaseSettings):
     space_backoff_seconds: float = Field(15, ge=0)
     #: Time between two searches for expired leases and due jobs.
     reconcile_seconds: float = Field(2, gt=0)
+    #: Whether this worker sends webhooks; 0 where `python -m worker.webhooks` does, as workers have no way out.
+    send_webhooks: bool = True
 
     #: Memory for reading one dataset.
     import_memory_bytes: int = Field(GIBIBYTE, ge=GIBIBYTE // 4)

@@ -90,7 +90,7 @@ STATUS_OF: Mapping[type[Exception], tuple[int, ProblemCode]] = {
 NO_RETRY = {"x-should-retry": "false"}
 
 #: Kinds of rows that can be listed at `/api/v1/<kind>s`.
-_LISTED_KINDS = frozenset({"dataset", "job", "model", "key"})
+_LISTED_KINDS = frozenset({"dataset", "job", "model", "key", "webhook"})
 
 
 class OpenAIError(BaseModel):

@@ -37,6 +37,11 @@ KEY: Final[Links] = {
     "rotate": _link("rotate_key", "Give the key another secret.", key_id="id"),
     "revoke": _link("revoke_key", "Revoke the key.", key_id="id"),
 }
+WEBHOOK: Final[Links] = {
+    "webhook": _link("read_webhook", "The webhook, without its secret.", webhook_id="id"),
+    "test": _link("test_webhook", "Send a test event.", webhook_id="id"),
+    "deliveries": _link("list_webhook_deliveries", "What was sent, and how it was received.", webhook_id="id"),
+}
 ALIAS: Final[Links] = {
     "alias": _link("read_model_alias", "The alias with its history.", name="model", alias="alias"),
     "version": _link("read_model_version", "The version that it names.", name="model", version="version"),

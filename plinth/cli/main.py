@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from plinth.cli.commands import bases, datasets, jobs, keys, models
+from plinth.cli.commands import bases, datasets, jobs, keys, models, webhooks
 from plinth.cli.commands.catalog import catalog
 from plinth.cli.commands.context import AsJson, connect, print_json
 from plinth.cli.commands.gc import gc
@@ -31,7 +31,7 @@ app = PlainTyper(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (jobs, datasets, models, bases, keys):
+for group in (jobs, datasets, models, bases, keys, webhooks):
     app.add_typer(group.app, name=group.__name__.rpartition(".")[2])
 
 
@@ -58,7 +58,7 @@ def main() -> None:
 def to_shell_words(message: str) -> str:
     """Replace requests that a message of the API names by the commands that send them."""
     message = re.sub(r"GET /api/v1/datasets/(\S+)/report lists", r"`plinth datasets report \1` lists", message)
-    return re.sub(r"GET /api/v1/(datasets|jobs|models|keys) lists", r"`plinth \1` lists", message)
+    return re.sub(r"GET /api/v1/(datasets|jobs|models|keys|webhooks) lists", r"`plinth \1` lists", message)
 
 
 def _print_version(is_requested: bool) -> None:

@@ -18,6 +18,7 @@ from plinth.client.keys import Keys
 from plinth.client.models import Models
 from plinth.client.transport import API, Transport
 from plinth.client.types import Prediction, build
+from plinth.client.webhooks import Webhooks
 
 #: One model input: a JSON object, or a file as its path or its content.
 Input = Mapping[str, Any] | str | Path | bytes
@@ -43,6 +44,7 @@ class Plinth:
         self.jobs = Jobs(self._transport)
         self.models = Models(self._transport)
         self.keys = Keys(self._transport)
+        self.webhooks = Webhooks(self._transport)
         self.disk = Disk(self._transport)
 
     @property

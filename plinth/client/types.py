@@ -405,6 +405,44 @@ class Key:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Webhook:
+    """An address to which events are sent; only the result of `create` has its `secret`."""
+
+    id: str
+    url: str
+    #: Types of events, groups such as `job.*`, or `*`.
+    events: Sequence[str]
+    #: Patterns of names; None: all.
+    models: Sequence[str] | None = None
+    datasets: Sequence[str] | None = None
+    is_enabled: bool = True
+    disabled_reason: str | None = None
+    failing_since: datetime | None = None
+    created_at: datetime | None = None
+    secret: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """An event on its way to a webhook; its id is the `webhook-id`."""
+
+    id: str
+    webhook: str
+    #: Type of the event.
+    type: str
+    #: pending, delivered or failed.
+    state: str
+    attempts: int
+    #: The body: `type`, `timestamp` and `data`.
+    payload: Mapping[str, Any]
+    next_attempt_at: datetime | None = None
+    last_status: int | None = None
+    last_error: str | None = None
+    created_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class DiskPart:
     """Space that one kind of content takes, and the expired part of it."""
 

@@ -21,10 +21,13 @@ from store.tables.retired_secret import RetiredSecret
 from store.tables.traffic_split import TrafficSplit
 from store.tables.upload import Upload
 from store.tables.web_session import WebSession
+from store.tables.webhooks.webhook import Webhook
+from store.tables.webhooks.webhook_delivery import DELIVERY_STATES, WebhookDelivery
 from store.tables.worker import Worker
 
 __all__ = [
     "DATASET_KINDS",
+    "DELIVERY_STATES",
     "FINAL_STATES",
     "KEEP_MODES",
     "SCOPES",
@@ -47,6 +50,8 @@ __all__ = [
     "Upload",
     "Watch",
     "WebSession",
+    "Webhook",
+    "WebhookDelivery",
     "Worker",
     "clock",
 ]

@@ -78,7 +78,7 @@ def test_only_the_api_is_published_and_only_to_this_machine() -> None:
     }
     networks = yaml.safe_load(COMPOSE_FILE.read_text())["networks"]
     assert networks["inside"] == {"internal": True}
-    assert {name for name, service in SERVICES.items() if service["networks"] != ["inside"]} == {"api"}
+    assert {name for name, service in SERVICES.items() if service["networks"] != ["inside"]} == {"api", "webhooks"}
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -142,6 +142,6 @@ def test_the_api_image_has_no_torch() -> None:
         "optional-dependencies"
     ]
     chosen = {name: OURS[name]["build"]["args"]["EXTRA"] for name in OURS}
-    assert chosen == {"api": "api", "migrate": "api", "worker": "server", "worker-gpu": "server"}
+    assert chosen == {"api": "api", "migrate": "api", "webhooks": "api", "worker": "server", "worker-gpu": "server"}
     assert not any(requirement.startswith(("torch", f"{DISTRIBUTION}[")) for requirement in extras["api"])
     assert any(requirement.startswith("torch") for requirement in extras["server"])

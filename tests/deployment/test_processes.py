@@ -105,6 +105,7 @@ def test_each_stops_within_its_grace_period(engine: Engine) -> None:
     assert {name: status for name, (status, _) in ended.items() if name != "minio"} == {
         "api": 0,
         "worker": 0,
+        "webhooks": 0,
         "postgres": 0,
         "valkey": 0,
     }

@@ -60,8 +60,8 @@ RULES: Final = (
     _rule("predict", r"/metrics|/api/v1/system", methods=_READ),
     # Data, jobs and models.
     _rule("train", r"/api/v1/(datasets|uploads|jobs|bases|models)(/.*)?"),
-    # Keys, and everything that is deleted without being named.
-    _rule("admin", r"/api/v1/(keys|disk)(/.*)?"),
+    # Keys, addresses outside of the service, and what is deleted without being named.
+    _rule("admin", r"/api/v1/(keys|webhooks|disk)(/.*)?"),
 )
 
 

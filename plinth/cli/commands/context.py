@@ -98,6 +98,12 @@ def resolve_key_id(plinth: Plinth, reference: str) -> str:
     return _complete_id(reference, "key", listing, command="plinth keys")
 
 
+def resolve_webhook_id(plinth: Plinth, reference: str) -> str:
+    """Return the id of a webhook from its id or its beginning."""
+    listing = lambda prefix: [row for row in plinth.webhooks.list() if row.id.startswith(prefix)]  # noqa: E731 - as above
+    return _complete_id(reference, "whk", listing, command="plinth webhooks")
+
+
 def _complete_id(reference: str, prefix: str, listing: Callable[[str], Sequence[Any]], *, command: str) -> str:
     beginning = reference if reference.startswith(f"{prefix}_") else f"{prefix}_{reference}"
     hexadecimal = beginning.removeprefix(f"{prefix}_")

@@ -43,6 +43,8 @@ SCHEMA_OF = {
     types.PackageFile: "PackageFile",
     types.Prediction: "Prediction",
     types.Progress: "Progress",
+    types.Webhook: "NewWebhook",
+    types.Delivery: "Delivery",
 }
 RESULTS = [
     value

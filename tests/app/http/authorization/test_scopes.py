@@ -98,7 +98,23 @@ SCOPES = {
         "tokenize_texts",
         "unload_inference_model",
     },
-    "admin": {"clean_disk", "create_key", "list_keys", "read_disk", "revoke_key", "rotate_key"},
+    "admin": {
+        "change_webhook",
+        "clean_disk",
+        "create_key",
+        "create_webhook",
+        "delete_webhook",
+        "list_keys",
+        "list_webhook_deliveries",
+        "list_webhooks",
+        "read_disk",
+        "read_webhook",
+        "read_webhook_delivery",
+        "retry_webhook_delivery",
+        "revoke_key",
+        "rotate_key",
+        "test_webhook",
+    },
 }
 
 

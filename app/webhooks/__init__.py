@@ -1,0 +1,1 @@
+"""Webhooks over HTTP: create, list, change, delete, test; deliveries and their repetition."""

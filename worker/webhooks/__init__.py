@@ -1,0 +1,1 @@
+"""Sending of events to webhooks, from the outbox in the database."""
