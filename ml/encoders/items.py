@@ -43,6 +43,20 @@ class ItemsConfig(Config):
     least_count: int = Field(1, ge=1, description="Items that occur less often in training histories are unknown.")
 
 
+class CatalogHistories(Sequence[Sequence[str]]):
+    """Histories, and further items that none of them has but that can be recommended."""
+
+    def __init__(self, histories: Sequence[Sequence[str]], further_items: Sequence[str]) -> None:
+        self.histories = histories
+        self.further_items = further_items
+
+    def __len__(self) -> int:
+        return len(self.histories)
+
+    def __getitem__(self, index: Any) -> Any:  # int -> one history
+        return self.histories[index]
+
+
 class ItemsEncoder(Encoder[Sequence[str]]):
     """Encodes item ids, oldest first; items that are not in the vocabulary are left out."""
 
@@ -58,18 +72,21 @@ class ItemsEncoder(Encoder[Sequence[str]]):
 
     @classmethod
     def learn(cls, values: Sequence[Sequence[str]], options: Mapping[str, Any]) -> Self:
-        """Take all items of the training histories, by falling frequency."""
+        """Take all items of the training histories, by falling frequency, and then further ones."""
         longest = max((len(value) for value in values), default=0)
         config = ItemsConfig.model_validate({"length": max(3, min(MAX_DEFAULT_LENGTH, longest + 1)), **options})
         counts = Counter(item for value in values for item in value)
         items = [item for item, count in counts.items() if count >= config.least_count]
         if not items:
             raise DataError("the histories contain no item to learn from", hint="Lower least_count, or add rows.")
-        if len(items) > MAX_ITEMS:
+        further_items = values.further_items if isinstance(values, CatalogHistories) else ()
+        if len(items) + len(further_items) > MAX_ITEMS:
             hint = f"Set encoders.history.least_count above {config.least_count}: rare items cannot be learned."
-            raise DataError(f"the histories contain {len(items):,} items (limit {MAX_ITEMS:,})", hint=hint)
+            count = len(items) + len(further_items)
+            raise DataError(f"the data contain {count:,} items (limit {MAX_ITEMS:,})", hint=hint)
         # Items of equal frequency in an order that does not depend on that of the rows: 2 before 10.
-        return cls(config, sorted(items, key=lambda item: (-counts[item], len(item), item)))
+        ordered = sorted(items, key=lambda item: (-counts[item], len(item), item))
+        return cls(config, [*ordered, *sorted(further_items, key=lambda item: (len(item), item))])
 
     def encode(self, values: Sequence[Sequence[str]]) -> list[np.ndarray]:
         """Encode each history to int64 [T] with all its known items; `collate` drops the oldest."""

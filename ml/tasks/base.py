@@ -152,6 +152,8 @@ class Task(TaskAdapter):
     name: ClassVar[str]
     summary: ClassVar[str]
     slots: ClassVar[Mapping[str, Slot]]
+    #: Slots that read the table of items rather than a column of the rows.
+    table_slots: ClassVar[frozenset[str]] = frozenset()
     #: Whether held-out rows are about other subjects (patients, speakers) than those of train.
     separates_subjects: ClassVar[bool] = True
     #: Canonical columns that a dataset must have -> their column types.
@@ -206,6 +208,15 @@ class Task(TaskAdapter):
         Such an encoder is learned from the columns of both.
         """
         return {}
+
+    @classmethod
+    def encoder_values(cls, name: str, rows: Rows) -> Sequence[Any]:
+        """Return the values that the encoder of a slot or target learns from."""
+        return rows.columns[cls.encoded_columns[name]]
+
+    def item_texts(self, rows: Rows) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return tokens and mask of the texts of all items, [V, L]; None without texts."""
+        return None
 
     @classmethod
     def check_dataset(cls, summary: DatasetSummary) -> list[str]:
@@ -278,6 +289,10 @@ class Task(TaskAdapter):
 
         `read` would convert the input to the same row.
         """
+
+    def request_of(self, row: Row) -> Wire:
+        """Return a request like a row; graphs are traced and compared on such."""
+        return self.to_input_and_target(row)[0]
 
     def encode(self, rows: Rows) -> dict[str, Column]:
         """Encode the columns that have an encoder."""

@@ -42,6 +42,7 @@ TASK_INPUTS: Mapping[str, str] = {
     "speech_synthesis": '"a text"',
     "image_generation": "'{\"seed\": 1}'",
     "recommendation": '\'{"history": ["ITEM"]}\'',
+    "content_recommendation": '\'{"history": ["ITEM"]}\'',
 }
 MAX_CLASSES_SHOWN = 20
 METRICS_WHILE_RUNNING = 2

@@ -115,7 +115,7 @@ def to_requests(task: Task, rows: Rows) -> list[Row]:
     requests = []
     for row in rows:
         try:
-            requests.append(task.read(task.to_input_and_target(row)[0], parameters={}))
+            requests.append(task.read(task.request_of(row), parameters={}))
         except InputError:
             continue
     return requests

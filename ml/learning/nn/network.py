@@ -52,6 +52,8 @@ class Network(nn.Module):
         Where `{slot}_present`, bool [B], is false, the pooled feature is zero.
         """
         condition = self._encode_condition(batch)
+        if self.head is not None:
+            self.head.receive(batch)
         return {
             slot: _hide_missing(
                 backbone(batch[slot], batch.get(f"{slot}_mask"), condition), batch.get(f"{slot}_present")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from ml.config import Choice
 from ml.data.rows import JoinedRows, present_values
 from ml.encoders import ENCODERS
@@ -17,6 +19,8 @@ from ml.tasks import TASKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    import numpy as np
 
     from ml.data.dataset import DatasetSummary
     from ml.data.rows import Rows
@@ -39,14 +43,22 @@ class TrainingPlan:
     objective: Choice
     architectures: dict[str, Choice]
     head: Choice | None
+    #: Tokens and mask of the texts of all items, int64 and bool [V, L]; None for a task without them.
+    item_texts: tuple[np.ndarray, np.ndarray] | None = None
 
     def network(self) -> Network:
         """Build the network with new weights, from torch's random state."""
         shapes = {slot: self.encoders[slot].shape() for slot in self.architectures}
         network = build(self.architectures, shapes=shapes, head=self.head)
+        self.set_items(network)
         if self.task is not None:
             self.task.bind_widths(network.widths)
         return network
+
+    def set_items(self, network: Network) -> None:
+        """Give a network the texts of the items, if the task has them."""
+        if self.item_texts is not None:
+            network.require_head().set_items(*map(torch.from_numpy, self.item_texts))
 
     def strip_training_only(self, network: Network) -> TrainingPlan:
         """Remove the parts of a trained network that only training needs.
@@ -90,7 +102,12 @@ def make_plan(
     encoders = {}
     for name in (name for name in columns_by_name if name not in shared):
         readers = [reader for reader in (name, *shared) if reader == name or shared[reader] == name]
-        columns = [present_values(rows.columns[columns_by_name[reader]]) for reader in readers]
+        columns = [
+            present_values(
+                task_type.encoder_values(reader, rows) if task_type else rows.columns[columns_by_name[reader]]
+            )
+            for reader in readers
+        ]
         values = columns[0] if len(columns) == 1 else JoinedRows(columns)
         options = {**defaults.get(name, {}), **spec.encoders.get(name, {})}
         encoders[name] = existing.get(name) or ENCODERS[encoder_names[name]].learn(values, options)
@@ -106,7 +123,7 @@ def make_plan(
     task = task_type(config, encoders, task_type.learn(config, summary, rows))
     head_config = HEADS[task.head].config_type.model_validate(task.head_config())
     head = Choice(name=task.head, config=head_config.model_dump(mode="json"))
-    return TrainingPlan(encoders, task, task, objective, architectures, head)
+    return TrainingPlan(encoders, task, task, objective, architectures, head, task.item_texts(rows))
 
 
 def _adapt(choice: Choice, needs: frozenset[Feature]) -> Choice:

@@ -275,7 +275,10 @@ class _Run:
         if self.spec.sizes is None:
             return []
         shapes = {slot: encoder.shape() for slot, encoder in self.plan.encoders.items()}
-        return make_slices(self.spec.sizes, self.plan.architectures, shapes=shapes, head=self.plan.head)
+        slices = make_slices(self.spec.sizes, self.plan.architectures, shapes=shapes, head=self.plan.head)
+        for part in slices:
+            self.plan.set_items(part.network)
+        return slices
 
     def _labels(self) -> Sequence[str]:
         return self.plan.task.labels if self.plan.task else []

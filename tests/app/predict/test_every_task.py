@@ -48,6 +48,11 @@ TASK_ERRORS = {
         ({"history": ["i1", ""]}, "history.1"),
         ({}, "history"),
     ],
+    "content_recommendation": [
+        ({"history": ["i1"], "items": [{"item": "x"}]}, "has no text"),
+        ({"history": ["i1"], "items": [{"title": "a film"}]}, "items.0"),
+        ({"history": ["i1"], "items": {"item": "x"}}, "list"),
+    ],
     "speech_synthesis": [
         ({"text": "\N{CJK UNIFIED IDEOGRAPH-4E16}" * 20}, "'\N{CJK UNIFIED IDEOGRAPH-4E16}' (position 1)"),
         ({"text": "".join(map(chr, range(0x4E00, 0x4E30)))}, "and 38 more"),

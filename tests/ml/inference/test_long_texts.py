@@ -17,7 +17,11 @@ CATALOG = Catalog.load()
 TEXT_TASKS = [
     name
     for name, entry in CATALOG.tasks.items()
-    if any(slot.encoder in ("text", "characters") for slot in entry.slots.values())
+    if any(
+        slot.encoder in ("text", "characters")
+        for name_of_slot, slot in entry.slots.items()
+        if name_of_slot not in TASKS[name].table_slots
+    )
 ]
 
 

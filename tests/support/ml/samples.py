@@ -18,6 +18,7 @@ from ml.data.importing import writer
 from ml.data.importing.classes import count_classes, resolve_classes
 from ml.data.importing.staging import Staging
 from ml.data.issues import IssueLog
+from ml.data.item_table import ItemTable, ItemTableSummary
 from ml.data.limits import Limits
 from ml.data.locations import Locations
 from ml.data.tables.column_aliases import CANONICAL_COLUMNS
@@ -100,6 +101,19 @@ def columns_read_by(task: type[Task] | TaskEntry) -> dict[str, str]:
     return {**task.optional_columns, **task.columns}
 
 
+def make_item_table() -> ItemTable:
+    """Make a table of the items in histories, and of two that no history has."""
+    ids = [*(f"i{number}" for number in range(17)), "n1", "n2"]
+    return ItemTable.of(
+        ids,
+        {
+            "title": [f"{WORDS[number % 10]} {WORDS[number % 7]} {item}" for number, item in enumerate(ids)],
+            "kind": [("book", "film")[number % 2] for number in range(len(ids))],
+            "price": [str(number + 1) for number in range(len(ids))],
+        },
+    )
+
+
 def columns_of(required: Mapping[str, str]) -> dict[str, str]:
     """Return the required columns and a label, which every task must tolerate."""
     return {**required, "label": "label"}
@@ -128,6 +142,11 @@ def write(folder: Path, columns: Mapping[str, str], *, rows: int = 60) -> Path:
                 facts={name: column_type.facts() for name, column_type in column_types.items()},
                 digest=digest,
             )
+            if "items" in columns.values():
+                table = make_item_table()
+                table.write(directory)
+                facts = ItemTableSummary(rows=len(table), columns=dict(table.columns), items_without_interactions=2)
+                summary = summary.model_copy(update={"item_table": facts})
             writer.write_summary(directory, summary)
     return folder / "dataset"
 

@@ -66,6 +66,8 @@ class TextCNN(Backbone):
     usual_shape: ClassVar[Mapping[str, int]] = {"vocabulary": 8192, "length": 128}
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "small": {"width": 128, "channels": 16, "kernels": (2,)},
+        # Words alone: for titles and other short texts, of which every step reads thousands.
+        "bag": {"width": 64, "channels": 1, "kernels": (), "dropout": 0.2},
         "medium": {"width": 256, "channels": 128, "kernels": (2, 3, 4)},
     }
 

@@ -56,6 +56,16 @@ class Head(nn.Module, ABC):
         weights: they are saved, trained and counted as part of the backbone only.
         """
 
+    def set_items(self, tokens_VL: Tensor, mask_VL: Tensor) -> None:
+        """Receive the texts of all V items, once, before training.
+
+        `tokens_VL` is int64, `mask_VL` bool.
+        """
+        raise NotImplementedError(f"{self.name} reads no texts of items")
+
+    def receive(self, batch: Mapping[str, Tensor]) -> None:
+        """Receive a batch before the backbones read it."""
+
     @abstractmethod
     def forward(self, features: Mapping[str, Features], batch: Mapping[str, Tensor]) -> Tensors:
         """Return the outputs for the loss."""

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional
 
 from ml.learning.nn.architectures.base import Widths
@@ -19,7 +20,8 @@ TEXT = {"text": Widths(shape={"vocabulary": VOCABULARY, "length": TIME}, pooled=
 TEXT_FEATURES = frozenset({Feature.SEQUENCE, Feature.CAUSAL})
 AUDIO = {"audio": Widths(shape={"bins": 4}, pooled=8, sequence=8)}
 #: Inputs of a head; by default images or texts, depending on its needs.
-WIDTHS = {"ctc": AUDIO, "projections": {**IMAGE, **TEXT}}
+TITLE = {"title": Widths(shape={"vocabulary": VOCABULARY, "length": TIME}, pooled=8)}
+WIDTHS = {"ctc": AUDIO, "projections": {**IMAGE, **TEXT}, "next_item": {**TEXT, **TITLE}}
 #: Config of a head; by default a number of classes.
 CONFIG: dict[str, dict[str, Any]] = {
     "decoder": {"vocabulary": VOCABULARY},
@@ -28,6 +30,7 @@ CONFIG: dict[str, dict[str, Any]] = {
     "ctc": {"characters": VOCABULARY},
     "spectrogram": {"bands": 4, "voices": 2, "width": 8, "layers": 1},
     "regression": {"dropout": 0.1},
+    "next_item": {"sequence": "text", "text": "title", "own": VOCABULARY, "negatives": VOCABULARY, "own_dropout": 0.0},
 }
 
 every = pytest.mark.parametrize("name", list(HEADS))
@@ -37,7 +40,27 @@ def _head(name: str, **config: Any) -> Any:
     torch.manual_seed(0)
     head = HEADS[name]
     options = {**CONFIG.get(name, {"classes": CLASSES}), **config}
-    return head(head.config_type.model_validate(options), widths=_widths(name))
+    built = head(head.config_type.model_validate(options), widths=_widths(name))
+    if name == "next_item":
+        built.bind_backbones({"text": _Embedded(), "title": _Embedded()})
+        built.set_items(torch.arange(VOCABULARY)[:, None], torch.ones(VOCABULARY, 1, dtype=torch.bool))
+    return built
+
+
+class _Embedded(nn.Module):
+    """Backbone whose features are embeddings, for heads that read further inputs by a backbone."""
+
+    name = "embedded"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(VOCABULARY, 8)
+
+    def token_embedding(self) -> torch.Tensor:
+        return self.table.weight
+
+    def forward(self, signal: torch.Tensor, mask: torch.Tensor) -> dict[Feature, tuple[torch.Tensor, ...]]:
+        return {Feature.POOLED: (self.table(signal).sum(dim=1),)}
 
 
 def _widths(name: str) -> dict[str, Widths]:
@@ -52,7 +75,8 @@ def _features(name: str) -> dict[str, Any]:
     maps = (torch.randn(ROWS, 2, 4, 5), torch.randn(ROWS, 3, 2, 3))
     image = {Feature.POOLED: (pooled,), Feature.LATENT: latent, Feature.MAPS: maps}
     audio = {Feature.SEQUENCE: (sequence.repeat_interleave(2, dim=1),)}
-    by_slot = {"image": image, "text": text, "audio": audio}
+    title = {Feature.POOLED: (torch.randn(ROWS, 8),)}
+    by_slot = {"image": image, "text": text, "audio": audio, "title": title}
     return {slot: by_slot[slot] for slot in _widths(name)}
 
 
@@ -93,18 +117,26 @@ def _infer_all(name: str, head: Any) -> dict[str, torch.Tensor]:
     return dict(outputs)
 
 
+def _read_histories(name: str, head: Any, batch: dict[str, torch.Tensor]) -> None:
+    """Read the items of a batch, as the backbone does before the head."""
+    if name == "next_item":
+        head.items.embedded_BTD = head.items.look_up(batch["text"].flatten()).unflatten(0, batch["text"].shape)
+
+
 @every
 def test_its_loss_falls_and_it_measures_its_scores(name: str) -> None:
     head, batch = _head(name), _batch()
     optimizer = torch.optim.Adam(head.parameters(), 0.01)
     losses = []
     for _ in range(60):
+        _read_histories(name, head, batch)
         loss = head.loss(head(_features(name), batch), batch)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < losses[0]
+    _read_histories(name, head, batch)
     assert set(head.measure(head(_features(name), batch), batch)) == set(head.scores)
 
 
@@ -123,6 +155,7 @@ def test_it_requires_only_the_features_of_needs(name: str) -> None:
         slot: {feature: values for feature, values in tensors.items() if feature in head.needs}
         for slot, tensors in _features(name).items()
     }
+    _read_histories(name, head, _batch())
     assert head(features, _batch())
 
 

@@ -1,4 +1,4 @@
-"""Recommendation: the items that a user will want next, from the history of items.
+"""Base class of the tasks that recommend the next items of a history.
 
 N rows, B batch, T positions of a history, S items of the longest history, V codes.
 """
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ml.encoders.items import ItemsEncoder
 
 DEPTH: Final = 10
+NOT_RANKED: Final = ranking.NOT_RANKED
 #: Items among which the target is ranked for `hit_rate_at_10_of_100`.
 SAMPLED_ITEMS: Final = 100
 #: Seed of the sampled items, so that two models are evaluated against the same ones.
@@ -76,24 +77,22 @@ class RecommendationOutput(Wire):
     unknown: int = Field(0, description="Number of items of the history that are not in the training data; ignored")
 
 
-class Recommendation(Task):
+HISTORY: Final = Slot(
+    reads=frozenset({Signal.TOKENS}),
+    needs=frozenset({Feature.CAUSAL}),
+    default_architecture="gpt",
+    default_preset="narrow",
+)
+
+
+class NextItemTask(Task):
     """Predicts the next item of a history. Training predicts every item, evaluation the last."""
 
-    name = "recommendation"
-    summary = "Recommend the next items to a user, from the items before; and embed users by their history"
-    slots: ClassVar[Mapping[str, Slot]] = {
-        "history": Slot(
-            reads=frozenset({Signal.TOKENS}),
-            needs=frozenset({Feature.CAUSAL}),
-            default_architecture="gpt",
-            default_preset="narrow",
-        )
-    }
+    slots: ClassVar[Mapping[str, Slot]] = {"history": HISTORY}
     columns: ClassVar[Mapping[str, str]] = {"history": "items"}
     encoded_columns: ClassVar[Mapping[str, str]] = {"history": "history"}
     encoders: ClassVar[Mapping[str, str]] = {"history": "items"}
-    head = "next_token"
-    config_type = RecommendationConfig
+    config_type: ClassVar[type[Config]] = RecommendationConfig
     input_type = RecommendationInput
     output_type = RecommendationOutput
     metrics: ClassVar[Mapping[str, Metric]] = {
@@ -217,13 +216,13 @@ class Recommendation(Task):
 
     def decode(self, arrays: Arrays) -> list[Output]:
         """Decode `logits` float [B, V] of the next item, and `embedding` float [B, D]."""
-        logits = self._mask_logits(arrays)
+        logits = self.mask_logits(arrays)
         probabilities = np.exp(logits - logits.max(axis=1, keepdims=True))
         probabilities /= probabilities.sum(axis=1, keepdims=True)
         outputs: list[Output] = []
         for row, count in enumerate(arrays["count"].tolist()):
             items = [
-                Recommended(item=self.items_encoder.items[code - FIRST_ITEM], score=float(probabilities[row, code]))
+                Recommended(item=self.item_name(arrays, row, code), score=float(probabilities[row, code]))
                 for code in _top_codes(logits[row], count).tolist()
             ]
             output = RecommendationOutput(
@@ -232,14 +231,18 @@ class Recommendation(Task):
             outputs.append(output.to_json())
         return outputs
 
+    def item_name(self, arrays: Arrays, row: int, code: int) -> str:
+        """Return the id of an item."""
+        return self.items_encoder.items[code - FIRST_ITEM]
+
     def collect(self, outputs: Arrays, batch: Arrays, predict: Callable[[], Arrays]) -> Arrays:
         """Return the rank of the target among all items and sampled ones, int64 [B]."""
         targets = batch["target"].tolist()
-        logits = self._mask_logits({**batch, **predict()})
+        logits = self.mask_logits({**batch, **predict()})
         histories = [row[row != PADDING] for row in batch["full_history"]]
-        ranks = [_rank(scores, scores[code]) for scores, code in zip(logits, targets, strict=True)]
+        ranks = [rank_of(scores, scores[code]) for scores, code in zip(logits, targets, strict=True)]
         sampled_ranks = [
-            _rank(scores[sample_items(history, code, len(scores))], scores[code])
+            rank_of(scores[sample_items(history, code, len(scores))], scores[code])
             for scores, history, code in zip(logits, histories, targets, strict=True)
         ]
         return {"rank": np.array(ranks), "sampled_rank": np.array(sampled_ranks)}
@@ -251,7 +254,7 @@ class Recommendation(Task):
 
         The baseline recommends the most popular items of training to everybody, without those of the history.
         """
-        metrics = _metrics(np.asarray(outputs["rank"]), np.asarray(outputs["sampled_rank"]))
+        metrics = rank_metrics(np.asarray(outputs["rank"]), np.asarray(outputs["sampled_rank"]))
         rows = len(outputs["rank"])
         targets = np.asarray(columns["target"])
         baseline = self._popularity(columns["history"], targets, train) if train is not None else {}
@@ -268,7 +271,7 @@ class Recommendation(Task):
             },
         )
 
-    def _mask_logits(self, arrays: Arrays) -> np.ndarray:
+    def mask_logits(self, arrays: Arrays) -> np.ndarray:
         """Return float32 [B, V], with minus infinity for what may not be recommended."""
         logits = arrays["logits"].astype(np.float32)
         logits[:, :FIRST_ITEM] = -np.inf
@@ -280,18 +283,24 @@ class Recommendation(Task):
         vocabulary = self.items_encoder.shape()["vocabulary"]
         counts = np.bincount(np.concatenate([*train["history"], train["target"]]), minlength=vocabulary)
         # Equally popular items are ordered by code, as in a list of the most popular.
-        rank_of = np.full(vocabulary, -1, dtype=np.int64)
-        rank_of[np.argsort(-counts[FIRST_ITEM:], kind="stable") + FIRST_ITEM] = np.arange(vocabulary - FIRST_ITEM)
+        popularity_rank = np.full(vocabulary, -1, dtype=np.int64)
+        popularity_rank[np.argsort(-counts[FIRST_ITEM:], kind="stable") + FIRST_ITEM] = np.arange(
+            vocabulary - FIRST_ITEM
+        )
         ranks, sampled_ranks = [], []
         for history, code in zip(histories, targets.tolist(), strict=True):
             if code == PADDING or (not self.config.repeat and code in history):
-                ranks.append(ranking.NOT_RANKED)
-                sampled_ranks.append(ranking.NOT_RANKED)
+                ranks.append(NOT_RANKED)
+                sampled_ranks.append(NOT_RANKED)
                 continue
-            ahead = 0 if self.config.repeat else int((rank_of[np.unique(history)] < rank_of[code]).sum())
-            ranks.append(int(rank_of[code]) - ahead)
-            sampled_ranks.append(int((rank_of[sample_items(history, code, vocabulary)] < rank_of[code]).sum()))
-        return _metrics(np.array(ranks), np.array(sampled_ranks))
+            ahead = (
+                0 if self.config.repeat else int((popularity_rank[np.unique(history)] < popularity_rank[code]).sum())
+            )
+            ranks.append(int(popularity_rank[code]) - ahead)
+            sampled_ranks.append(
+                int((popularity_rank[sample_items(history, code, vocabulary)] < popularity_rank[code]).sum())
+            )
+        return rank_metrics(np.array(ranks), np.array(sampled_ranks))
 
     @classmethod
     def example(cls) -> tuple[RecommendationInput, RecommendationOutput]:
@@ -315,7 +324,8 @@ def sample_items(history: np.ndarray, target: int, vocabulary: int) -> np.ndarra
     return generator.choice(candidates, size=min(SAMPLED_ITEMS, len(candidates)), replace=False)
 
 
-def _metrics(ranks: np.ndarray, sampled_ranks: np.ndarray) -> dict[str, float]:
+def rank_metrics(ranks: np.ndarray, sampled_ranks: np.ndarray) -> dict[str, float]:
+    """Return the metrics of ranks among all items, and among sampled ones."""
     return {
         "hit_rate_at_10": ranking.hit_rate(ranks, DEPTH),
         "ndcg_at_10": ranking.ndcg(ranks, DEPTH),
@@ -338,13 +348,13 @@ def _notes(ranks: np.ndarray, metrics: Mapping[str, float], *, items: int) -> li
     return notes
 
 
-def _rank(scores: np.ndarray, target_score: float) -> int:
+def rank_of(scores: np.ndarray, target_score: float) -> int:
     """Return how many scores are higher, plus half of the equal ones.
 
     Otherwise, a model with constant scores would be the best.
     """
     if not np.isfinite(target_score):
-        return ranking.NOT_RANKED
+        return NOT_RANKED
     return int((scores > target_score).sum() + max(0, int((scores == target_score).sum()) - 1) // 2)
 
 

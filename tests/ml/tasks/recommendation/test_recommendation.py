@@ -11,7 +11,8 @@ from ml.errors import InputError
 from ml.inference.predictor import Predictor
 from ml.learning.nn.architectures import ARCHITECTURES
 from ml.metrics.ranking import NOT_RANKED
-from ml.tasks.recommendation import Recommendation, RecommendationConfig, sample_items
+from ml.tasks.recommendation.base import RecommendationConfig, sample_items
+from ml.tasks.recommendation.recommendation import Recommendation
 from tests.support.ml import samples
 from tests.support.ml.digits import run, spec
 

@@ -1,0 +1,1 @@
+"""Recommendation on MovieLens: by behavior alone, and with texts."""

@@ -1,0 +1,1 @@
+"""Recommendation: items that a user will want next."""
