@@ -39,7 +39,7 @@ class Answer:
     @property
     def best(self) -> int:
         """Position of the most probable option."""
-        return max(range(len(self.probabilities)), key=self.probabilities.__getitem__)
+        return self.probabilities.index(max(self.probabilities))
 
     @property
     def score(self) -> float:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import orjson
 
 from app.decisions import openai_decisions, systemone
 from app.decisions.answering import Refusal, check_options, classify, counted_text, native_input
@@ -22,6 +25,12 @@ if TYPE_CHECKING:
     from app.predict.handler import Outputs
     from app.serving.types import LoadedModel
 
+T = TypeVar("T", systemone.SystemOneRequest, openai_decisions.DecisionRequest)
+
+#: Questions of one request, as JSON, whose parsed form is remembered.
+MAX_CACHED_BYTES: Final = 4096
+MAX_CACHED_QUESTIONS: Final = 128
+
 
 class SystemOneRoute(FastRoute):
     """Questions of System One."""
@@ -32,8 +41,8 @@ class SystemOneRoute(FastRoute):
 
     def parse(self, head: RequestHead, body: bytes, peek: Peek) -> FastCall | None:
         """Parse questions by name."""
-        request = systemone.SystemOneRequest.model_validate(quick_json(body))
-        questions, decision_input = request.to_questions(), to_input(request.state)
+        request, questions = _parse(systemone.SystemOneRequest, _parse_by_name, body)
+        decision_input = to_input(request.state)
 
         def encode(model: LoadedModel, outputs: Outputs, tokens: int) -> bytes:
             try:
@@ -54,14 +63,42 @@ class DecisionsRoute(FastRoute):
 
     def parse(self, head: RequestHead, body: bytes, peek: Peek) -> FastCall | None:
         """Parse a list of questions."""
-        request = openai_decisions.DecisionRequest.model_validate(quick_json(body))
-        questions, decision_input = request.to_questions(), openai_decisions.read_input(request.input)
+        request, questions = _parse(openai_decisions.DecisionRequest, _parse_in_order, body)
+        decision_input = openai_decisions.read_input(request.input)
 
         def encode(model: LoadedModel, outputs: Outputs, tokens: int) -> bytes:
             answers = [_classify_or_refuse(model, question, outputs) for question in questions]
             return openai_decisions.encode(request, answers, model.served, tokens=tokens)
 
         return _call(request.model, questions, decision_input, peek, encode=encode)
+
+
+def _parse(
+    schema: type[T], parse_questions: Callable[[bytes], tuple[Any, list[Question]]], body: bytes
+) -> tuple[T, list[Question]]:
+    """Validate a request, whose questions are often those of the request before.
+
+    Raises `ValueError`.
+    """
+    value = quick_json(body)
+    key = orjson.dumps(value["questions"]) if isinstance(value, dict) and "questions" in value else b""
+    if not 0 < len(key) <= MAX_CACHED_BYTES:
+        request = schema.model_validate(value)
+        return request, request.to_questions()
+    validated, questions = parse_questions(key)
+    return schema.model_validate({**value, "questions": validated}), questions
+
+
+@lru_cache(MAX_CACHED_QUESTIONS)
+def _parse_by_name(key: bytes) -> tuple[Any, list[Question]]:
+    request = systemone.SystemOneRequest(state=None, questions=orjson.loads(key))
+    return request.questions, request.to_questions()
+
+
+@lru_cache(MAX_CACHED_QUESTIONS)
+def _parse_in_order(key: bytes) -> tuple[Any, list[Question]]:
+    request = openai_decisions.DecisionRequest(model="", input="", questions=orjson.loads(key))
+    return request.questions, request.to_questions()
 
 
 def _classify_or_refuse(model: LoadedModel, question: Question, outputs: Outputs) -> Answer | None:
@@ -81,16 +118,18 @@ def _call(
 ) -> FastCall | None:
     """Return the call of a classifier; None for other models and questions."""
     match = peek(reference)
-    if match is None or len(decision_input.text or "") > SMALL_TEXT_BYTES:
+    if match is None:
         return None
     model, watch = match
+    text = counted_text(model.served, decision_input)
+    if text is not None and len(text) > SMALL_TEXT_BYTES:
+        return None
     is_classified = (model.served.task or "").endswith("_classification")
     if not is_classified or any(question.kind == "box" for question in questions):
         return None
     check_options(questions)
 
     def encode_with_tokens(outputs: Outputs) -> bytes:
-        text = counted_text(model.served, decision_input)
         return encode(model, outputs, 0 if text is None else model.predictor.count_tokens([text]))
 
     return FastCall(model, watch, PredictInputs([native_input(model.served, decision_input)], {}), encode_with_tokens)

@@ -135,7 +135,7 @@ def join_texts(parts: Parts) -> str:
 def read_input(parts: Parts) -> DecisionInput:
     """Return the input of messages: their texts, and the first image or JSON object."""
     if isinstance(parts, str):
-        return DecisionInput(text=parts)
+        return DecisionInput(parts)
     texts: list[str] = []
     image: str | None = None
     fields: dict[str, Any] | None = None

@@ -43,10 +43,16 @@ class Question:
 class DecisionInput:
     """The input of all questions: a text, an image, or fields."""
 
-    text: str | None = None
+    #: None where the fields are the text, as JSON.
+    plain_text: str | None = None
     #: Base64 of an image file.
     image: str | None = None
     fields: Mapping[str, Any] | None = None
+
+    @property
+    def text(self) -> str | None:
+        """The text, or the fields as JSON."""
+        return to_text(self.fields) if self.plain_text is None and self.fields is not None else self.plain_text
 
 
 def predicate_options(instructions: str, yes: str, no: str) -> tuple[Option, Option]:
@@ -65,11 +71,9 @@ def to_text(value: Any) -> str:
 def to_input(value: Any) -> DecisionInput:
     """Return the input of a text, list or object; a model may read its fields."""
     if not isinstance(value, dict):
-        return DecisionInput(text=to_text(value))
+        return DecisionInput(to_text(value))
     image = value.get("image")
-    return DecisionInput(
-        text=to_text(value), image=data_of_url(image) if isinstance(image, str) else None, fields=value
-    )
+    return DecisionInput(image=data_of_url(image) if isinstance(image, str) else None, fields=value)
 
 
 def data_of_url(url: str) -> str:

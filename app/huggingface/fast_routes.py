@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from app.http.strict_json import quick_json
 from app.huggingface.pipelines import NAMED_PIPELINES, PIPELINES
-from app.huggingface.pipelines.base import PipelineRequest, respond
+from app.huggingface.pipelines.base import PipelineRequest, encode
 from app.huggingface.pipelines.classification import TextPrediction
 from app.huggingface.pipelines.embedding import NormalizedEmbedding, SentenceSimilarity
 from app.huggingface.pipelines.generation import STREAM
@@ -78,4 +78,4 @@ def _call(pipeline: Pipeline, head: RequestHead, body: bytes, peek: Peek) -> Fas
         return None
     model, watch = match
     request = PredictInputs(pipeline.to_inputs(call), call.parameters)
-    return FastCall(model, watch, request, lambda outputs: respond(pipeline, outputs, call))
+    return FastCall(model, watch, request, lambda outputs: encode(pipeline, outputs, call))

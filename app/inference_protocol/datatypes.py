@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import struct
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence, Set
 
 BYTES: Final = "BYTES"
 BFLOAT16: Final = "BF16"
@@ -44,17 +45,19 @@ def from_json(datatype: str, shape: Sequence[int], data: Any) -> np.ndarray | li
     """
     if datatype == BFLOAT16:
         raise ValueError("has datatype BF16, which JSON does not have; send it as binary data, or as FP32")
-    elements = list(_flatten(data))
     count = math.prod(shape)
+    if datatype == "UINT8" and (pixels := _join_rows(data)) is not None and len(pixels) == count:
+        return np.frombuffer(pixels, np.uint8).reshape(shape)
+    elements, types = _flatten(data)
     if len(elements) != count:
         raise ValueError(f"has {len(elements)} elements, and its shape requires {count}")
     if datatype == BYTES:
-        if not all(isinstance(element, str) for element in elements):
+        if not types <= {str}:
             raise ValueError("has datatype BYTES, whose elements are strings in JSON")
         return elements
-    if not all(isinstance(element, int | float) for element in elements):
+    if not types <= {bool, int, float}:
         raise ValueError(f"has datatype {datatype}, whose elements are numbers or booleans")
-    return _to_numbers(datatype, elements).reshape(shape)
+    return _to_numbers(datatype, elements, types).reshape(shape)
 
 
 def to_bytes(array: np.ndarray | Sequence[bytes]) -> bytes:
@@ -64,20 +67,51 @@ def to_bytes(array: np.ndarray | Sequence[bytes]) -> bytes:
     return b"".join(part for element in array for part in (_LENGTH.pack(len(element)), element))
 
 
-def _to_numbers(datatype: str, elements: Sequence[Any]) -> np.ndarray:
+def _to_numbers(datatype: str, elements: Sequence[Any], types: Set[type]) -> np.ndarray:
     dtype = NUMBERS[datatype]
+    is_whole = types == {int}
     try:
         array = np.array(elements, dtype)
     except OverflowError:
         raise ValueError(f"has a number that is beyond {datatype}") from None
     # Exact: numpy would cut 1.5 to 1 without a word.
-    if dtype.kind != "f" and any(number != element for number, element in zip(array.tolist(), elements, strict=True)):
+    is_exact = dtype.kind == "f" or (is_whole and dtype.kind in "iu")
+    if not is_exact and any(number != element for number, element in zip(array.tolist(), elements, strict=True)):
         raise ValueError(f"has a number that is no {datatype}")
     return array
 
 
-def _flatten(data: Any) -> Iterable[Any]:
-    """Yield the elements of nested lists, in order."""
+def _join_rows(data: Any) -> bytes | None:
+    """Return whole numbers from 0 to 255 in nested lists; None for anything else.
+
+    It takes a tenth of the time of `_flatten`.
+    """
+    rows = [data]
+    # bytes() of a list accepts such numbers only; bytes() of a number would give that many zeros.
+    while set(map(type, rows)) == {list}:
+        if not rows[0] or type(rows[0][0]) is not list:
+            try:
+                return b"".join(map(bytes, rows))
+            except (TypeError, ValueError):
+                return None
+        rows = list(chain.from_iterable(rows))
+    return None
+
+
+def _flatten(data: Any) -> tuple[list[Any], Set[type]]:
+    """Return the elements of nested lists, in order, and their types."""
+    elements = data if isinstance(data, list) else [data]
+    types = set(map(type, elements))
+    while types == {list}:
+        elements = list(chain.from_iterable(elements))
+        types = set(map(type, elements))
+    if list in types:  # of several depths
+        elements = list(_walk(elements))
+        types = set(map(type, elements))
+    return elements, types
+
+
+def _walk(data: Any) -> Iterable[Any]:
     pending = [iter(data if isinstance(data, list) else [data])]
     while pending:
         for item in pending[-1]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from app.http.strict_json import quick_json
 from app.inference_protocol.request_tensors import HEADER_LENGTH, parse_body
-from app.inference_protocol.response_tensors import respond
+from app.inference_protocol.response_tensors import encode
 from app.inference_protocol.signature import signature_of
 from app.predict.fast_routes import REFERENCE, FastCall, FastRoute
 from app.predict.handler import BodyFormat, PredictInputs
@@ -41,5 +41,5 @@ class InferRoute(FastRoute):
             model,
             watch,
             request,
-            lambda outputs: respond(tensors.body, PredictResult(model.served, outputs), signature),
+            lambda outputs: encode(tensors.body, PredictResult(model.served, outputs), signature),
         )

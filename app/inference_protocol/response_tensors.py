@@ -32,7 +32,13 @@ BINARY_TYPE: Final = "application/octet-stream"
 
 
 def respond(request: InferRequest, result: PredictResult, signature: TensorSignature) -> Response:
-    """Return the outputs that were requested, each in its form.
+    """Return the outputs that were requested, as `encode`."""
+    answer = encode(request, result, signature)
+    return Response(answer, media_type=RESPONSE_TYPE) if isinstance(answer, bytes) else answer
+
+
+def encode(request: InferRequest, result: PredictResult, signature: TensorSignature) -> bytes | Response:
+    """Encode the requested outputs as JSON, or as a response with bytes.
 
     Raises `ProblemError` 422 for an output that does not exist.
     """
@@ -57,7 +63,7 @@ def respond(request: InferRequest, result: PredictResult, signature: TensorSigna
     }
     header = orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
     if not parts:
-        return Response(header, media_type=RESPONSE_TYPE)
+        return header
     return Response(b"".join((header, *parts)), headers={HEADER_LENGTH: str(len(header))}, media_type=BINARY_TYPE)
 
 

@@ -118,11 +118,17 @@ class Pipeline(ABC):
 
 
 def respond(pipeline: Pipeline, outputs: Sequence[Mapping[str, Any]], request: PipelineRequest) -> Response:
-    """Return the answer to a request: JSON, or a file."""
+    """Return the answer to a request, as `encode`."""
+    answer = encode(pipeline, outputs, request)
+    return Response(answer, media_type=RESPONSE_TYPE) if isinstance(answer, bytes) else answer
+
+
+def encode(pipeline: Pipeline, outputs: Sequence[Mapping[str, Any]], request: PipelineRequest) -> bytes | Response:
+    """Return the answer to a request: JSON, or a response with a file."""
     answer = pipeline.to_answer(outputs, request)
     if isinstance(answer, bytes):
         return Response(answer, media_type=pipeline.media_type)
-    return Response(orjson.dumps(answer), media_type=RESPONSE_TYPE)
+    return orjson.dumps(answer)
 
 
 def check_members(request: PipelineRequest, known: Iterable[str] = ()) -> None:
