@@ -32,8 +32,8 @@ from app.jobs import base_routes
 from app.jobs import routes as jobs
 from app.keys import routes as keys
 from app.metrics.registry import MetricsRegistry
+from app.models import feedback_routes, split_routes, watch_routes
 from app.models import routes as models
-from app.models import split_routes, watch_routes
 from app.openai import fast_routes as openai_paths
 from app.openai import routes as openai
 from app.openai.media import routes as openai_media
@@ -70,6 +70,7 @@ ROUTERS = (
     models.router,
     split_routes.router,
     watch_routes.router,
+    feedback_routes.router,
     predict.router,
     openai.router,
     openai_media.router,

@@ -203,7 +203,10 @@ def _derive_dataset(arguments: dict[str, Any], _on_phase: Callable[[str], None])
         if not remaining or report.state == "rejected":
             return to_json(report)
     others = {reference: Path(folder) for reference, folder in arguments["others"].items()}
-    derived = derive_dataset(dataset, into, remaining, name=arguments["name"], others=others, tasks=TASKS)
+    feedback = Path(arguments["feedback"]) if arguments.get("feedback") else None
+    derived = derive_dataset(
+        dataset, into, remaining, name=arguments["name"], others=others, feedback=feedback, tasks=TASKS
+    )
     return to_json(derived.model_copy(update={"license": license}))
 
 

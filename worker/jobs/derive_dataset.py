@@ -10,12 +10,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ml.data.derivation.feedback_rows import ADD_FEEDBACK
 from ml.errors import DataError
 from store import datasets
 from store.blobs import blobs
 from store.database import reading
 from worker import sandbox
 from worker.jobs import entrypoint
+from worker.jobs.adaptation.feedback_file import write_feedback
 from worker.jobs.validate_dataset import fetch_upload, limits_for, make_limit_report, publish
 from worker.settings import worker_settings
 
@@ -37,6 +39,8 @@ def derive(claim: Claim, folder: Path, _channel: ChildEnd) -> None:
     if upload and datasets.reads_again(claim.spec["operations"]):
         upload = datasets.with_options(upload, claim.spec["operations"])
     into, report_path = folder / "dataset", folder / "report.json"
+    classes = (source.summary or {}).get("classes") or ()
+    added = write_feedback(claim.spec["operations"], folder / "feedback.jsonl", classes=classes)
     arguments: dict[str, Any] = {
         "dataset": None if reads_upload else str(_fetch(source, folder / "source")),
         "upload": _fetch_upload(source, upload, folder) if reads_upload else None,
@@ -44,11 +48,13 @@ def derive(claim: Claim, folder: Path, _channel: ChildEnd) -> None:
             reference: str(_fetch(row, folder / "others" / str(number)))
             for number, (reference, row) in enumerate(rows.items())
         },
-        "operations": claim.spec["operations"],
+        "operations": [item for item in claim.spec["operations"] if item["operation"] != ADD_FEEDBACK],
+        "feedback": str(added) if added else None,
         "name": claim.spec["dataset"],
         "into": str(into),
     }
     size = sum(row.bytes for row in (source, *rows.values())) + _size_of(arguments["upload"])
+    size += added.stat().st_size if added else 0
     limits = limits_for(size, worker_settings())
     try:
         sandbox.read_in_sandbox(arguments=arguments, report=report_path, limits=limits, reader="derivation")

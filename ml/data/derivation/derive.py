@@ -6,9 +6,11 @@ The rows pass the same checks as an upload: the next version has its own report,
 from __future__ import annotations
 
 import tempfile
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from ml.data.dataset import Dataset
+from ml.data.derivation.feedback_rows import read_feedback
 from ml.data.derivation.selection import DatasetPart, Selection, label_column, raw_values
 from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch
 from ml.data.importing.importer import DatasetRequirements, Importer
@@ -35,6 +37,7 @@ def derive_dataset(
     *,
     name: str,
     others: Mapping[str, Path] | None = None,
+    feedback: Path | None = None,
     limits: Limits | None = None,
     tasks: Mapping[str, DatasetRequirements] | None = None,
 ) -> ImportReport:
@@ -46,6 +49,7 @@ def derive_dataset(
         operations: Applied in this order.
         name: Name of the source in the report, as `reviews@1`.
         others: Reference -> folder, for the datasets that operations name.
+        feedback: File of rows that are added, as `read_feedback` reads them.
         limits: Limits on the new dataset.
         tasks: Tasks by name.
 
@@ -74,11 +78,15 @@ def derive_dataset(
                 expected = f"0 to {count - 1}" if count else "no object, as the image has none"
                 importer.issues.add("no_such_object", at=at, actual=number, expected=expected)
         try:
-            importer.stage(read_batches(selection), summary.format, type_names)
+            added = read_feedback(feedback, selection.data_columns[0]) if feedback else ()
+            # Behind the other rows of their split, so that the old test rows come first.
+            importer.stage(chain(read_batches(selection), added), summary.format, type_names)
             _join_item_tables(importer, selection)
         except DataRejected as rejection:
             importer.issues.record(rejection)
         report = importer.finish(into)
+    if feedback is not None:
+        messages.append(f"add_feedback added {len(importer.staging) - len(selection):,} rows")
     suggestions = [*(Suggestion(message=message) for message in messages), *report.suggestions]
     return report.model_copy(update={"suggestions": suggestions})
 

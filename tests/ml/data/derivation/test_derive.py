@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from ml.data.dataset import Dataset
+from ml.data.dataset import SPLITS, Dataset
 from ml.data.derivation.check import check_operations, check_order
 from ml.data.derivation.derive import derive_dataset
+from ml.data.derivation.feedback_rows import choose_split
 from ml.data.derivation.operations import parse_operations
 from ml.data.flagged_rows import read_flagged_rows
 from ml.data.report import ImportReport
@@ -268,3 +271,30 @@ def test_an_error_of_the_whole_upload_still_rejects_it(tmp_path: Path) -> None:
     report = reviews(tmp_path, rows, leaves_out_bad_rows=True)
     assert report.state == "rejected"
     assert "one_class" in codes(report)
+
+
+def test_feedback_is_added_behind_the_rows_of_its_split(source: Path) -> None:
+    file = source / "feedback.jsonl"
+    rows = [(f"new text number {row}", "good" if row % 2 else "bad", split) for row, split in enumerate(SPLITS * 4)]
+    lines = [json.dumps({"input": {"text": text}, "label": label, "split": split}) for text, label, split in rows]
+    file.write_text("\n".join(lines) + "\n")
+    old = contents(source / "dataset")
+    operations = parse_operations([{"operation": "sample", "rows": 10, "splits": ["train"]}])
+    report = derive_dataset(
+        source / "dataset", source / "derived", operations, name="reviews@1", feedback=file, tasks=TASKS
+    )
+    assert report.state == "ready", report.errors
+    new = contents(source / "derived")
+    for split in ("validation", "test"):
+        assert new[split] == old[split] + [(text, label) for text, label, own in rows if own == split]
+    assert len(new["train"]) == 14
+    assert any("add_feedback added 12 rows" in suggestion.message for suggestion in report.suggestions)
+
+
+def test_a_row_of_feedback_stays_in_its_split() -> None:
+    hashes = [hashlib.sha256(str(row).encode()).hexdigest() for row in range(3000)]
+    counts = Counter(choose_split(value) for value in hashes)
+    # Five standard deviations of a binomial count.
+    assert abs(counts["test"] - 1000) < 130
+    assert abs(counts["validation"] - 500) < 105
+    assert [choose_split(value) for value in hashes] == [choose_split(value) for value in hashes]

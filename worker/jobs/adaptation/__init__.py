@@ -1,0 +1,1 @@
+"""Programs of the loop that adapts models to their traffic."""
