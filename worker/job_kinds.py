@@ -31,6 +31,7 @@ PROGRAMS: Final[Mapping[str, JobProgram]] = {
     # It coordinates its trials and trains nothing: with a slot of its own, one slot would be a deadlock.
     JobKind.SWEEP: JobProgram("worker.jobs.sweep", takes_a_slot=False),
     JobKind.EVALUATE: JobProgram("worker.jobs.evaluate_model"),
+    JobKind.COMPARE: JobProgram("worker.jobs.adaptation.compare_versions"),
     JobKind.REPRODUCE: JobProgram("worker.jobs.reproduce", imports_torch=True),
     JobKind.RECOMMEND: JobProgram("worker.jobs.recommend_base"),
     JobKind.PRUNE: JobProgram("worker.jobs.prune", imports_torch=True),

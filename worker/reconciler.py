@@ -15,6 +15,7 @@ from store import jobs, workers
 from store.database import transaction
 from store.errors import BrokerUnavailable
 from store.notifications import notify, queue_length
+from worker.adaptation.loop import adapt_models
 from worker.garbage_collection import collect_garbage, collect_local_garbage
 from worker.retry import DATABASE_ERRORS, driver_error
 
@@ -36,7 +37,7 @@ class Reconciler:
         self.name = name
         self.settings = settings
         self._stop = threading.Event()
-        self._collected_at = float("-inf")
+        self._collected_at = self._adapted_at = float("-inf")
         self._thread = threading.Thread(target=self._work, name="reconciler", daemon=True)
 
     def __enter__(self) -> Self:
@@ -68,7 +69,7 @@ class Reconciler:
             log.exception("reconciling failed")
 
     def reconcile(self) -> None:
-        """Do one round: heartbeat, expired leases, due notifications, garbage."""
+        """Do one round: heartbeat, expired leases, due notifications, watches, garbage."""
         with transaction() as session:
             is_oldest = workers.heartbeat(session, self.name, slots=self.settings.job_slots)
         with transaction() as session:
@@ -76,6 +77,9 @@ class Reconciler:
         for job_id in expired:
             log.warning("%s: its worker stopped renewing the lease; the job is queued again", job_id)
         notify_due_jobs()
+        if is_oldest and time.monotonic() - self._adapted_at >= self.settings.watch_seconds:
+            self._adapted_at = time.monotonic()
+            adapt_models()
         if time.monotonic() - self._collected_at >= GARBAGE_COLLECTION_SECONDS:
             self._collected_at = time.monotonic()
             collect_local_garbage()

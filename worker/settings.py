@@ -56,6 +56,8 @@ class WorkerSettings(BaseSettings):
     reconcile_seconds: float = Field(2, gt=0)
     #: Whether this worker sends webhooks; 0 where `python -m worker.webhooks` does, as workers have no way out.
     send_webhooks: bool = True
+    #: Time between two steps of the watches of models: drift, training, promotion.
+    watch_seconds: float = Field(5, gt=0)
 
     #: Memory for reading one dataset.
     import_memory_bytes: int = Field(GIBIBYTE, ge=GIBIBYTE // 4)

@@ -31,6 +31,7 @@ JobKind = TypeAliasType(
         "export",
         "evaluate",
         "batch_predict",
+        "compare",
         "reproduce",
         "prune",
         "recommend",

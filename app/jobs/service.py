@@ -214,6 +214,8 @@ def resolve_retry(
     if row.state not in ("failed", "cancelled"):
         hint = "clone it to change its spec" if row.state == "succeeded" else "wait for its end, or cancel it first"
         raise Conflict(f"{row.id} is {row.state}, and only failed or cancelled jobs can be retried; {hint}")
+    if row.kind == JobKind.COMPARE:
+        raise Conflict(f"{row.id} is a step of a watch, which repeats it by itself after new feedback")
     if row.kind in DATASET_KINDS:
         raise Conflict(f"{row.id} made a dataset; upload the data again, which makes the next version")
     if row.kind == JobKind.IMPORT:
@@ -244,6 +246,8 @@ def resolve_clone(
         ProblemError: 422 with every fault of the changed spec.
     """
     row = jobs.get(session, job_id)
+    if row.kind == JobKind.COMPARE:
+        raise Conflict(f"{row.id} is a step of a watch; evaluate the versions to compare them yourself")
     if row.kind in (*DATASET_KINDS, JobKind.IMPORT):
         raise Conflict(f"{row.id} is of the kind {row.kind}, which starts from a file; upload the file again")
     # Jobs of earlier versions have no request.

@@ -99,6 +99,8 @@ def _to_response(session: Session, row: WatchRow) -> Watch:
         "versions": versions,
         "drift": row.state.get("drift", []),
         "round": row.state.get("round"),
+        "alarm": row.state.get("alarm"),
+        "guard": row.state.get("guard"),
         "gate": row.state.get("gate"),
         "events": row.state.get("events", []),
     }

@@ -62,6 +62,9 @@ class WatchSet(BaseModel):
     min_feedback: int = Field(
         100, ge=20, le=100_000, description="Feedback since the last training that starts one without drift."
     )
+    guard_hours: float = Field(
+        24, gt=0, le=8760, allow_inf_nan=False, description="Hours in which a promoted version may be moved back."
+    )
     training: dict[str, Any] = Field(
         default_factory=dict, description="Changes to the spec of the fine-tuning, such as its `schedule`."
     )
@@ -113,6 +116,8 @@ class WatchState(BaseModel):
     versions: list[VersionTraffic]
     drift: list[DriftState]
     round: dict[str, Any] | None = Field(description="The training that is under way, and its stage; null without.")
+    alarm: dict[str, Any] | None = Field(description="First alarm about the present version; null without.")
+    guard: dict[str, Any] | None = Field(description="Promotion that may be taken back; null without.")
     gate: dict[str, Any] | None = Field(description="Result of the last comparison; null before the first.")
     events: list[WatchEvent] = Field(description="Oldest first.")
 

@@ -10,10 +10,13 @@ each other, so the largest wealth is divided by their number (Bonferroni).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Values = NDArray[np.float64]
 
@@ -85,6 +88,24 @@ class DriftMonitor:
             if self.wealth >= self._threshold:
                 self.alarm_row = self.rows
         return self.alarm_row is not None
+
+    @property
+    def threshold(self) -> float:
+        """Value of `wealth` from which on it is an alarm."""
+        return self._threshold
+
+    def save(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Return the state as arrays, and as JSON values."""
+        arrays = {"history": self._history[: self._start + self.rows], "wealth": self._wealth}
+        rest = {"rows": self.rows, "alarm_row": self.alarm_row, "rng_state": self._rng.bit_generator.state}
+        return arrays, rest
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]], rest: Mapping[str, Any]) -> None:
+        """Continue from what `save` returned; test, reference, seed and alpha must be the same."""
+        self.rows, self.alarm_row = rest["rows"], rest["alarm_row"]
+        self._history[: self._start + self.rows] = arrays["history"]
+        self._wealth = np.array(arrays["wealth"])
+        self._rng.bit_generator.state = rest["rng_state"]
 
     def _p_values(self, score: Values) -> Values:
         """Rank one row among all before it, with ties broken at random."""

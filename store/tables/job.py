@@ -36,6 +36,8 @@ class JobKind(StrEnum):
     EVALUATE = "evaluate"
     #: Predict every row of a dataset.
     BATCH_PREDICT = "batch_predict"
+    #: Compare a version with its successor on old and new test rows, in the loop of a watch.
+    COMPARE = "compare"
     #: Repeat a training, to prove that it gives the same weights.
     REPRODUCE = "reproduce"
     #: Make a model smaller.

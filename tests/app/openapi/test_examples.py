@@ -33,6 +33,10 @@ REFUSED = {
     ("/api/v1/models/import", "hub"): (409, "hub_off"),
     # No job of the fixture was trained.
     ("/api/v1/jobs", "reproduce"): (422, "invalid_spec"),
+    # Its model has other labels, and no training rows to which feedback is added.
+    ("/api/v1/models/{name}/feedback", "request"): (422, "invalid_spec"),
+    ("/api/v1/models/{name}/feedback", "input"): (422, "invalid_spec"),
+    ("/api/v1/models/{name}/feedback/dataset", "default"): (409, "conflict"),
 }
 
 

@@ -27,6 +27,8 @@ CASES = [
     ("class_shares", "new class"),
     ("features", "moved"),
     ("features", "noise"),
+    ("embedding", "moved"),
+    ("embedding", "noise"),
 ]
 
 
@@ -54,3 +56,25 @@ def test_clean_streams_raise_no_more_alarms_than_stated(name: str) -> None:
 def test_a_reference_of_few_rows_is_refused() -> None:
     with pytest.raises(ValueError, match=r"49 rows \(minimum 50\)"):
         DriftMonitor(DRIFT_TESTS["confidence"](), np.ones((49, 1)))
+
+
+@pytest.mark.parametrize("name", sorted(DRIFT_TESTS))
+def test_a_saved_monitor_continues_as_if_it_had_never_stopped(name: str) -> None:
+    rng = np.random.default_rng(3)
+    reference, stream = rows(name, 200, rng), rows(name, 120, rng)
+    whole, first = (DriftMonitor(DRIFT_TESTS[name](), reference, seed=5) for _ in range(2))
+    whole.update(stream)
+    first.update(stream[:50])
+    second = DriftMonitor(DRIFT_TESTS[name](), reference, seed=5)
+    second.restore(*first.save())
+    second.update(stream[50:])
+    assert (second.wealth, second.rows) == (whole.wealth, whole.rows)
+
+
+def test_an_embedding_that_leaves_its_subspace_is_found() -> None:
+    rng = np.random.default_rng(0)
+    basis = rng.normal(size=(3, 64))
+    reference = rng.normal(size=(300, 3)) @ basis + rng.normal(0, 0.01, (300, 64))
+    stream = rng.normal(size=(500, 3)) @ basis + rng.normal(0, 0.1, (500, 64))
+    monitor = DriftMonitor(DRIFT_TESTS["embedding"](), reference)
+    assert monitor.update(stream)

@@ -1,0 +1,167 @@
+"""Forgetting table: two versions of a classifier on old and new test rows."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Final, TypedDict
+
+import numpy as np
+
+from ml.inference.predictor import BATCH_INPUTS, Predictor
+from ml.metrics.base import wilson_interval
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ml.data.rows import Rows
+    from ml.package.package import ModelPackage
+
+#: Standard deviations of the interval of a difference: a model that is not better passes once in 1,000 times.
+Z_DIFFERENCE: Final = 3.09
+BINS: Final = 10
+LABEL: Final = "label"
+
+
+class VersionScores(TypedDict):
+    """Figures of one version on some rows."""
+
+    accuracy: float
+    interval: tuple[float, float]
+    #: Expected calibration error.
+    ece: float
+
+
+class RowsComparison(TypedDict):
+    """Both versions on the same rows; without rows, both are None."""
+
+    rows: int
+    current: VersionScores | None
+    candidate: VersionScores | None
+    #: Accuracy of the candidate minus that of the current version, and its interval.
+    difference: float | None
+    interval: tuple[float, float] | None
+
+
+class ComparisonReport(TypedDict):
+    """Two versions on the old test rows, on the new ones, and on all."""
+
+    old: RowsComparison
+    new: RowsComparison
+    all: RowsComparison
+
+
+def compare_packages(
+    current: ModelPackage,
+    candidate: ModelPackage,
+    rows: Rows,
+    *,
+    old_rows: int,
+    on_batch: Callable[[], None] = lambda: None,
+) -> ComparisonReport:
+    """Compare two versions on rows with labels; the first `old_rows` are the old ones.
+
+    A label that a version does not know counts as an error of it.
+    """
+    truth = np.array([str(label) for label in rows.columns[LABEL]], dtype=object)
+    answers = [_predict(package, rows, on_batch) for package in (current, candidate)]
+    right = [labels == truth for labels, _ in answers]
+    confidences = [values for _, values in answers]
+
+    def compare(part: slice) -> RowsComparison:
+        return _compare([values[part] for values in right], [values[part] for values in confidences])
+
+    return {"old": compare(slice(old_rows)), "new": compare(slice(old_rows, None)), "all": compare(slice(None))}
+
+
+def _predict(package: ModelPackage, rows: Rows, on_batch: Callable[[], None]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the predicted labels, object [N], and their confidences, float [N]."""
+    predictor = Predictor.load(package)
+    columns = [name for name in rows.columns if name != LABEL]
+    outputs = []
+    for start in range(0, len(rows), BATCH_INPUTS):
+        batch = [{name: row[name] for name in columns} for row in rows[start : start + BATCH_INPUTS]]
+        outputs += predictor.answer(batch, output=None)
+        on_batch()
+    labels = np.array([output["label"] for output in outputs], dtype=object)
+    return labels, np.array([output["confidence"] for output in outputs], dtype=np.float64)
+
+
+def _compare(right: list[np.ndarray], confidences: list[np.ndarray]) -> RowsComparison:
+    count = len(right[0])
+    if not count:
+        return {"rows": 0, "current": None, "candidate": None, "difference": None, "interval": None}
+    current, candidate = (_score(*pair) for pair in zip(right, confidences, strict=True))
+    gained, lost = int((right[1] & ~right[0]).sum()), int((right[0] & ~right[1]).sum())
+    return {
+        "rows": count,
+        "current": current,
+        "candidate": candidate,
+        "difference": (gained - lost) / count,
+        "interval": paired_interval(gained, lost, count),
+    }
+
+
+def paired_interval(gained: int, lost: int, rows: int) -> tuple[float, float]:
+    """Return the interval of a difference of two accuracies on the same rows.
+
+    Agresti and Min (2005), with half a row added to each of the four cells. `gained` rows are right by the second
+    version alone, `lost` rows by the first alone.
+    """
+    total = rows + 2
+    difference = (gained - lost) / total
+    variance = (gained + lost + 1 - (gained - lost) ** 2 / total) / total**2
+    half = Z_DIFFERENCE * math.sqrt(variance)
+    return max(-1.0, difference - half), min(1.0, difference + half)
+
+
+def _score(right: np.ndarray, confidences: np.ndarray) -> VersionScores:
+    accuracy = float(right.mean())
+    bins = np.minimum((confidences * BINS).astype(int), BINS - 1)
+    gaps = [abs(float((right[bins == number] - confidences[bins == number]).sum())) for number in np.unique(bins)]
+    return {"accuracy": accuracy, "interval": wilson_interval(accuracy, len(right)), "ece": sum(gaps) / len(right)}
+
+
+def judge(
+    report: ComparisonReport, *, min_test_rows: int, max_forgetting: float, max_calibration_loss: float
+) -> dict[str, Any]:
+    """Return whether the candidate may replace the current version, with a sentence for each condition.
+
+    Without enough test rows of both kinds nothing can be said, so that it may not.
+    """
+    for name in ("old", "new"):
+        count = report[name]["rows"]  # type: ignore[literal-required]  # of these two keys
+        if count < min_test_rows:
+            message = f"the gate cannot be computed: {count} {name} test rows (minimum {min_test_rows})"
+            return {"passed": False, "checks": [{"name": "test_rows", "passed": False, "message": message}]}
+    checks = [
+        _check_gain(report["new"]),
+        _check_forgetting(report["old"], max_forgetting),
+        _check_calibration(report["all"], max_calibration_loss),
+    ]
+    return {"passed": all(check["passed"] for check in checks), "checks": checks}
+
+
+def _check_gain(new: RowsComparison) -> dict[str, Any]:
+    assert new["interval"] is not None, "there are rows"
+    low, high = new["interval"]
+    passed = low > 0
+    verdict = "better" if passed else "not shown to be better"
+    message = f"{verdict} on {new['rows']} new test rows: accuracy {new['difference']:+.3f} ({low:+.3f} to {high:+.3f})"
+    return {"name": "gain", "passed": passed, "message": message}
+
+
+def _check_forgetting(old: RowsComparison, max_forgetting: float) -> dict[str, Any]:
+    assert old["difference"] is not None, "there are rows"
+    # One row more or less says nothing.
+    allowed = max(max_forgetting, 1.5 / old["rows"])
+    loss = -old["difference"]
+    message = f"accuracy on {old['rows']} old test rows {old['difference']:+.3f} (at most {allowed:.3f} may be lost)"
+    return {"name": "forgetting", "passed": loss <= allowed, "message": message}
+
+
+def _check_calibration(rows: RowsComparison, max_calibration_loss: float) -> dict[str, Any]:
+    assert rows["current"] is not None, "there are rows"
+    assert rows["candidate"] is not None, "there are rows"
+    loss = rows["candidate"]["ece"] - rows["current"]["ece"]
+    message = f"calibration error {loss:+.3f} (at most {max_calibration_loss:+.3f})"
+    return {"name": "calibration", "passed": loss <= max_calibration_loss, "message": message}

@@ -1,0 +1,51 @@
+"""Reads new records of a watched model by its drift tests."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from store.adaptation import records, watches
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from store.tables import Watch
+
+log = logging.getLogger(__name__)
+
+#: Records that are read in one round.
+MAX_RECORDS: Final = 1_000
+
+
+def check_drift(session: Session, watch: Watch, version: int) -> None:
+    """Read the records that no test has read, and store the state of the tests.
+
+    `version` is that of the alias: records of others say nothing about it. The row is locked by the caller.
+    """
+    rows = records.unchecked(session, watch.model_name, limit=MAX_RECORDS)
+    if not rows:
+        return
+    # Imported when first needed: most workers watch nothing.
+    from ml.drift import DRIFT_TESTS
+    from worker.adaptation.monitors import VersionMonitors
+
+    names = sorted(DRIFT_TESTS) if watch.options["drift"] == "auto" else watch.options["drift"]
+    monitors = VersionMonitors.load(watch.monitors) if watch.monitors else None
+    if monitors is None or monitors.version != version:
+        monitors = VersionMonitors(version, names)
+        watch.state = {**watch.state, "alarm": None}
+    own = [row for row in rows if row.version == version]
+    alarms = monitors.update(own) if own else []
+    records.check(session, rows)
+    watch.monitors = monitors.save()
+    watch.state = {**watch.state, "drift": monitors.describe()}
+    for state in watch.state["drift"]:
+        if state["test"] in alarms:
+            message = f"{state['test']} sees drift of version {version} after {state['alarm_row']} rows"
+            watches.add_event(watch, "drift", message, test=state["test"], version=version, rows=state["alarm_row"])
+            log.warning("%s: %s", watch.model_name, message)
+    if alarms and not watch.state.get("alarm"):
+        alarm = {"test": alarms[0], "version": version, "at": datetime.now(UTC).isoformat()}
+        watch.state = {**watch.state, "alarm": alarm}
