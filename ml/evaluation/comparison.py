@@ -129,7 +129,7 @@ def judge(
     Without enough test rows of both kinds nothing can be said, so that it may not.
     """
     for name in ("old", "new"):
-        count = report[name]["rows"]  # type: ignore[literal-required]  # of these two keys
+        count = report[name]["rows"]
         if count < min_test_rows:
             message = f"the gate cannot be computed: {count} {name} test rows (minimum {min_test_rows})"
             return {"passed": False, "checks": [{"name": "test_rows", "passed": False, "message": message}]}

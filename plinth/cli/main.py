@@ -13,6 +13,8 @@ from typing import Annotated
 import typer
 
 from plinth.cli.commands import bases, datasets, jobs, keys, models, webhooks
+from plinth.cli.commands.adaptation import feedback
+from plinth.cli.commands.adaptation.watch import unwatch_model, watch_model
 from plinth.cli.commands.catalog import catalog
 from plinth.cli.commands.context import AsJson, connect, print_json
 from plinth.cli.commands.gc import gc
@@ -31,7 +33,9 @@ app = PlainTyper(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (jobs, datasets, models, bases, keys, webhooks):
+models.app.command("watch")(watch_model)
+models.app.command("unwatch")(unwatch_model)
+for group in (jobs, datasets, models, bases, feedback, keys, webhooks):
     app.add_typer(group.app, name=group.__name__.rpartition(".")[2])
 
 

@@ -7,18 +7,22 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from plinth.client import home
 from plinth.client.datasets import Datasets
 from plinth.client.disk import Disk
 from plinth.client.errors import PlinthError
+from plinth.client.feedback import FeedbackRows
 from plinth.client.jobs import Jobs
 from plinth.client.keys import Keys
 from plinth.client.models import Models
 from plinth.client.transport import API, Transport
-from plinth.client.types import Prediction, build
+from plinth.client.types import REQUEST_ID, Prediction, build
 from plinth.client.webhooks import Webhooks
+
+if TYPE_CHECKING:
+    import httpx2
 
 #: One model input: a JSON object, or a file as its path or its content.
 Input = Mapping[str, Any] | str | Path | bytes
@@ -43,6 +47,7 @@ class Plinth:
         self.datasets = Datasets(self._transport)
         self.jobs = Jobs(self._transport)
         self.models = Models(self._transport)
+        self.feedback = FeedbackRows(self._transport)
         self.keys = Keys(self._transport)
         self.webhooks = Webhooks(self._transport)
         self.disk = Disk(self._transport)
@@ -91,8 +96,7 @@ class Plinth:
         mappings = [item for item in input_list if isinstance(item, Mapping)]
         if len(mappings) == len(input_list):
             body = {"inputs": mappings, "parameters": parameters or {}}
-            response = self._transport.send("POST", path, json=body, retry=True)
-            return build(Prediction, response.json())
+            return _to_prediction(self._transport.send("POST", path, json=body, retry=True))
         files = [item for item in input_list if not isinstance(item, Mapping)]
         if mappings:
             raise PlinthError("Files and JSON inputs cannot be mixed. Send them in separate calls.")
@@ -123,5 +127,10 @@ class Plinth:
                 for file in files
             ]
             fields = {"parameters": json.dumps(parameters)}
-            response = self._transport.send("POST", path, data=fields, files=parts)
-        return build(Prediction, response.json())
+            return _to_prediction(self._transport.send("POST", path, data=fields, files=parts))
+
+
+def _to_prediction(response: httpx2.Response) -> Prediction:
+    prediction = build(Prediction, response.json())
+    object.__setattr__(prediction, REQUEST_ID, response.headers.get("x-request-id", ""))
+    return prediction

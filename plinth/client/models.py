@@ -8,7 +8,7 @@ from typing import Any
 
 from plinth.client.errors import PlinthError
 from plinth.client.transport import API, Transport, drop_none
-from plinth.client.types import Alias, Job, Model, ModelEvaluation, ModelVersion, TrafficSplit, build
+from plinth.client.types import Alias, Job, Model, ModelEvaluation, ModelVersion, TrafficSplit, Watch, build
 from plinth.client.uploads import OnProgress, Uploads, zip_folders
 
 
@@ -98,6 +98,33 @@ class Models:
     def delete_split(self, name: str, alias: str = "production") -> None:
         """Send all requests to the version of the alias again."""
         self._transport.delete(f"{API}/models/{name}/aliases/{alias}/split")
+
+    def set_watch(
+        self,
+        name: str,
+        *,
+        keep: str = "rows",
+        fraction: float = 0.1,
+        drift: str | Sequence[str] = "auto",
+        gate: str | Mapping[str, Any] = "auto",
+        then: str = "tell",
+        **options: Any,
+    ) -> Watch:
+        """Record a fraction of a model's answers, look for drift, and say what follows.
+
+        `keep` is `off`, `sketches` or `rows`; `then` is `tell`, `train` or `promote`. `options` are further fields,
+        such as `alias`, `dataset`, `min_feedback`, `training`, `max_rows`, `max_bytes` and `max_days`.
+        """
+        body = {"keep": keep, "fraction": fraction, "drift": drift, "gate": gate, "then": then, **options}
+        return build(Watch, self._transport.send("PUT", f"{API}/models/{name}/watch", json=body).json())
+
+    def get_watch(self, name: str) -> Watch:
+        """Get what is recorded of a model's requests, with the state of its drift tests."""
+        return build(Watch, self._transport.get(f"{API}/models/{name}/watch"))
+
+    def delete_watch(self, name: str) -> None:
+        """Record nothing any more, and delete all records of requests; feedback stays."""
+        self._transport.delete(f"{API}/models/{name}/watch")
 
     def download(
         self,

@@ -14,6 +14,8 @@ T = TypeVar("T")
 
 #: Attribute of a result: the document from which it was built.
 _DOCUMENT = "_document"
+#: Attribute of a prediction: the id of its request.
+REQUEST_ID = "_request_id"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -385,6 +387,149 @@ class TrafficSplit:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DriftState:
+    """State of one drift test of a watch."""
+
+    test: str
+    version: int
+    #: First rows of the version, which later ones are compared with.
+    reference_rows: int
+    #: Rows that were compared.
+    rows: int
+    #: Evidence of drift: 1 at first, an alarm from `threshold` on.
+    value: float
+    threshold: float
+    #: Probability of an alarm without drift, however long the test runs.
+    false_alarm_rate: float
+    alarm_at: datetime | None = None
+    alarm_row: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class WatchEvent:
+    """Something that a watch saw or did."""
+
+    at: datetime
+    #: alias, drift, needs_labels, training, training_failed, skipped, refused, passed, promoted, restored, ...
+    kind: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class VersionTraffic:
+    """Counts of one version since the watch began."""
+
+    version: int
+    requests: int
+    errors: int
+    recorded: int
+    #: Inputs that found no room in the queue of records.
+    dropped: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class WatchState:
+    """Counts, drift tests and events of a watch."""
+
+    records: int
+    bytes: int
+    feedback: int
+    versions: Sequence[VersionTraffic] = ()
+    drift: Sequence[DriftState] = ()
+    #: The training that is under way, and its stage.
+    round: Mapping[str, Any] | None = None
+    #: First alarm about the present version.
+    alarm: Mapping[str, Any] | None = None
+    #: Promotion that may be taken back.
+    guard: Mapping[str, Any] | None = None
+    #: Result of the last comparison, with the forgetting table.
+    gate: Mapping[str, Any] | None = None
+    #: Oldest first.
+    events: Sequence[WatchEvent] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watch:
+    """Records of a model's requests, and the reaction to drift."""
+
+    model: str
+    #: off, sketches or rows.
+    keep: str = "off"
+    fraction: float = 0.1
+    #: `auto`, or names of tests.
+    drift: Any = "auto"
+    gate: Any = "auto"
+    #: tell, train or promote.
+    then: str = "tell"
+    alias: str = "production"
+    dataset: str | None = None
+    min_feedback: int = 100
+    guard_hours: float = 24
+    training: Mapping[str, Any] = field(default_factory=dict)
+    max_rows: int = 10_000
+    max_bytes: int = 256 * 2**20
+    max_days: float = 30
+    state: WatchState
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Feedback:
+    """The true label of one input of a model."""
+
+    id: str
+    model: str
+    label: str
+    #: Label that the input had before.
+    previous_label: str | None = None
+    #: Whether the input had this label already.
+    is_repeated: bool = False
+    request_id: str | None = None
+    #: Version that answered the request, and its answer.
+    version: int | None = None
+    predicted: str | None = None
+    created_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelCandidate:
+    """A recorded input that is useful to label."""
+
+    request_id: str
+    position: int
+    #: As `predict` and `feedback.send` read it.
+    input: Mapping[str, Any]
+    version: int
+    predicted: str
+    confidence: float
+    created_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelCandidates:
+    """Recorded inputs without feedback, the most useful first."""
+
+    model: str
+    #: Labels that the model knows.
+    labels: Sequence[str] = ()
+    data: Sequence[LabelCandidate] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeedbackDataset:
+    """A dataset of feedback, which a job makes; wait for it with `datasets.wait`."""
+
+    id: str
+    #: `name@version`, as the next one.
+    dataset: str
+    #: Dataset to which feedback is added.
+    origin: str
+    #: Rows of feedback.
+    feedback: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Key:
     """An API key; only the results of `create` and `rotate` have its `secret`."""
 
@@ -499,6 +644,11 @@ class Prediction:
     def output(self) -> Mapping[str, Any]:
         """First output; the only one if one input was sent."""
         return self.outputs[0]
+
+    @property
+    def request_id(self) -> str:
+        """Id of the request, by which `feedback.send` names it; "" if unknown."""
+        return str(getattr(self, REQUEST_ID, ""))
 
 
 def build(result_type: Callable[..., T], document: Mapping[str, Any]) -> T:

@@ -109,7 +109,7 @@ def _begin(session: Session, watch: Watch, version: int) -> None:
 def _column(task: str | None) -> str:
     from ml.inference.watched_inputs import WATCHED_TASKS
 
-    if task not in WATCHED_TASKS:
+    if task is None or task not in WATCHED_TASKS:
         raise Conflict(f"the model does {task}, which has no labels for feedback")
     return WATCHED_TASKS[task]
 

@@ -35,6 +35,7 @@ Kind = Literal[
     "export",
     "evaluate",
     "batch_predict",
+    "compare",
     "reproduce",
     "prune",
     "recommend",

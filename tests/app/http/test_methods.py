@@ -36,6 +36,9 @@ def test_every_path_that_answers_get_answers_head_alike_without_a_body(client: T
     report_steps(claim_job(job_id), steps=2)
     values = {"name": "shades", "dataset": "shades", "version": 1, "alias": "production", "job_id": job_id}
     values |= {"code": "tiny_dataset", "model": "shades"}
+    webhook = client.post("/api/v1/webhooks", json={"url": "https://example.com/plinth"}).json()["id"]
+    deliveries = client.post(f"/api/v1/webhooks/{webhook}/test").json()
+    values |= {"webhook_id": webhook, "delivery_id": deliveries["id"]}
     paths = [path for path, operations in client.get("/openapi.json").json()["paths"].items() if "get" in operations]
     paths = [path.format(**values) for path in paths if "{upload_id}" not in path]
     paths += ["/openapi.json", "/docs", "/", "/static/docs.js", "/static/samples/seven.png", "/nowhere"]

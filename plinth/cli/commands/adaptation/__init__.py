@@ -1,0 +1,1 @@
+"""Commands of models that adapt to their traffic."""
