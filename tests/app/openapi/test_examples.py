@@ -13,8 +13,9 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from ml.tasks import TASKS
-from store import datasets
+from store import api_keys, datasets
 from store.database import transaction
+from store.webhooks import subscriptions
 from tests.app.datasets.test_datasets import finish_queued_validation
 from tests.app.jobs.test_jobs import ready_dataset
 from tests.support import homes
@@ -27,6 +28,7 @@ pytestmark = pytest.mark.process
 
 #: The task that reads a raw body of this type; any other body is an image to classify.
 RAW_TASKS = {"audio/wav": "speech_recognition", "text/plain": "text_classification"}
+KEY_ID, WEBHOOK_ID = "key_example", "whk_example"
 UPLOAD_ID = re.compile(r"upl_[0-9a-f]{32}")
 #: Examples that need a setting which is off by default; `hub_off` says so.
 REFUSED = {
@@ -65,6 +67,7 @@ def api(new_home: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory) 
         for name in ("reviews", "reviews-2"):
             add_reviews(name)
         add_rejected("rejected")
+        add_key_and_webhook()
         register(change_manifest(shades(folder / "base"), task=None, labels=None), name="digits-base")
         register(shades(folder / "digits"), name="digits")
         for task in TASKS:
@@ -88,6 +91,13 @@ def add_reviews(name: str) -> None:
     with transaction() as session:
         datasets.create(session, name=name, sources=[])
     finish_queued_validation(ready=True, summary=summary)
+
+
+def add_key_and_webhook() -> None:
+    with transaction() as session:
+        key, _ = api_keys.create(session, name="example")
+        key.id = KEY_ID
+        subscriptions.create(session, url="https://example.com/plinth", events=["*"]).id = WEBHOOK_ID
 
 
 def add_rejected(name: str) -> None:
@@ -232,6 +242,7 @@ def filled(api: ApiProcess, path: str, media_type: str, name: str) -> str:
         path = path.replace("{model}", task)
     dataset = "rejected" if name == "leave_out_bad_rows" else "reviews@1"
     path = path.replace("{version}", "1").replace("{pipeline}", "feature-extraction")
+    path = path.replace("{key_id}", KEY_ID).replace("{webhook_id}", WEBHOOK_ID)
     return path.replace("{name}", "digits").replace("{alias}", "production").replace("{dataset}", dataset)
 
 
