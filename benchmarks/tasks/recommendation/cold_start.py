@@ -38,6 +38,7 @@ def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=DATA, help="folder of ratings.csv and movies.csv")
+    parser.add_argument("--films", nargs="+", choices=("seen", "unseen"), default=["seen", "unseen"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     arguments = parse_args(parser)
     if not (arguments.data / "movies.csv").exists():
@@ -48,8 +49,10 @@ def main() -> None:
     )
     for seed in arguments.seeds:
         with tempfile.TemporaryDirectory() as folder:
-            _compare_seen(files, Path(folder), seed)
-            _measure_unseen(files, Path(folder), seed)
+            if "seen" in arguments.films:
+                _compare_seen(files, Path(folder), seed)
+            if "unseen" in arguments.films:
+                _measure_unseen(files, Path(folder), seed)
 
 
 def _compare_seen(files: Sequence[Path], folder: Path, seed: int) -> None:
