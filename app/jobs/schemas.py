@@ -265,6 +265,15 @@ class LabelSets(BaseModel):
     labels: float = Field(description="Mean number of labels in a set.")
 
 
+class PartAlone(BaseModel):
+    """One part of the rows alone, such as their image; for tasks that join several."""
+
+    rows: int = Field(description="Rows that have the part.")
+    accuracy: float = Field(description="Accuracy of the model when it reads this part alone.")
+    interval: list[float] = Field(description="95 % confidence interval of the accuracy.")
+    accuracy_of_all: float = Field(description="Accuracy with all parts, on the same rows.")
+
+
 class Slice(BaseModel):
     """The first metric on rows of one class, length, size or value."""
 
@@ -329,6 +338,7 @@ class Report(BaseModel):
     )
     calibration: CalibrationReport | None = Field(None, description="For tasks that choose a class.")
     conformal: list[LabelSets] | None = None
+    parts: dict[str, PartAlone] | None = Field(None, description="For tasks that join several parts of a row.")
     slices: list[Slice] | None = Field(None, description="The worst first; only in evaluations.")
     mistakes: MistakeList | None = Field(None, description="Only in evaluations.")
     sweep: dict[str, Any] | None = Field(

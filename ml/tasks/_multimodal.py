@@ -110,7 +110,17 @@ class MultimodalTask(Task):
     graphs: ClassVar[Mapping[str, tuple[str, ...]]] = {
         MODEL: tuple(f"{slot}{suffix}" for slot in FIELDS for suffix in ("", "_mask", PRESENT))
     }
-    recipe = Schedule(epochs=20, max_steps=2_500)
+    #: The rate suits all backbones; that of a small `cnn` alone is too high for attention.
+    recipe = Schedule(
+        epochs=20,
+        max_steps=2_500,
+        batch_size=64,
+        optimizer="adamw",
+        learning_rate=3e-3,
+        weight_decay=0.01,
+        decay="one_cycle",
+        gradient_clip_norm=1.0,
+    )
     #: Column of the target.
     target: ClassVar[str]
 

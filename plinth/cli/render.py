@@ -210,6 +210,7 @@ def print_evaluation(report: Mapping[str, Any]) -> None:
         console.print(f"[dim]note:[/] {escape(note)}")
     print_warnings(report.get("warnings") or ())
     _print_calibration(report.get("calibration") or {})
+    _print_parts(report.get("parts") or {})
     classes, matrix = report.get("classes"), report.get("confusion_matrix")
     if not classes or not matrix:
         return
@@ -242,6 +243,14 @@ def _print_calibration(section: Mapping[str, Any]) -> None:
     before = section.get("before")
     was = f", {format_number(before['ece'])} before calibration" if before else ""
     console.print(f"[dim]calibration:[/] confidence and accuracy differ by {format_number(section['ece'])}{was}")
+
+
+def _print_parts(sections: Mapping[str, Mapping[str, Any]]) -> None:
+    """Print the accuracy of each part of the rows alone, and that of all parts."""
+    for part, section in sections.items():
+        alone, together = (format_number(section[name]) for name in ("accuracy", "accuracy_of_all"))
+        rows = f"{section['rows']} rows"
+        console.print(f"[dim]{escape(part)} alone:[/] accuracy {alone}, with all parts {together}, on {rows}")
 
 
 def _print_notes(report: Mapping[str, Any]) -> None:

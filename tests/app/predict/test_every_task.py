@@ -86,6 +86,15 @@ TASK_ERRORS = {
         ({"lenght": 1}, "length"),
         ({"site": [1]}, "site"),
     ],
+    "multimodal_classification": [
+        ({}, "at least one part"),
+        ({"text": " "}, "more than whitespace"),
+        ({"record": {}}, "at least 1"),
+        ({"record": {"lenght": 1}}, "length"),
+        ({"record": {"length": True}}, "a number"),
+        ({"text": "a", "image": "?"}, "base64"),
+        ({"text": "a", "audio": "UklGRg=="}, "audio"),
+    ],
     "object_detection": [({}, "either image or pixels"), ({"pixels": [[1]], "confidence": 1.5}, "0 to 1")],
 }
 

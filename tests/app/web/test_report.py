@@ -104,6 +104,32 @@ def test_the_body_of_a_report_draws_the_reliability_curve() -> None:
     assert "0.5 confident, 0.25 right on 4 rows" in text
 
 
+def test_the_body_of_a_report_compares_each_part_alone_with_all_parts() -> None:
+    part = {"rows": 40, "accuracy": 0.5, "interval": [0.4, 0.6], "accuracy_of_all": 0.975}
+    document = {
+        "rows": 44,
+        "warnings": [],
+        "per_class": [],
+        "training": None,
+        "transfer": None,
+        "parts": {"text": part},
+    }
+    text = rendering.render(
+        "report_body.html",
+        report=document,
+        lines=[],
+        sentence=None,
+        matrix=[],
+        confusions=[],
+        dataset="d@1",
+        show=report.show,
+        metric_name=report.metric_name,
+        reliability=([], ""),
+    )
+    row = text.partition("Each part alone")[2]
+    assert all(cell in row for cell in (">text<", ">40<", ">0.5<", ">0.975<"))
+
+
 @pytest.mark.parametrize(
     ("labels", "texts"),
     [

@@ -76,3 +76,9 @@ def test_labels_that_differ_from_the_base_model_are_printed(capsys: pytest.Captu
         {"metrics": {"accuracy": 1.0}, "transfer": {"labels": {**labels, "new": [], "dropped": []}}}
     )
     assert "labels:" not in capsys.readouterr().out
+
+
+def test_a_report_compares_each_part_alone_with_all_parts(capsys: pytest.CaptureFixture[str]) -> None:
+    part = {"rows": 40, "accuracy": 0.5, "interval": [0.4, 0.6], "accuracy_of_all": 0.975}
+    render.print_evaluation({"split": "test", "rows": 44, "metrics": {"accuracy": 0.97}, "parts": {"text": part}})
+    assert "text alone: accuracy 0.5, with all parts 0.975, on 40 rows" in capsys.readouterr().out

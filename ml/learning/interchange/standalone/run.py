@@ -122,9 +122,7 @@ class Model:
 
     @property
     def _is_classifier(self) -> bool:
-        return self.metadata["postprocessor"] == "classification" or (
-            self.metadata["postprocessor"] == "multimodal" and bool(self.metadata["labels"])
-        )
+        return self.metadata["postprocessor"] in ("classification", "multimodal")
 
     def _split(self, raw_input: dict[str, Any]) -> list[dict[str, Any]]:
         """Return an input for each window of its text, or the input itself."""

@@ -37,7 +37,11 @@ class TransformerFusion(Fusion):
 
     def forward(self, projected_BSW: Tensor, present_BS: Tensor) -> Tensor:
         """Return [B, W], the summary token after attention to the present parts."""
-        tokens = torch.cat([torch.zeros_like(projected_BSW[:, :1]), projected_BSW], dim=1) + self.embedding
+        # The summary begins with the mean of the present parts, from which all backbones learn at once.
+        weights_BS = present_BS.to(projected_BSW.dtype)
+        weights_BS = weights_BS / weights_BS.sum(dim=1, keepdim=True).clamp(min=1)
+        mean_B1W = (weights_BS[:, :, None] * projected_BSW).sum(dim=1, keepdim=True)
+        tokens = torch.cat([mean_B1W, projected_BSW], dim=1) + self.embedding
         mask = torch.cat([torch.ones_like(present_BS[:, :1]), present_BS], dim=1)
         bias = to_attention_bias(padding_mask(mask))
         for layer in self.layers:

@@ -32,21 +32,16 @@ class Parts(nn.Module):
         pooled = {slot: backbone.pooled for slot, backbone in widths.items()}
         self.fusion = FUSIONS[fusion](pooled, width=width, dropout=dropout)
 
-    def forward(
-        self, features: Mapping[str, Features], batch: Mapping[str, Tensor], *, has_alone: bool
-    ) -> tuple[Tensor, Tensor | None]:
-        """Return the joined features [B, W], and perhaps those of each part alone.
+    def forward(self, features: Mapping[str, Features], batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the joined features [B, W], those of each part alone, and presence.
 
-        With `has_alone`, the latter are [B, S, W], else None.
+        The features of each part alone are [B, S, W]; presence, bool [B, S], says which parts a row has.
         """
         projected_BSW = self.fusion.project({slot: tensors[Feature.POOLED][0] for slot, tensors in features.items()})
         all_B = torch.ones_like(projected_BSW[:, 0, 0], dtype=torch.bool)
         present_BS = torch.stack([batch.get(f"{slot}{PRESENT}", all_B) for slot in features], dim=1)
-        joined_BW = self.fusion(projected_BSW, present_BS)
-        if not has_alone:
-            return joined_BW, None
-        only_SS = torch.eye(len(features), dtype=torch.bool, device=joined_BW.device)
+        only_SS = torch.eye(len(features), dtype=torch.bool, device=present_BS.device)
         # By logic rather than `expand`, which an exporter would trace with the rows of its example.
         none_BS = torch.zeros_like(present_BS)
         alone = [self.fusion(projected_BSW, none_BS | only_S) for only_S in only_SS]
-        return joined_BW, torch.stack(alone, dim=1)
+        return self.fusion(projected_BSW, present_BS), torch.stack(alone, dim=1), present_BS

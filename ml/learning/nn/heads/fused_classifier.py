@@ -7,7 +7,7 @@ B batch, S slots.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ml.learning.nn.architectures.base import Features, Widths
+
+
+#: Weight of the loss of the parts alone.
+PART_WEIGHT: Final = 1.0
 
 
 class FusedClassifierConfig(Config):
@@ -57,18 +61,25 @@ class FusedClassifier(Head):
         self.linear = nn.Linear(config.width, config.classes)
 
     def forward(self, features: Mapping[str, Features], batch: Mapping[str, Tensor]) -> Tensors:
-        """Return `logits` [B, classes], and `part_logits` unless in training.
-
-        The latter are those of each part alone, [B, S, classes].
-        """
-        joined_BW, alone_BSW = self.parts(features, batch, has_alone=not self.training)
-        outputs = {"logits": self.linear(joined_BW)}
-        return outputs if alone_BSW is None else {**outputs, "part_logits": self.linear(alone_BSW)}
+        """Return `logits` [B, classes], and `part_logits` [B, S, classes] of each part alone."""
+        joined_BW, alone_BSW, present_BS = self.parts(features, batch)
+        outputs = {"logits": self.linear(joined_BW), "part_logits": self.linear(alone_BSW)}
+        return {**outputs, "present": present_BS} if self.training else outputs
 
     def loss(self, outputs: Tensors, batch: Mapping[str, Tensor]) -> Tensor:
-        """Return the loss against `label`, int64 [B]."""
-        config = self.config
-        return class_loss(outputs["logits"].float(), batch["label"], loss=config.loss, smoothing=config.label_smoothing)
+        """Return the loss against `label`, int64 [B], in training with that of each part alone.
+
+        Without the latter, the part that learns fastest keeps the others from learning (Wang et al. 2020,
+        arXiv:1905.12681).
+        """
+        loss = self._class_loss(outputs["logits"], batch["label"])
+        if "present" not in outputs:
+            return loss
+        rows, slots = outputs["present"].nonzero(as_tuple=True)
+        return loss + PART_WEIGHT * self._class_loss(outputs["part_logits"][rows, slots], batch["label"][rows])
+
+    def _class_loss(self, logits: Tensor, label: Tensor) -> Tensor:
+        return class_loss(logits.float(), label, loss=self.config.loss, smoothing=self.config.label_smoothing)
 
     def choice_logits(self, outputs: Tensors, batch: Mapping[str, Tensor]) -> Tensor:
         """Return the logits of each row."""

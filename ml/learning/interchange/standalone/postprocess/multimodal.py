@@ -1,11 +1,10 @@
-"""A class, or a number, from the parts of a row.
+"""A class from the parts of a row.
 
 An input has `image` (or `pixels`), `text`, `audio` and `record` (values by column), or some of them: those of its slots
 `image`, `text`, `audio` and `features`. For a missing part a blank one is encoded, and `{slot}_present`, bool [batch],
 is false. `logits` [batch, classes] are those of a classifier: their softmax, divided by the temperature of the
 calibration, is the probability of each of `labels`; `part_logits` [batch, slots, classes] are those of each part alone.
-`prediction` [batch] is that of a regression, in standard deviations of the target from its mean; `state` of the task
-has both. An output for a text that was cut has `truncated`.
+An output for a text that was cut has `truncated`.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ from ml.data.files.audio import encode_wav
 from ml.errors import InputError
 from ml.metrics.calibration import Calibration, to_probabilities
 
-TASKS: Final = ("multimodal_classification", "multimodal_regression")
+TASKS: Final = ("multimodal_classification",)
 #: Slot -> fields of an input that it is read from.
 FIELDS: Final = {"image": ("image", "pixels"), "text": ("text",), "audio": ("audio",), "features": ("record",)}
 
 
 def predict(inputs: list[dict[str, Any]], model: Any) -> list[dict[str, Any]]:
-    """Return the class or the number of each input.
+    """Return label, confidence and probabilities of each input.
 
     Raises `InputError` for an input without a part.
     """
@@ -62,12 +61,8 @@ def _make_blank(slot: str) -> dict[str, Any]:
 
 
 def _decode(outputs: dict[str, np.ndarray], model: Any) -> list[dict[str, Any]]:
-    state = model.metadata["task"]["state"]
-    if "prediction" in outputs:
-        values = outputs["prediction"].astype(np.float64) * state["deviation"] + state["mean"]
-        return [{"value": value} for value in values.tolist()]
     logits, labels = outputs["logits"], model.metadata["labels"]
-    calibration = Calibration.of_state(state)
+    calibration = Calibration.of_state(model.metadata["task"]["state"])
     probabilities = to_probabilities(logits, calibration.temperature if calibration else 1.0)
     return [
         {"label": labels[best], "confidence": row[best], "probabilities": dict(zip(labels, row, strict=True))}

@@ -1,0 +1,1 @@
+"""Digits seen and heard, by models of one part and of both."""
