@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
 
 #: Accuracy that exits may cost.
 TOLERANCE: Final = 0.003
-#: Smallest threshold where validation rows are too few to show a loss of `TOLERANCE`.
+#: Standard errors of a one-sided 95 % bound.
+BOUND: Final = 1.645
+#: Smallest threshold where validation rows are too few to bound a loss of `TOLERANCE`.
 CAUTIOUS_THRESHOLD: Final = 0.95
 #: Thresholds that are tried: confidences at equal distances in their order.
 CANDIDATES: Final = 400
@@ -76,39 +79,54 @@ class ExitNetwork(nn.Module):
 
 
 def choose_threshold(sizes: Sequence[SizeOutputs], label: np.ndarray) -> float | None:
-    """Return the threshold with the fewest operations within `TOLERANCE` of the accuracy.
+    """Return the threshold with the fewest operations whose loss of accuracy is at most `TOLERANCE`.
 
-    `sizes` are in ascending order. All exits have the same threshold, since their confidences are calibrated. One more
-    row than was counted is taken as lost, for the rows that validation has not seen; fewer than 1 / `TOLERANCE` rows
-    can show no loss so small, and the threshold is then at least `CAUTIOUS_THRESHOLD`. None if no threshold saves
-    operations, compared with the whole network alone.
+    `sizes` are in ascending order. All exits have the same threshold, since their confidences are calibrated. The loss
+    is the upper end of its one-sided 95 % interval on the validation rows, since the best of many thresholds looks
+    better on the rows that choose it. Rows too few for such a bound count as they are, and the threshold is then at
+    least `CAUTIOUS_THRESHOLD`. None if no threshold saves operations, compared with the whole network alone.
     """
-    whole = float((sizes[-1].logits.argmax(axis=1) == label).mean())
-    is_enough = len(label) * TOLERANCE >= 1
-    margin, least = (TOLERANCE - 1 / len(label), 0.0) if is_enough else (0.0, CAUTIOUS_THRESHOLD)
+    whole = sizes[-1].logits.argmax(axis=1) == label
+    is_enough = len(label) * TOLERANCE >= BOUND
+    least = 0.0 if is_enough else CAUTIOUS_THRESHOLD
     values = np.sort(np.concatenate([confidence(item.calibrated) for item in sizes[:-1]]))
     positions = np.linspace(0, len(values) - 1, min(CANDIDATES, len(values))).astype(int)
     best, fewest = None, float(sizes[-1].operations)
     for threshold in np.unique(values[positions]):
-        accuracy, _, operations = simulate(sizes, label, float(threshold))
-        # Less a rounding error of the difference of two fractions.
-        if threshold >= least and accuracy >= whole - margin - 1e-9 and operations < fewest:
+        if threshold < least:
+            continue
+        right, _, operations = _run_exits(sizes, label, float(threshold))
+        lost, gained = int((whole & ~right).sum()), int((right & ~whole).sum())
+        # One row more in the variance, as if the next one were lost: no difference on the rows does not prove none.
+        margin = BOUND * math.sqrt(lost + gained + 1) if is_enough else 0.0
+        if lost - gained + margin <= TOLERANCE * len(label) and operations < fewest:
             best, fewest = float(threshold), operations
     return best
 
 
 def simulate(sizes: Sequence[SizeOutputs], label: np.ndarray, threshold: float) -> tuple[float, list[float], float]:
     """Return accuracy, fraction of rows by size, and mean operations of a row."""
-    left = np.ones(len(label), bool)
-    right, operations = 0, 0.0
+    right, fractions, operations = _run_exits(sizes, label, threshold)
+    return float(right.mean()), fractions, operations
+
+
+def _run_exits(
+    sizes: Sequence[SizeOutputs], label: np.ndarray, threshold: float
+) -> tuple[np.ndarray, list[float], float]:
+    """Return which rows are right, and what they cost.
+
+    bool [N], the fraction of rows by size, and the mean operations of a row.
+    """
+    left, right = np.ones(len(label), bool), np.zeros(len(label), bool)
+    operations = 0.0
     fractions = []
     for number, item in enumerate(sizes):
         operations += item.operations * float(left.mean())
         leaves = left & is_sure(item.calibrated, None if number == len(sizes) - 1 else threshold)
-        right += int((item.logits.argmax(axis=1) == label)[leaves].sum())
+        right |= (item.logits.argmax(axis=1) == label) & leaves
         fractions.append(float(leaves.mean()))
         left &= ~leaves
-    return right / len(label), fractions, operations
+    return right, fractions, operations
 
 
 def make_exits(package: ModelPackage, sizes: Sequence[SizeOutputs], threshold: float) -> list[Exit]:

@@ -67,6 +67,19 @@ def test_the_threshold_is_the_cheapest_that_keeps_the_accuracy() -> None:
     assert choose_threshold(few, label[:50]) is None, "no size is sure enough for so few rows"
 
 
+def test_the_loss_is_bounded_and_not_only_counted() -> None:
+    # Two of 1,000 sure rows are wrong: counted 0.2 points, but the bound is above 0.3.
+    label = np.zeros(1000, int)
+    sure = [[5, 0]] * 498
+    small = outputs(0.5, 10, [[0, 5], [0, 5], *sure, *[[1, 0]] * 500])
+    large = outputs(1, 100, [[3, 0]] * 1000)
+
+    assert choose_threshold([small, large], label) is None
+
+    small = outputs(0.5, 10, [*sure, *[[1, 0]] * 502])
+    assert choose_threshold([small, large], label) is not None
+
+
 def test_a_model_whose_exits_save_nothing_has_none(digits: Path, tmp_path: Path) -> None:
     fields = {"task": "image_classification", "architecture": CNN, "sizes": [1, 0.5], "exits": True}
     # So few steps that no size is sure of anything.
