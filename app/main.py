@@ -30,6 +30,7 @@ from app.inference_protocol import fast_routes as inference_paths
 from app.inference_protocol import routes as inference_protocol
 from app.jobs import base_routes
 from app.jobs import routes as jobs
+from app.jobs.changes import JobChanges
 from app.keys import routes as keys
 from app.metrics.registry import MetricsRegistry
 from app.models import feedback_routes, split_routes, watch_routes
@@ -109,6 +110,7 @@ def create_app(settings: AppSettings | None = None) -> FastAPI:
     )
     app.state.settings = settings
     app.state.stopping = asyncio.Event()
+    app.state.job_changes = JobChanges()
     app.state.metrics = MetricsRegistry(max_names=settings.metrics_models)
     app.state.api_keys = ApiKeyCache(seconds=settings.key_cache_seconds)
     app.state.partial_uploads = PartialUploads(home / "incoming", floor_bytes=store_settings().free_space_floor_bytes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import and_, func, literal, literal_column, select, update
 
@@ -18,6 +18,19 @@ if TYPE_CHECKING:
 
 #: Pairs of step and value; the value is None where it was not a finite number.
 Curve = list[tuple[int, float | None]]
+
+
+class JobVersion(NamedTuple):
+    """Number of the events of a job, which only grows, and its state."""
+
+    events: int
+    state: str
+
+
+def versions(session: Session, job_ids: Sequence[str]) -> dict[str, JobVersion]:
+    """Return the version of each job by id, without those that have been deleted."""
+    rows = select(Job.id, Job.events, Job.state).where(Job.id.in_(job_ids), Job.deleted_at.is_(None))
+    return {job_id: JobVersion(count, state) for job_id, count, state in session.execute(rows)}
 
 
 def events(session: Session, job_id: str, *, after: int = 0, limit: int) -> Sequence[Event]:
@@ -39,12 +52,12 @@ def metrics(
     session: Session, job_id: str, *, names: Sequence[str] | None = None, max_points: int = 1000
 ) -> dict[str, Curve]:
     """Return curves by name, each thinned evenly to `max_points`; the last point always remains."""
-    known = _curve_names(session, job_id)
+    known = curve_names(session, job_id)
     selected = known if not names else [name for name in known if name in names]
     return {name: _curve(session, job_id, name, max_points) for name in selected}
 
 
-def _curve_names(session: Session, job_id: str) -> Sequence[str]:
+def curve_names(session: Session, job_id: str) -> Sequence[str]:
     """List the curves of a job, by one seek in the index for each."""
     name = select(func.min(MetricPoint.name).label("name")).where(MetricPoint.job_id == job_id).cte(recursive=True)
     following = select(func.min(MetricPoint.name)).where(MetricPoint.job_id == job_id, MetricPoint.name > name.c.name)

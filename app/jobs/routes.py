@@ -301,7 +301,8 @@ def read_job_events(
     with reading() as session:
         jobs.get(session, job_id)
         if MEDIA_TYPE in request.headers.get("accept", ""):
-            return stream(job_id, after=after, stopping=request.app.state.stopping)
+            state = request.app.state
+            return stream(job_id, after=after, changes=state.job_changes, stopping=state.stopping)
         return service.event_page(session, job_id, after=after, limit=limit)
 
 
