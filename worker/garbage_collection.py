@@ -10,6 +10,7 @@ import shutil
 
 from store import disk, jobs, uploads
 from store.database import reading, transaction
+from store.disk import thinning
 from store.errors import NotFound
 from store.settings import store_settings
 from store.webhooks import deliveries
@@ -19,13 +20,27 @@ log = logging.getLogger(__name__)
 
 
 def collect_garbage() -> None:
-    """Delete expired blobs, events, uploads and deliveries that all workers share."""
+    """Delete expired blobs, events, uploads and deliveries, and thin long histories."""
     _clean([kind for kind in disk.KINDS if kind not in disk.LOCAL_KINDS])
     with transaction() as session:
         expired = uploads.expire(session)
         deliveries.delete_old(session, days=store_settings().webhook_retention_days)
     for upload_id in expired:
         (store_settings().home / "incoming" / upload_id).unlink(missing_ok=True)
+    thin_histories()
+
+
+def thin_histories() -> None:
+    """Thin the events and curves of long jobs, one short transaction at a time."""
+    with reading() as session:
+        job_ids = thinning.long_jobs(session)
+    for job_id in job_ids:
+        deleted = thinning.MAX_DELETED_EVENTS
+        while deleted == thinning.MAX_DELETED_EVENTS:
+            with transaction() as session:
+                deleted = thinning.thin_events(session, job_id)
+        with transaction() as session:
+            thinning.thin_curves(session, job_id)
 
 
 def collect_local_garbage() -> None:
