@@ -5,7 +5,9 @@ N rows, B batch, T tokens of the longest.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 import numpy as np
@@ -21,10 +23,11 @@ from ml.preprocessing.long_texts import (
     tokenize_long,
     truncation_fields,
 )
+from ml.preprocessing.text_pieces import PIECE_CHARACTERS, batched_by_length, split_exactly
 from ml.signals import Signal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 #: File in the format of Hugging Face's tokenizers library.
@@ -45,6 +48,8 @@ MAX_TOKENS: Final = 512
 MIN_TOKENS: Final = 32
 #: Characters read per token of the limit: more than the longest token has, except for runs of whitespace.
 CHARACTERS_PER_TOKEN: Final = 64
+#: Texts that are encoded at a time. The library's result takes many times the memory of its token ids.
+BLOCK_TEXTS: Final = 8_192
 #: Texts, evenly spaced, that decide the length.
 INSPECTED_TEXTS: Final = 2_000
 #: Characters that decide the vocabulary; more would take minutes and change little.
@@ -154,18 +159,30 @@ class TextEncoder(Encoder[str | TokenizedText]):
         if any(isinstance(value, TokenizedText) for value in values):
             texts = iter(self.encode([value for value in values if isinstance(value, str)]))
             return [next(texts) if isinstance(value, str) else self._require_token(value) for value in values]
-        max_characters = CHARACTERS_PER_TOKEN * self.config.max_length
-        encodings = self._tokenizer.encode_batch_fast([str(value)[:max_characters] for value in values])
-        cut = sum(bool(encoding.overflowing) for encoding in encodings)
+        rows: list[np.ndarray] = []
+        cut = unknown = 0
+        for start in range(0, len(values), BLOCK_TEXTS):
+            block = self._encode_block(values[start : start + BLOCK_TEXTS])
+            rows += block.rows
+            cut += block.cut
+            unknown += block.unknown
         self.count_loss(f"cut to {self.config.max_length} tokens", cut)
-        # Whitespace alone may give no token, and a row must have at least one.
-        rows = [np.array(encoding.ids or [self.token("end")], dtype=np.int32) for encoding in encodings]
-        unknown = self.tokens.get("unknown")
-        if unknown is not None and unknown not in (self.tokens.get("begin"), self.tokens.get("end")):
-            self.count_loss(
-                "with parts that the vocabulary does not have", sum(bool((row == unknown).any()) for row in rows)
-            )
+        self.count_loss("with parts that the vocabulary does not have", unknown)
         return rows
+
+    def _encode_block(self, texts: Sequence[Any]) -> _Block:
+        max_characters = CHARACTERS_PER_TOKEN * self.config.max_length
+        encodings = self._tokenizer.encode_batch_fast([str(text)[:max_characters] for text in texts])
+        # Whitespace alone may give no token, and a row must have at least one.
+        ids = [encoding.ids or [self.token("end")] for encoding in encodings]
+        ends = np.cumsum([len(row) for row in ids])
+        tokens = np.fromiter(chain.from_iterable(ids), np.int32, count=int(ends[-1]))
+        starts = ends - [len(row) for row in ids]
+        rows = [tokens[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
+        code, unknown = self.tokens.get("unknown"), 0
+        if code is not None and code not in (self.tokens.get("begin"), self.tokens.get("end")):
+            unknown = int(np.logical_or.reduceat(tokens == code, starts).sum())
+        return _Block(rows, cut=sum(bool(encoding.overflowing) for encoding in encodings), unknown=unknown)
 
     def split(self, value: str | TokenizedText, *, has_windows: bool) -> list[str | TokenizedText]:
         """Return the windows of a text, or the text itself.
@@ -222,8 +239,20 @@ class TextEncoder(Encoder[str | TokenizedText]):
 
     def tokenize_whole(self, values: Sequence[str]) -> list[np.ndarray]:
         """Encode each text to int32 [T], uncut and without begin and end tokens."""
-        encodings = self._untruncated.encode_batch_fast([str(value) for value in values], add_special_tokens=False)
-        return [np.array(encoding.ids, dtype=np.int32) for encoding in encodings]
+        rows: list[np.ndarray] = []
+        for start in range(0, len(values), BLOCK_TEXTS):
+            texts = [str(value) for value in values[start : start + BLOCK_TEXTS]]
+            pieces = [[*split_exactly(text)] if self.config.kind == "byte_bpe" else [text] for text in texts]
+            tokens = self._tokenize_pieces(chain.from_iterable(pieces))
+            for parts in pieces:
+                row = [next(tokens) for _ in parts]
+                rows.append(row[0] if len(row) == 1 else np.concatenate(row))
+        return rows
+
+    def _tokenize_pieces(self, pieces: Iterable[str]) -> Iterator[np.ndarray]:
+        for batch in batched_by_length(pieces, PIECE_CHARACTERS):
+            for encoding in self._untruncated.encode_batch_fast(batch, add_special_tokens=False):
+                yield np.array(encoding.ids, dtype=np.int32)
 
     def collate(self, column: Column) -> dict[str, np.ndarray]:
         """`signal`: int64 [B, T], padded at the end; `mask`: bool [B, T]."""
@@ -292,6 +321,15 @@ class TextEncoder(Encoder[str | TokenizedText]):
     @cached_property
     def _untruncated(self) -> Any:
         return _load(self.tokenizer)
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """Encoded texts, and how many of them were cut or have unknown parts."""
+
+    rows: list[np.ndarray]
+    cut: int
+    unknown: int
 
 
 def _load(tokenizer: str) -> Any:
