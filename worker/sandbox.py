@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from ml.data.issues import to_printable
 from ml.errors import TrainingInterrupted
@@ -50,7 +50,11 @@ class ResourceLimits:
 
 
 class LimitExceeded(Exception):
-    """The reader exceeded a limit; the message says which."""
+    """The reader exceeded a limit of a resource: memory, disk or cpu."""
+
+    def __init__(self, message: str, *, resource: Literal["memory", "disk", "cpu"]) -> None:
+        super().__init__(message)
+        self.resource = resource
 
 
 class ReaderDied(Exception):
@@ -103,11 +107,13 @@ def read_in_sandbox(
         case 0:
             return
         case errno.ENOMEM:
-            raise LimitExceeded(f"reading it takes more than {limits.memory_bytes:,} bytes of memory")
+            raise LimitExceeded(
+                f"reading it takes more than {limits.memory_bytes:,} bytes of memory", resource="memory"
+            )
         case errno.EFBIG:
-            raise LimitExceeded(f"its content takes more than {limits.file_bytes:,} bytes on disk")
+            raise LimitExceeded(f"its content takes more than {limits.file_bytes:,} bytes on disk", resource="disk")
         case _ if status == -signal.SIGXCPU:
-            raise LimitExceeded(f"reading it takes more than {limits.cpu_seconds} s of processor time")
+            raise LimitExceeded(f"reading it takes more than {limits.cpu_seconds} s of processor time", resource="cpu")
         case errno.ENOSPC:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         case _:
@@ -166,6 +172,7 @@ def _read_dataset(arguments: dict[str, Any], on_phase: Callable[[str], None]) ->
     from pydantic_core import to_json
 
     from ml.data.importing.importer import import_dataset
+    from ml.data.limits import Limits
     from ml.tasks import TASKS
 
     reported_at = time.monotonic()
@@ -177,7 +184,8 @@ def _read_dataset(arguments: dict[str, Any], on_phase: Callable[[str], None]) ->
             on_phase(str(count))
 
     sources, into = [Path(source) for source in arguments.pop("sources")], Path(arguments.pop("into"))
-    return to_json(import_dataset(sources, into, **arguments, tasks=TASKS, on_rows=report_rows))
+    limits = Limits(**arguments.pop("limits", {}))
+    return to_json(import_dataset(sources, into, **arguments, limits=limits, tasks=TASKS, on_rows=report_rows))
 
 
 def _derive_dataset(arguments: dict[str, Any], _on_phase: Callable[[str], None]) -> bytes:
@@ -187,6 +195,7 @@ def _derive_dataset(arguments: dict[str, Any], _on_phase: Callable[[str], None])
     from ml.data.derivation.derive import derive_dataset
     from ml.data.derivation.operations import LeaveOutBadRows, ReadAgain, parse_operations
     from ml.data.importing.importer import import_dataset
+    from ml.data.limits import Limits
     from ml.tasks import TASKS
 
     into, operations = Path(arguments["into"]), parse_operations(arguments["operations"])
@@ -198,7 +207,8 @@ def _derive_dataset(arguments: dict[str, Any], _on_phase: Callable[[str], None])
         upload = arguments["upload"]
         sources = [Path(source) for source in upload.pop("sources")]
         dataset = into.with_name("retained") if remaining else into
-        report = import_dataset(sources, dataset, **upload, tasks=TASKS, leaves_out_bad_rows=leaves_out)
+        limits = Limits(**upload.pop("limits", {}))
+        report = import_dataset(sources, dataset, **upload, limits=limits, tasks=TASKS, leaves_out_bad_rows=leaves_out)
         license = report.license
         if not remaining or report.state == "rejected":
             return to_json(report)

@@ -65,6 +65,14 @@ class WorkerSettings(BaseSettings):
     import_cpu_seconds: int = Field(120, ge=1)
     #: CPU time added for each megabyte of a dataset.
     import_cpu_seconds_per_megabyte: float = Field(1, ge=0)
+    #: Rows of one dataset. Five million texts need 750 MB of `import_memory_bytes`.
+    import_max_rows: int = Field(5_000_000, ge=1)
+    #: Files of one upload, those of archives included.
+    import_max_files: int = Field(250_000, ge=1)
+    #: Pixels of one image of a dataset.
+    import_max_image_pixels: int = Field(25_000_000, ge=1)
+    #: Bytes of one upload, unpacked.
+    import_max_unpacked_bytes: int = Field(64 * GIBIBYTE, ge=1)
     #: Fraction of the rows of a data set up to which rows with an error are left out and listed; more refuse it.
     max_bad_rows: float = Field(0.01, ge=0, le=1)
     #: Memory for reading one imported model, which takes several times its weights.
@@ -73,6 +81,15 @@ class WorkerSettings(BaseSettings):
     model_import_cpu_seconds: int = Field(600, ge=1)
     #: Token of the Hugging Face hub, to import models by name. None: nothing is downloaded.
     hub_token: SecretStr | None = None
+
+    def import_limits(self) -> dict[str, int]:
+        """Return the fields of `ml.data.limits.Limits` that settings change."""
+        return {
+            "max_rows": self.import_max_rows,
+            "max_members": self.import_max_files,
+            "max_pixels": self.import_max_image_pixels,
+            "max_total_bytes": self.import_max_unpacked_bytes,
+        }
 
     def choose_threads(self) -> Threads:
         """Return how many threads a run computes with, and why."""

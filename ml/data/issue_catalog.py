@@ -65,7 +65,8 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
     "file_too_large": _error("The file exceeds the limit. Make it smaller, or split it."),
     "archive_bomb": _error("The archive unpacks to far more than its size. Pack nothing but the data."),
     "archive_too_many_files": _error(
-        "The upload has too many files. Send fewer, or a Parquet file that contains the images."
+        "The upload has too many files. Send fewer, or a Parquet file that contains the images, or raise "
+        "PLINTH_IMPORT_MAX_FILES of the worker."
     ),
     "archive_too_deep": _error(
         "The file is in too many nested folders. Put the class folders near the top of the archive."
@@ -138,7 +139,9 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
         "The image cannot be decoded. Open it in an image viewer and save it again, or leave it out."
     ),
     "image_truncated": _error("The image file is cut off. Copy it again, or leave it out."),
-    "image_too_large": _error("The image exceeds the limit. Make it smaller."),
+    "image_too_large": _error(
+        "The image exceeds the limit. Make it smaller, or raise PLINTH_IMPORT_MAX_IMAGE_PIXELS of the worker."
+    ),
     "image_frames": _repair("The image has several frames; only the first was read."),
     "image_reduced": _note(
         "Large photos are read and kept at a half, a quarter or an eighth of their size; training reads less."
@@ -245,7 +248,9 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
     "table_too_large": _error(
         "The table exceeds the limit. Split the data into several datasets, or send fewer columns."
     ),
-    "too_many_rows": _error("The upload has too many rows. Split the data into several datasets."),
+    "too_many_rows": _error(
+        "The upload has too many rows. Raise PLINTH_IMPORT_MAX_ROWS of the worker, or split the data."
+    ),
     "encoding_guessed": _warning("The file is not UTF-8, so its encoding was guessed. Save it as UTF-8."),
     "not_text": _error("The file is not plain text. Save it as text in UTF-8."),
     "ragged_row": _error("The row has another number of cells than the first row. Add or remove cells."),

@@ -59,7 +59,7 @@ def derive(claim: Claim, folder: Path, _channel: ChildEnd) -> None:
     try:
         sandbox.read_in_sandbox(arguments=arguments, report=report_path, limits=limits, reader="derivation")
     except sandbox.LimitExceeded as error:
-        publish(claim, into, make_limit_report(str(error)))
+        publish(claim, into, make_limit_report(error))
     else:
         publish(claim, into, json.loads(report_path.read_bytes()))
 

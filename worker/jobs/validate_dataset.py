@@ -29,6 +29,8 @@ MAX_ROW_DIGITS = 9
 MIN_FILE_LIMIT_BYTES = 8_000_000_000
 #: Ratio of dataset size to upload size that is allowed beyond `MIN_FILE_LIMIT_BYTES`.
 EXPANSION = 4
+#: Resource of the sandbox -> setting of its limit.
+LIMIT_SETTINGS: Final = {"memory": "PLINTH_IMPORT_MEMORY_BYTES", "cpu": "PLINTH_IMPORT_CPU_SECONDS"}
 ARCHIVE_SUFFIXES: Final = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".tbz2", ".txz")
 
 
@@ -45,7 +47,7 @@ def validate(claim: Claim, folder: Path, _channel: ChildEnd) -> None:
             on_phase=lambda count: report_rows(claim, count),
         )
     except sandbox.LimitExceeded as error:
-        publish(claim, into, make_limit_report(str(error)))
+        publish(claim, into, make_limit_report(error))
     else:
         publish(claim, into, json.loads(report_path.read_bytes()))
 
@@ -71,7 +73,8 @@ def fetch_upload(spec: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         paths = [source.get("path") for source in spec["sources"]]
         sources = gather_folder(paths, sources, folder / "folder")
     options = {name: spec.get(name) for name in ("task", "format", "columns", "splits", "quoting")}
-    return {"sources": [str(source) for source in sources], **options}
+    limits = worker_settings().import_limits()
+    return {"sources": [str(source) for source in sources], **options, "limits": limits}
 
 
 def fetch_sources(source: dict[str, str], folder: Path) -> Path:
@@ -126,14 +129,16 @@ def limits_for(uploaded_bytes: int, settings: WorkerSettings) -> sandbox.Resourc
     )
 
 
-def make_limit_report(reason: str) -> dict[str, Any]:
+def make_limit_report(limit: sandbox.LimitExceeded) -> dict[str, Any]:
     """Return the report on an upload that exceeded a limit."""
+    setting = LIMIT_SETTINGS.get(limit.resource)
+    raised = f"Raise {setting} of the worker, or upload less" if setting else "Upload less"
     error = {
         "code": "too_costly",
         "count": 1,
         "severity": "error",
-        "hint": f"Upload it in smaller parts: {reason}.",
-        "sample": [{"found": reason}],
+        "hint": f"{raised}: {limit}.",
+        "sample": [{"found": str(limit)}],
     }
     counts = dict.fromkeys(("rows", "accepted", "repaired", "rejected"), 0)
     return {"state": "rejected", **counts, "errors": [error], "splits": {}, "classes": None, "suggestions": []}

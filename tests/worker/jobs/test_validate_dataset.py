@@ -100,6 +100,17 @@ def test_a_reader_beyond_the_time_limit_gets_its_dataset_rejected_with_the_reaso
     assert dataset.state == "rejected"
     assert dataset.report["errors"][0]["code"] == "too_costly"
     assert "processor time" in dataset.report["errors"][0]["hint"]
+    assert "PLINTH_IMPORT_CPU_SECONDS" in dataset.report["errors"][0]["hint"]
+
+
+def test_a_setting_limits_the_rows_and_is_named_where_they_are_too_many(tmp_path):
+    with Machine(tmp_path, PLINTH_IMPORT_MAX_ROWS="10") as machine:
+        machine.start_worker()
+        dataset = machine.wait_for_verdict(machine.upload(*write_digits(tmp_path)))
+    (error,) = dataset.report["errors"]
+    assert (dataset.state, error["code"]) == ("rejected", "too_many_rows")
+    assert "PLINTH_IMPORT_MAX_ROWS" in error["hint"]
+    assert error["sample"][0]["expected"] == "at most 10"
 
 
 def repeat_digits(images: Path, labels: Path) -> tuple[Path, Path]:
