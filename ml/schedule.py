@@ -16,7 +16,7 @@ MIN_BATCH_ROWS: Final = 8
 #: Endings of the names of metrics that are better when higher; all others of training are better when lower.
 HIGHER_IS_BETTER: Final = ("accuracy", "agreement", "explained")
 
-Optimizer = TypeAliasType("Optimizer", Literal["sgd", "adam", "adamw"])
+Optimizer = TypeAliasType("Optimizer", Literal["sgd", "adam", "adamw", "muon"])
 Decay = TypeAliasType("Decay", Literal["constant", "cosine", "one_cycle", "plateau"])
 Precision = TypeAliasType("Precision", Literal["auto", "float32", "bfloat16", "float16"])
 

@@ -38,6 +38,7 @@ OPTIMIZERS: Final[Mapping[str, Schedule]] = {
     "sgd": Schedule(learning_rate=0.05, momentum=0.9, nesterov=False, weight_decay=5e-4),
     "adam": Schedule(learning_rate=1e-3, weight_decay=0.0),
     "adamw": Schedule(learning_rate=1e-3, weight_decay=0.01),
+    "muon": Schedule(learning_rate=1e-3, weight_decay=0.01),
 }
 #: Fields that a recipe sets for its own optimizer or decay only.
 DEPENDENT_FIELDS: Final = {

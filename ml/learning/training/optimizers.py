@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from torch import optim
 
+from ml.learning.training.muon import IS_MATRIX, MuonWithAdamW
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
@@ -35,6 +37,8 @@ class ParameterGroupOptions:
     rate_factor: float = 1.0
     #: Fraction of all steps after which the weight is trained.
     unfreeze_at: float = 0.0
+    #: Whether Muon trains it, if that is the optimizer.
+    is_matrix: bool = False
 
 
 DEFAULT_OPTIONS: Final = ParameterGroupOptions()
@@ -45,7 +49,8 @@ def parameter_groups(
 ) -> list[dict[str, Any]]:
     """Group parameters with equal options, as torch optimizers take them.
 
-    Each group also holds its `rate_factor` and `unfreeze_step`, its first step in a training of `steps` steps.
+    Each group also holds its `rate_factor`, `unfreeze_step`, its first step in a training of `steps` steps, and whether
+    it `is_matrix`.
     """
     groups: dict[ParameterGroupOptions, list[Parameter]] = {}
     for parameter in parameters:
@@ -55,6 +60,7 @@ def parameter_groups(
             "params": members,
             "rate_factor": options.rate_factor,
             "unfreeze_step": round(options.unfreeze_at * steps),
+            IS_MATRIX: options.is_matrix,
         }
         for options, members in groups.items()
     ]
@@ -74,6 +80,9 @@ def make_optimizer(parameters: Iterable[Parameter] | list[dict[str, Any]], sched
             return optim.SGD(parameters, rate, momentum=momentum, weight_decay=decay, nesterov=nesterov, fused=True)
         case "adam":
             return optim.Adam(parameters, rate, weight_decay=decay, fused=True)
+        case "muon":
+            groups = [group if isinstance(group, dict) else {"params": [group]} for group in parameters]
+            return MuonWithAdamW(groups, rate, weight_decay=decay)
         case _:
             return optim.AdamW(parameters, rate, weight_decay=decay, fused=True)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ml.errors import SpecError, TrainingDiverged, TrainingInterrupted
 from ml.learning.nn import device as devices
+from ml.learning.training.muon import hidden_matrices
 from ml.learning.training.optimizers import (
     PLATEAU_FACTOR,
     PLATEAU_PATIENCE,
@@ -136,7 +137,11 @@ class Trainer:
         self.stopping = schedule.early_stopping or EarlyStopping(patience=require_resolved(schedule.epochs))
         trainable = [parameter for parameter in objective.parameters() if parameter.requires_grad]
         steps = self.round_epochs * len(train)
-        self.optimizer = make_optimizer(parameter_groups(trainable, group_options or {}, steps=steps), schedule)
+        options = dict(group_options or {})
+        if schedule.optimizer == "muon":
+            for matrix in hidden_matrices(objective):
+                options[matrix] = replace(options.get(matrix, ParameterGroupOptions()), is_matrix=True)
+        self.optimizer = make_optimizer(parameter_groups(trainable, options, steps=steps), schedule)
         #: Trained parameters in the order of the optimizer's groups, by which its state is numbered.
         self.trainable = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
         self._next_unfreeze_step: float = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
 import numpy as np
 from pydantic import Field
@@ -10,6 +10,7 @@ from pydantic import Field
 from ml.config import Config
 from ml.metrics import classification
 from ml.metrics.calibration import CALIBRATION, Calibration
+from ml.metrics.class_weights import ClassWeight, class_weights, count_classes, describe
 from ml.tasks.base import Output, Task
 
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from ml.encoders.base import Column
     from ml.metrics.base import Evaluation
     from ml.signals import Arrays
+
+#: Key of the state that has the weights of the classes, and option of the head.
+CLASS_WEIGHTS: Final = "class_weights"
 
 Dropout = Annotated[
     float, Field(ge=0, lt=1, description="Fraction of features that training sets to zero in each step.")
@@ -34,6 +38,12 @@ class ClassificationConfig(Config):
         0.0, ge=0, lt=1, description="Fraction of the target probability that is spread over all classes."
     )
     dropout: Dropout = 0.0
+    class_weight: ClassWeight = Field(
+        "auto",
+        description="Weight of the rows of each class in the loss. `balanced`: all classes count the same, however "
+        "rare. `auto`: half way to that, by the root of the inverse frequency, where a class has a tenth of the rows "
+        "of the largest or fewer. `none`: all rows count the same.",
+    )
 
 
 class ClassificationTask(Task):
@@ -48,8 +58,10 @@ class ClassificationTask(Task):
 
     @classmethod
     def learn(cls, config: Any, summary: DatasetSummary, rows: Rows) -> dict[str, Any]:
-        """Return the names of the classes, in natural order."""
-        return {"labels": summary.classes}
+        """Return the names of the classes, in natural order, and the weights of rare ones."""
+        counts = count_classes(rows.columns["label"], summary.classes or [])
+        weights = class_weights(config.class_weight, counts)
+        return {"labels": summary.classes, **({CLASS_WEIGHTS: weights} if weights else {})}
 
     @classmethod
     def check_dataset(cls, summary: DatasetSummary) -> list[str]:
@@ -57,8 +69,9 @@ class ClassificationTask(Task):
         return super().check_dataset(summary) + classification.check_classes(cls.name, summary.classes)
 
     def head_config(self) -> dict[str, Any]:
-        """Return the number of classes, the loss and the dropout."""
-        return {"classes": len(self.labels), **self.config.model_dump(include=set(ClassificationConfig.model_fields))}
+        """Return the number of classes and their weights, the loss and the dropout."""
+        options = self.config.model_dump(include=set(ClassificationConfig.model_fields) - {"class_weight"})
+        return {"classes": len(self.labels), **options, CLASS_WEIGHTS: self.state.get(CLASS_WEIGHTS)}
 
     def encode(self, rows: Rows) -> dict[str, Column]:
         """Encode the columns that have an encoder and, with labels, `label` int64 [N]."""
@@ -95,7 +108,7 @@ class ClassificationTask(Task):
 
         The baseline predicts the class frequencies of training.
         """
-        return classification.evaluate(
+        evaluation = classification.evaluate(
             np.asarray(outputs["logits"]),
             np.asarray(columns["label"]),
             classes=self.labels,
@@ -103,3 +116,6 @@ class ClassificationTask(Task):
             train=np.asarray(train["label"]) if train is not None else None,
             calibration=self.calibration,
         )
+        if weights := self.state.get(CLASS_WEIGHTS):
+            evaluation.notes.append(describe(weights, self.labels))
+        return evaluation

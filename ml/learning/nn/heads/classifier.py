@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ml.config import Config
-from ml.learning.nn.heads._class_loss import class_loss
+from ml.learning.nn.heads._class_loss import ClassWeights, class_loss
 from ml.learning.nn.heads.base import Head, Tensors
 from ml.signals import Feature
 
@@ -38,6 +38,7 @@ class ClassifierConfig(Config):
         "none",
         description="Activation of a hidden layer of the same width before the logits; `none` for no layer.",
     )
+    class_weights: ClassWeights = None
 
 
 class Classifier(Head):
@@ -63,12 +64,15 @@ class Classifier(Head):
     def __init__(self, config: ClassifierConfig, *, widths: Mapping[str, Widths]) -> None:
         super().__init__(config, widths=widths)
         self.config = config
+        self.class_weights: Tensor | None
         self.dropout = nn.Dropout(config.dropout)
         width = sum(backbone.pooled for backbone in widths.values())
         self.hidden = nn.Linear(width, width) if config.hidden != "none" else None
         self.linear = nn.Linear(width, config.classes)
         auxiliary = sum(backbone.auxiliary for backbone in widths.values())
         self.auxiliary = nn.Linear(auxiliary, config.classes) if auxiliary else None
+        weights = torch.tensor(config.class_weights) if config.class_weights else None
+        self.register_buffer("class_weights", weights, persistent=False)
 
     def forward(self, features: Mapping[str, Features], batch: Mapping[str, Tensor]) -> Tensors:
         """Return `logits` [B, classes].
@@ -99,7 +103,10 @@ class Classifier(Head):
         return loss
 
     def _class_loss(self, logits: Tensor, label: Tensor) -> Tensor:
-        return class_loss(logits, label, loss=self.config.loss, smoothing=self.config.label_smoothing)
+        config = self.config
+        return class_loss(
+            logits, label, loss=config.loss, smoothing=config.label_smoothing, class_weights=self.class_weights
+        )
 
     def choice_logits(self, outputs: Tensors, batch: Mapping[str, Tensor]) -> Tensor:
         """Return the logits of each row."""

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from ml.config import Config
-from ml.learning.nn.heads._class_loss import Loss, class_loss
+from ml.learning.nn.heads._class_loss import ClassWeights, Loss, class_loss
 from ml.learning.nn.heads._parts import Parts, Width
 from ml.learning.nn.heads.base import Head, Tensors
 from ml.signals import Feature
@@ -37,6 +38,7 @@ class FusedClassifierConfig(Config):
     dropout: float = Field(0.0, ge=0, lt=1)
     fusion: Literal["gated_sum", "transformer"] = "gated_sum"
     width: Width = 128
+    class_weights: ClassWeights = None
 
 
 class FusedClassifier(Head):
@@ -59,6 +61,9 @@ class FusedClassifier(Head):
         self.config = config
         self.parts = Parts(config.fusion, widths=widths, width=config.width, dropout=config.dropout)
         self.linear = nn.Linear(config.width, config.classes)
+        self.class_weights: Tensor | None
+        weights = torch.tensor(config.class_weights) if config.class_weights else None
+        self.register_buffer("class_weights", weights, persistent=False)
 
     def forward(self, features: Mapping[str, Features], batch: Mapping[str, Tensor]) -> Tensors:
         """Return `logits` [B, classes], and `part_logits` [B, S, classes] of each part alone."""
@@ -79,7 +84,14 @@ class FusedClassifier(Head):
         return loss + PART_WEIGHT * self._class_loss(outputs["part_logits"][rows, slots], batch["label"][rows])
 
     def _class_loss(self, logits: Tensor, label: Tensor) -> Tensor:
-        return class_loss(logits.float(), label, loss=self.config.loss, smoothing=self.config.label_smoothing)
+        config = self.config
+        return class_loss(
+            logits.float(),
+            label,
+            loss=config.loss,
+            smoothing=config.label_smoothing,
+            class_weights=self.class_weights,
+        )
 
     def choice_logits(self, outputs: Tensors, batch: Mapping[str, Tensor]) -> Tensor:
         """Return the logits of each row."""
