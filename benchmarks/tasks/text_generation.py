@@ -51,6 +51,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=None)
     parser.add_argument("--learning-rate", type=float, default=None)
     parser.add_argument("--batch-size", type=int, default=None)
+    parser.add_argument("--optimizer", default=None)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, default=None, help="folder to leave the package in")
     arguments = parse_args(parser)
@@ -75,6 +76,7 @@ def _learn(arguments: argparse.Namespace, work: Path) -> None:
         "epochs": arguments.epochs,
         "learning_rate": arguments.learning_rate,
         "batch_size": arguments.batch_size,
+        "optimizer": arguments.optimizer,
     }
     request: dict[str, Any] = {
         "kind": "finetune",
