@@ -71,7 +71,8 @@ class ClassificationTask(Task):
     def head_config(self) -> dict[str, Any]:
         """Return the number of classes and their weights, the loss and the dropout."""
         options = self.config.model_dump(include=set(ClassificationConfig.model_fields) - {"class_weight"})
-        return {"classes": len(self.labels), **options, CLASS_WEIGHTS: self.state.get(CLASS_WEIGHTS)}
+        weights = self.state.get(CLASS_WEIGHTS)
+        return {"classes": len(self.labels), **options, **({CLASS_WEIGHTS: weights} if weights else {})}
 
     def encode(self, rows: Rows) -> dict[str, Column]:
         """Encode the columns that have an encoder and, with labels, `label` int64 [N]."""
