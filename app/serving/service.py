@@ -10,6 +10,7 @@ import importlib
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sqlalchemy.exc import DBAPIError
@@ -87,11 +88,14 @@ class PredictService:
         split = served.split
 
         async def answer(*, by_candidate: bool) -> PredictResult:
-            if split is not None and by_candidate:
-                load = self.pool.load(split.candidate)
-            else:
+            if split is None or not by_candidate:
                 load = self._load(reference, served)
-            return await self._watch(served, load, inputs, parameters, deadline, budget_seconds)
+                return await self._watch(served, load, inputs, parameters, deadline, budget_seconds)
+            # Errors of the candidate must not count for the version of the alias, which a guard might replace. What a
+            # shadow says is no answer to a request, so that nothing of it is recorded.
+            candidate = replace(split.candidate, watch=None if split.is_shadow else served.watch)
+            load = self.pool.load(split.candidate)
+            return await self._watch(candidate, load, inputs, parameters, deadline, budget_seconds)
 
         if split is None:
             return await answer(by_candidate=False)

@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import select, update
 from starlette.testclient import TestClient
 
+from store.blobs import blobs
 from store.database import transaction
 from store.tables import RequestRecord, clock
 from tests.support.factories import SIDE, painter, png, register, shades
@@ -194,3 +195,37 @@ def test_errors_of_a_version_are_counted(client: TestClient, tmp_path: Path) -> 
     assert answer.status_code >= 400
     state = watch_once(client, lambda state: state["versions"] != [])["state"]
     assert (state["versions"][0]["errors"], state["versions"][0]["requests"]) == (1, 1)
+
+
+@pytest.mark.usefixtures("model")
+@pytest.mark.parametrize(("mode", "versions"), [("canary", [(1, 2, 0), (2, 1, 1)]), ("shadow", [(1, 2, 0)])])
+def test_errors_of_a_candidate_do_not_count_for_the_version_that_answers(
+    client: TestClient, tmp_path: Path, mode: str, versions: list[tuple[int, int, int]]
+) -> None:
+    register(shades(tmp_path / "second"))
+    candidate = client.get("/api/v1/models/shades/versions/2").json()["id"]
+    client.put("/api/v1/models/shades/aliases/production", json={"version": 1})
+    client.put(WATCH, json={"keep": "rows", "fraction": 1})
+    ask(client, 0)
+    client.put("/api/v1/models/shades/aliases/production/split", json={"version": 2, "mode": mode, "weight": 1})
+    blobs().delete(f"models/{candidate}")
+    ask(client, 0)
+    watch = watch_once(client, lambda state: state["records"] == 2)
+    counts = [(row["version"], row["requests"], row["errors"]) for row in watch["state"]["versions"]]
+    assert counts == versions
+
+
+@pytest.mark.usefixtures("model")
+def test_the_answers_of_a_shadow_are_not_recorded(client: TestClient, tmp_path: Path) -> None:
+    register(shades(tmp_path / "second", bias=1e6))
+    client.put("/api/v1/models/shades/aliases/production", json={"version": 1})
+    split = "/api/v1/models/shades/aliases/production/split"
+    client.put(split, json={"version": 2, "mode": "shadow", "weight": 1})
+    client.put(WATCH, json={"keep": "rows", "fraction": 1})
+    ask(client, 0, request_id="only")
+    deadline = time.monotonic() + 10
+    while client.get(split).json()["candidate"]["requests"] == 0:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    time.sleep(0.7)
+    assert [(row.request_id, row.version, row.label) for row in stored()] == [("only", 1, "dark")]
