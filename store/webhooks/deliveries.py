@@ -19,6 +19,7 @@ from store.webhooks.subscriptions import get as get_webhook
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sqlalchemy import ColumnElement, Select
     from sqlalchemy.orm import Session
 
 #: Waits after each failed attempt, as the Standard Webhooks scheme recommends; then a delivery has failed.
@@ -99,8 +100,7 @@ def create_test(session: Session, webhook_id: str) -> WebhookDelivery:
 
 def has_due(session: Session) -> bool:
     """Return whether any delivery is due, without a lock."""
-    is_due = (WebhookDelivery.state == "pending", WebhookDelivery.next_attempt_at <= clock())
-    return session.scalar(select(WebhookDelivery.id).where(*is_due).limit(1)) is not None
+    return session.scalar(select(WebhookDelivery.id).where(*_is_due()).limit(1)) is not None
 
 
 def claim_due(session: Session, *, limit: int, in_progress: Sequence[str] = ()) -> list[Attempt]:
@@ -108,15 +108,16 @@ def claim_due(session: Session, *, limit: int, in_progress: Sequence[str] = ()) 
 
     `in_progress` are the webhooks of the attempts that the sender makes already.
     """
+    counts, attempts = Counter(in_progress), list[Attempt]()
+    busy = [webhook_id for webhook_id, count in counts.items() if count >= MAX_PER_WEBHOOK]
     due = (
         select(WebhookDelivery, Webhook)
         .join(Webhook, Webhook.id == WebhookDelivery.webhook_id)
-        .where(WebhookDelivery.state == "pending", WebhookDelivery.next_attempt_at <= clock(), Webhook.is_enabled)
+        .where(WebhookDelivery.id.in_(_first_due(busy)), *_is_due())
         .order_by(WebhookDelivery.next_attempt_at, WebhookDelivery.id)
         .limit(MAX_CANDIDATES)
         .with_for_update(of=WebhookDelivery, skip_locked=True)
     )
-    counts, attempts = Counter(in_progress), list[Attempt]()
     for delivery, webhook in session.execute(due.execution_options(populate_existing=True)):
         if len(attempts) >= limit:
             break
@@ -173,6 +174,26 @@ def delete_old(session: Session, *, days: float) -> int:
     result = session.execute(delete(WebhookDelivery).where(WebhookDelivery.state != "pending", old))
     assert isinstance(result, CursorResult)
     return result.rowcount
+
+
+def _is_due() -> tuple[ColumnElement[bool], ...]:
+    return WebhookDelivery.state == "pending", WebhookDelivery.next_attempt_at <= clock()
+
+
+def _first_due(busy: Sequence[str]) -> Select[str]:
+    """Select the ids of the first due deliveries of each enabled webhook, but the busy ones.
+
+    A long backlog of one webhook would otherwise be all that is looked at.
+    """
+    order = (WebhookDelivery.next_attempt_at, WebhookDelivery.id)
+    number = func.row_number().over(partition_by=WebhookDelivery.webhook_id, order_by=order).label("number")
+    numbered = (
+        select(WebhookDelivery.id, number)
+        .join(Webhook, Webhook.id == WebhookDelivery.webhook_id)
+        .where(*_is_due(), Webhook.is_enabled, Webhook.id.not_in(busy))
+        .subquery()
+    )
+    return select(numbered.c.id).where(numbered.c.number <= MAX_PER_WEBHOOK)
 
 
 def _finish(session: Session, attempt: Attempt, values: dict[str, Any]) -> None:

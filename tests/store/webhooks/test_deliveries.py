@@ -289,6 +289,20 @@ def test_a_slow_webhook_does_not_hold_up_the_others() -> None:
         assert deliveries.claim_due(session, limit=16, in_progress=[slow] * MAX_PER_WEBHOOK) == []
 
 
+def test_a_long_backlog_of_one_webhook_does_not_hide_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deliveries, "MAX_CANDIDATES", 2 * MAX_PER_WEBHOOK)
+    slow = subscribe()
+    for _ in range(3 * MAX_PER_WEBHOOK):
+        emit_one()
+    fast = subscribe()
+    emit_one()
+    with transaction() as session:
+        attempts = deliveries.claim_due(session, limit=16, in_progress=[slow] * MAX_PER_WEBHOOK)
+    assert [attempt.webhook_id for attempt in attempts] == [fast]
+    with transaction() as session:
+        assert [attempt.webhook_id for attempt in deliveries.claim_due(session, limit=16)] == [slow] * MAX_PER_WEBHOOK
+
+
 def test_old_deliveries_are_deleted_and_pending_ones_stay() -> None:
     subscribe()
     emit_one()
