@@ -12,7 +12,7 @@ from store.adaptation import records
 from store.database import lock
 from store.errors import Conflict, NotFound
 from store.ids import new_id
-from store.tables import Alias, Watch, clock
+from store.tables import FINAL_STATES, Alias, Job, Watch, clock
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -96,11 +96,13 @@ def _pin_alias(session: Session, row: Watch) -> None:
 def remove(session: Session, name: str) -> None:
     """End the watch of a model, and delete all records of its requests; raises `NotFound`.
 
-    Raises `Conflict` while a training of it runs.
+    Raises `Conflict` while a job of it runs.
     """
     row = get(session, name)
-    if row.state.get("round"):
-        raise Conflict(f"the watch of {name} is training; cancel job {row.state['round'].get('job')}, or wait")
+    job = session.get(Job, (row.state.get("round") or {}).get("job") or "", populate_existing=True)
+    # By the job, not the round alone: that of a watch which was set to `off` meanwhile has no next step.
+    if job is not None and job.state not in FINAL_STATES:
+        raise Conflict(f"the watch of {name} is training; cancel job {job.id}, or wait")
     session.delete(row)
     records.delete_all(session, name)
     session.flush()

@@ -158,7 +158,11 @@ def _judge(session: Session, watch: Watch, job: Job, version: int) -> None:
 
 def _promote(session: Session, watch: Watch, sentences: str) -> None:
     current, alias = watch.state["round"], watch.options["alias"]
-    models.set_alias(session, watch.model_name, alias, current["candidate"])
+    try:
+        models.set_alias(session, watch.model_name, alias, current["candidate"])
+    except NotFound:
+        _end(watch, "refused", f"version {current['candidate']} passes the gate, but was deleted meanwhile")
+        return
     watch.state = {
         **watch.state,
         "guard": {

@@ -17,6 +17,7 @@ from store import jobs, models
 from store.adaptation import feedback, records, watches
 from store.blobs import blobs
 from store.database import reading, transaction
+from store.errors import Conflict
 from store.ids import new_id
 from store.models import NewModel
 from store.tables import Dataset, Job, JobKind, RequestRecord
@@ -320,6 +321,36 @@ def test_a_promoted_version_whose_answers_are_wrong_is_moved_back(run_round: Cal
     adapt_models()
     assert production() == 1
     assert "20 of 40 answers were right" in state()["events"][-1]["message"]
+
+
+def test_a_version_that_is_deleted_before_its_promotion_ends_the_round(watched: str, tmp_path: Path) -> None:
+    label(45)
+    adapt_models()
+    finish_dataset()
+    finish_training(tmp_path / "trained")
+    adapt_models()
+    finish_comparison(new_difference=0.5)
+    with transaction() as session:
+        models.delete(session, "shades", 2)
+    adapt_models()
+    assert (kinds()[-1], state()["round"], production()) == ("refused", None, 1)
+    assert "version 2 passes the gate, but was deleted meanwhile" in state()["events"][-1]["message"]
+
+
+def test_a_watch_that_is_off_during_a_round_can_be_removed_once_its_job_has_ended(watched: str) -> None:
+    label(45)
+    adapt_models()
+    with transaction() as session:
+        watches.put(session, "shades", keep="off", fraction=1.0, options=OPTIONS)
+    job = newest_job(JobKind.FINETUNE)
+    with transaction() as session, pytest.raises(Conflict, match=f"cancel job {job.id}, or wait"):
+        watches.remove(session, "shades")
+    with transaction() as session:
+        jobs.cancel(session, job.id)
+    adapt_models()
+    with transaction() as session:
+        watches.remove(session, "shades")
+        assert watches.find(session, "shades") is None
 
 
 def test_a_move_by_hand_ends_the_guard(run_round: Callable[..., None]) -> None:
