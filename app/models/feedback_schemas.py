@@ -5,9 +5,17 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-Label = Annotated[str, Field(min_length=1, max_length=200)]
+
+def _require_content(label: str) -> str:
+    # A blank label would be a missing one in the dataset of the feedback, which would be rejected.
+    if not label.strip():
+        raise ValueError("must contain more than whitespace")
+    return label
+
+
+Label = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_require_content)]
 
 
 class FeedbackSend(BaseModel):

@@ -88,6 +88,7 @@ def test_an_unknown_label_is_refused_unless_it_is_called_new(client: TestClient)
         ({"input": {"text": "a"}, "label": "dark"}, "unknown field"),
         ({"input": {"image": "aaaa"}, "label": "dark"}, "input.image"),
         ({"input": {}, "label": "dark"}, "input"),
+        ({"input": {"pixels": [[0]]}, "label": " \x1c", "new_label": True}, "must contain more than whitespace"),
     ],
 )
 def test_feedback_that_cannot_be_read_is_refused(client: TestClient, body: dict[str, Any], words: str) -> None:
