@@ -6,9 +6,11 @@ mean another one meanwhile. Redirects are not followed, and the body of the resp
 
 from __future__ import annotations
 
+import math
 import socket
 import ssl
 import threading
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -49,8 +51,8 @@ def post(
     """
     scheme, host, port, target = endpoint_of(url)
     kind = _TlsConnection if scheme == "https" else _PlainConnection
-    connection = kind(host, port, timeout=min(STEP_SECONDS, seconds))
-    connection.networks = networks
+    connection = kind(host, port, timeout=STEP_SECONDS)
+    connection.networks, connection.deadline = networks, time.monotonic() + seconds
     is_late = threading.Event()
 
     def end() -> None:
@@ -80,26 +82,39 @@ class _PlainConnection(HTTPConnection):
     """A connection to an address that is allowed."""
 
     networks: Sequence[IPNetwork] = ()
+    #: Monotonic time at which the request ends. Before there is a socket, nothing else would end it.
+    deadline: float = math.inf
 
     def connect(self) -> None:
-        self.sock = _connect(self.host, self.port, self.timeout or STEP_SECONDS, self.networks)
+        self.sock = _connect(self.host, self.port, self.deadline, self.networks)
+        _remaining_seconds(self.deadline)
 
 
 class _TlsConnection(HTTPSConnection):
     """The same with TLS; the certificate is verified for the name, not for the address."""
 
     networks: Sequence[IPNetwork] = ()
+    deadline: float = math.inf
 
     def connect(self) -> None:
-        plain = _connect(self.host, self.port, self.timeout or STEP_SECONDS, self.networks)
+        plain = _connect(self.host, self.port, self.deadline, self.networks)
         try:
             self.sock = _tls_context().wrap_socket(plain, server_hostname=self.host)
         except BaseException:
             plain.close()
             raise
+        _remaining_seconds(self.deadline)
 
 
-def _connect(host: str, port: int, seconds: float, networks: Sequence[IPNetwork]) -> socket.socket:
+def _remaining_seconds(deadline: float) -> float:
+    """Return the time until the deadline; raises `TimeoutError` after it."""
+    seconds = deadline - time.monotonic()
+    if seconds <= 0:
+        raise TimeoutError
+    return seconds
+
+
+def _connect(host: str, port: int, deadline: float, networks: Sequence[IPNetwork]) -> socket.socket:
     """Connect to a host, all of whose addresses must be allowed."""
     infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     for *_, address in infos:
@@ -110,9 +125,10 @@ def _connect(host: str, port: int, seconds: float, networks: Sequence[IPNetwork]
             )
     failure: OSError = OSError(f"{host} has no address")
     for family, kind, protocol, _, address in infos:
+        seconds = _remaining_seconds(deadline)
         connected = socket.socket(family, kind, protocol)
         try:
-            connected.settimeout(seconds)
+            connected.settimeout(min(STEP_SECONDS, seconds))
             connected.connect(address)
         except OSError as error:
             connected.close()

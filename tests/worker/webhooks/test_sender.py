@@ -237,6 +237,24 @@ def test_a_response_that_never_ends_is_left(receiver: WebhookReceiver) -> None:
     assert time.monotonic() - started < 10
 
 
+def test_the_time_of_a_request_includes_the_look_up_of_its_name(
+    receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receiver.drip_seconds = 0.05
+    port = int(receiver.url.rpartition(":")[2].partition("/")[0])
+
+    def resolve(*_: Any, **__: Any) -> Any:
+        time.sleep(0.6)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+    monkeypatch.setattr(post_module.socket, "getaddrinfo", resolve)
+    started = time.monotonic()
+    with pytest.raises(PostFailed, match=r"no response within 0\.5 s"):
+        post(f"http://hooks.example.com:{port}/", b"{}", {}, networks=LOOPBACK, seconds=0.5)
+    assert time.monotonic() - started < 5
+    assert receiver.requests == []
+
+
 def test_a_receiver_that_does_not_listen_is_named_as_such() -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
