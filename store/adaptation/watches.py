@@ -63,7 +63,9 @@ def put(session: Session, name: str, *, keep: str, fraction: float, options: Map
     """
     models.version(session, name)
     lock(session, f"watch {name}")
-    row = find(session, name)
+    # Locked as by `lock_watch`: the loop writes the same state meanwhile.
+    query = select(Watch).where(Watch.model_name == name).with_for_update()
+    row = session.scalar(query.execution_options(populate_existing=True))
     if row is None:
         row = Watch(model_name=name, id=new_id("wch"), state={}, figures={}, options={}, created_at=clock())
         session.add(row)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from store.adaptation import feedback, records, watches
 from store.database import transaction
 from store.ids import new_id
 from store.tables import Watch
+from tests.store.test_models import register_model
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -87,3 +90,26 @@ def test_feedback_counts_answers_of_a_version_once() -> None:
             "7",
             "7",
         ]
+
+
+def test_a_change_of_options_keeps_what_the_loop_writes_meanwhile() -> None:
+    register_model("digits")
+    new_watch()
+    with transaction() as session:
+        watches.get(session, "digits").state = {"drift": [], "events": []}
+
+    def change() -> None:
+        with transaction() as session:
+            watches.put(session, "digits", keep="rows", fraction=0.5, options={**OPTIONS, "drift": ["confidence"]})
+
+    with ThreadPoolExecutor(1) as executor:
+        with transaction() as session:
+            row = watches.lock_watch(session, "wch_1")
+            assert row is not None
+            changed = executor.submit(change)
+            time.sleep(0.3)
+            row.state = {**row.state, "round": {"job": "job_1"}}
+        changed.result()
+    with transaction() as session:
+        row = watches.get(session, "digits")
+        assert (row.fraction, row.state) == (0.5, {"events": [], "round": {"job": "job_1"}})
