@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 #: Newest records among which candidates are chosen.
 MAX_POOL: Final = 2_000
+#: Inputs that are in memory at a time; an image may take megabytes.
+INPUTS_PER_READ: Final = 16
 
 
 def check_task(name: str, version: int, task: str | None) -> None:
@@ -128,8 +130,10 @@ def list_candidates(name: str, *, limit: int) -> LabelCandidates:
 def _unlabeled(session: Session, name: str, labeled: set[str]) -> list[RequestRecord]:
     """Return the newest records whose input has no feedback, each input once."""
     rows = records.newest(session, name, limit=MAX_POOL)
-    inputs = records.inputs(session, [row.id for row in rows])
-    hashes = {row.id: hashlib.sha256(inputs[row.id]).hexdigest() for row in rows if row.id in inputs}
+    hashes: dict[str, str] = {}
+    for start in range(0, len(rows), INPUTS_PER_READ):
+        inputs = records.inputs(session, [row.id for row in rows[start : start + INPUTS_PER_READ]])
+        hashes |= {record_id: hashlib.sha256(content).hexdigest() for record_id, content in inputs.items()}
     first = {digest: row for row in reversed(rows) if (digest := hashes.get(row.id)) and digest not in labeled}
     return list(first.values())
 
