@@ -38,7 +38,8 @@ def check_task(name: str, version: int, task: str | None) -> None:
 def send(name: str, model: LoadedModel, body: FeedbackSend) -> Feedback:
     """Store the label of an input.
 
-    Raises `ProblemError` 404 for a request that is not recorded, `SpecError` for an unknown label, and `InputError`.
+    Raises `NotFound`, `ProblemError` 404 for a request that is not recorded, `SpecError` for an unknown label, and
+    `InputError`.
     """
     check_task(name, model.served.version, model.served.task)
     labels = model.predictor.manifest.labels or []
@@ -46,6 +47,8 @@ def send(name: str, model: LoadedModel, body: FeedbackSend) -> Feedback:
         hint = "Send `new_label: true` if it is a new one."
         raise SpecError.of([unknown("label", body.label, labels, path="label", default_hint=hint)])
     with transaction() as session:
+        # Neither for an id, which `model` was loaded by, nor for a name without versions: nobody would look there.
+        models.latest(session, name)
         answer: dict[str, Any] = {}
         if body.request_id is not None:
             record = _find_record(session, name, body.request_id, body.position)

@@ -61,7 +61,8 @@ def put(session: Session, name: str, *, keep: str, fraction: float, options: Map
 
     What is recorded already stays unless less is to be kept. The drift tests start anew when they change.
     """
-    models.version(session, name)
+    # An id means a version, too, but what is recorded belongs to a name, and is deleted with it.
+    models.latest(session, name)
     lock(session, f"watch {name}")
     # Locked as by `lock_watch`: the loop writes the same state meanwhile.
     query = select(Watch).where(Watch.model_name == name).with_for_update()

@@ -229,3 +229,12 @@ def test_the_answers_of_a_shadow_are_not_recorded(client: TestClient, tmp_path: 
         time.sleep(0.05)
     time.sleep(0.7)
     assert [(row.request_id, row.version, row.label) for row in stored()] == [("only", 1, "dark")]
+
+
+@pytest.mark.usefixtures("model")
+def test_a_watch_and_feedback_are_of_a_name_not_of_an_id(client: TestClient) -> None:
+    model_id = client.get("/api/v1/models/shades/versions/1").json()["id"]
+    watch = client.put(f"/api/v1/models/{model_id}/watch", json={"keep": "rows"})
+    body = {"input": {"pixels": [[0] * SIDE] * SIDE}, "label": "dark"}
+    feedback = client.post(f"/api/v1/models/{model_id}/feedback", json=body)
+    assert (watch.status_code, feedback.status_code) == (404, 404), (watch.text, feedback.text)
