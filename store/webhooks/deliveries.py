@@ -99,8 +99,9 @@ def create_test(session: Session, webhook_id: str) -> WebhookDelivery:
 
 
 def has_due(session: Session) -> bool:
-    """Return whether any delivery is due, without a lock."""
-    return session.scalar(select(WebhookDelivery.id).where(*_is_due()).limit(1)) is not None
+    """Return whether any delivery of an enabled webhook is due, without a lock."""
+    due = select(WebhookDelivery.id).join(Webhook, Webhook.id == WebhookDelivery.webhook_id)
+    return session.scalar(due.where(*_is_due(), Webhook.is_enabled).limit(1)) is not None
 
 
 def claim_due(session: Session, *, limit: int, in_progress: Sequence[str] = ()) -> list[Attempt]:

@@ -303,6 +303,15 @@ def test_a_long_backlog_of_one_webhook_does_not_hide_the_others(monkeypatch: pyt
         assert [attempt.webhook_id for attempt in deliveries.claim_due(session, limit=16)] == [slow] * MAX_PER_WEBHOOK
 
 
+def test_nothing_is_due_for_a_webhook_that_is_disabled() -> None:
+    webhook_id = subscribe()
+    emit_one()
+    for is_enabled in (True, False):
+        with transaction() as session:
+            subscriptions.change(session, webhook_id, {"is_enabled": is_enabled})
+            assert deliveries.has_due(session) is is_enabled
+
+
 def test_old_deliveries_are_deleted_and_pending_ones_stay() -> None:
     subscribe()
     emit_one()
