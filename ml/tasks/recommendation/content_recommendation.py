@@ -52,6 +52,8 @@ TEXT: Final = "text"
 #: Default limit of the tokens of one item.
 MAX_TOKENS: Final = 64
 MAX_NEW_ITEMS: Final = 1000
+#: Tokens that are read by one call, padding included: the inputs of a request may have many new items each.
+MAX_TEXT_STEPS: Final = 4096
 #: Names of arrays: vectors to add to histories, position of new items, and the row that each new item belongs to.
 HIT_RATE_AMONG_NEW: Final = "hit_rate_at_10_of_100_new"
 VECTORS, NEW_POSITIONS, TEXT_ROWS = "history_vectors", "history_new", "text_row"
@@ -326,7 +328,7 @@ class ContentRecommendation(NextItemTask):
         added = np.zeros((*history.shape, int(self.state["width"])), dtype=np.float32)
         vectors = [np.empty((0, added.shape[2]), dtype=np.float32)] * len(history)
         if TEXT in batch:
-            read = run(TEXT, {name: batch[name] for name in (TEXT, f"{TEXT}_mask")})["item_vector"]
+            read = _read_texts(run, batch)
             vectors = [read[batch[TEXT_ROWS] == row] for row in range(len(history))]
             for row, position in np.argwhere(batch[NEW_POSITIONS] >= 0).tolist():
                 added[row, position] = vectors[row][batch[NEW_POSITIONS][row, position]]
@@ -459,6 +461,14 @@ def sample_new_items(unseen: np.ndarray, target: int) -> np.ndarray:
     candidates = unseen[unseen != target]
     generator = np.random.default_rng([SEED, target])
     return generator.choice(candidates, size=min(SAMPLED_ITEMS, len(candidates)), replace=False)
+
+
+def _read_texts(run: Run, batch: Arrays) -> np.ndarray:
+    """Return the vectors of all new items of a batch, [M, D], by calls of bounded memory."""
+    size = max(1, MAX_TEXT_STEPS // max(1, batch[TEXT].shape[1]))
+    starts = range(0, len(batch[TEXT]), size)
+    calls = ({name: batch[name][start : start + size] for name in (TEXT, f"{TEXT}_mask")} for start in starts)
+    return np.concatenate([run(TEXT, call)["item_vector"] for call in calls])
 
 
 def _to_objects(rows: Column) -> np.ndarray:

@@ -8,8 +8,10 @@ import pytest
 from ml.data.dataset import Dataset
 from ml.data.rows import Rows
 from ml.errors import InputError
+from ml.evaluation.evaluate import evaluate_package
 from ml.inference.predictor import Predictor
 from ml.learning.nn.architectures import ARCHITECTURES
+from ml.tasks.recommendation import content_recommendation
 from ml.tasks.recommendation.content_recommendation import ContentRecommendation, sample_new_items
 from tests.support.ml import image_models, packages, samples
 from tests.support.ml.digits import run, spec
@@ -81,6 +83,30 @@ def test_new_items_of_one_request_do_not_reach_another(predictor: Predictor) -> 
         (alone,) = predictor.predict([raw_input])
         assert ids(batched) == ids(alone)
         assert batched["profile"] == pytest.approx(alone["profile"], abs=1e-5)
+
+
+def test_many_new_items_are_read_by_calls_of_bounded_memory(
+    predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items = [{**NEW, "item": f"x{number}"} for number in range(10)]
+    requests = [{"history": ["i1", "x3"], "items": items, "count": 1000}] * 3
+    expected = predictor.predict(requests)
+    monkeypatch.setattr(content_recommendation, "MAX_TEXT_STEPS", 8)
+    for output, other in zip(predictor.predict(requests), expected, strict=True):
+        assert output["profile"] == pytest.approx(other["profile"], abs=1e-5)
+        assert set(ids(output)) == set(ids(other))
+
+
+def test_histories_are_attacked_and_the_table_of_items_is_not(result: Any) -> None:
+    dataset = Dataset.open(samples.path(samples.columns_read_by(ContentRecommendation)))
+    report = evaluate_package(result.package, dataset, split="test", robustness=True)
+    assert report["robustness"]["attack"]["norms"] == {"history": "l2"}
+
+
+def test_it_is_trained_against_an_adversary(tmp_path: Any) -> None:
+    data = samples.path(samples.columns_read_by(ContentRecommendation))
+    report = run(data, tmp_path, spec("finetune", task="content_recommendation", adversary={"name": "pgd"})).report
+    assert report["metrics"]["hit_rate_at_10"] >= 0
 
 
 def test_a_known_item_needs_no_text_and_keeps_its_vector(predictor: Predictor) -> None:
