@@ -78,10 +78,11 @@ def measure_robustness(
     `attack` names the norm and the radius that is trained against; without a radius, the default of the signal. A row
     counts as right if no restart changes its class. The random state of torch is left as it was.
     """
-    spaces = perturbation_spaces(network, encoders, attack)
+    rows = list(_first_rows(batches, max_rows))
+    # A slot that reads a table of items is no part of a batch.
+    spaces = [space for space in perturbation_spaces(network, encoders, attack) if space.slot in rows[0]]
     norm = spaces[0].norm
     radii = radii or sorted({*(factor * spaces[0].radius for factor in RADII), LARGE_RADIUS[norm]})
-    rows = list(_first_rows(batches, max_rows))
     was_training = network.training
     network.eval()
     with torch.random.fork_rng(devices=[]):

@@ -50,7 +50,8 @@ class AdversarialObjective(Objective):
         Those under attack are named `robust_...`.
         """
         weight = self.attack.config.clean_weight
-        perturbations = {space.slot: space.perturbation(batch) for space in self.spaces}
+        # A slot that reads a table of items is no part of a batch.
+        perturbations = {space.slot: space.perturbation(batch) for space in self.spaces if space.slot in batch}
         deltas = self._search(batch, perturbations)
         with perturbed(batch, perturbations, deltas) as perturbed_batch:
             attacked: Tensors = self.objective(perturbed_batch)
