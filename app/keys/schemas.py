@@ -18,6 +18,8 @@ MAX_REQUESTS_PER_MINUTE: Final = 1_000_000
 MAX_GRACE_SECONDS: Final = 30 * 86_400
 #: Time in which clients change to the new secret of a key, unless a rotation says otherwise.
 GRACE_SECONDS: Final = 86_400
+#: Later times may not be read again, as they are stored by their seconds.
+MAX_TIME: Final = datetime(9999, 1, 1, tzinfo=UTC)
 
 KeyScope = TypeAliasType("KeyScope", Literal["predict", "train", "admin"])
 ModelPattern = Annotated[str, Field(pattern=r"^[A-Za-z0-9*][A-Za-z0-9._*-]*$", max_length=100, examples=["digits*"])]
@@ -57,6 +59,8 @@ class KeyCreate(BaseModel):
             )
         if self.expires_at is not None and self.expires_at <= datetime.now(UTC):
             raise ValueError(f"expires_at is {self.expires_at.isoformat()}, which has passed; set a time to come")
+        if self.expires_at is not None and self.expires_at >= MAX_TIME:
+            raise ValueError(f"expires_at is {self.expires_at.isoformat()}; leave it out for a key without an end")
         return self
 
 

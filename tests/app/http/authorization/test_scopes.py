@@ -364,6 +364,7 @@ def test_an_expired_key_is_rejected(new_client: Callable[..., TestClient]) -> No
         ({"scope": "predict", "models": ["[a-z]"]}, "pattern"),
         ({"scope": "predict", "models": []}, "at least 1 item"),
         ({"expires_at": "2020-01-01T00:00:00Z"}, "which has passed"),
+        ({"expires_at": "9999-12-31T23:59:59.999999Z"}, "leave it out"),
         ({"expires_at": "2099-01-01T00:00:00"}, "timezone"),
         ({"requests_per_minute": 0}, "greater than or equal to 1"),
     ],
