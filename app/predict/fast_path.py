@@ -295,7 +295,8 @@ class FastPathProtocol(DeadlineProtocol):
         try:
             if not cycle.submit(data[admitted.body_start :]):
                 return False
-        except (InputError, ProblemError, QueueFull, ValueError):
+        except (InputError, ProblemError, QueueFull, ValueError, RecursionError):
+            # The quick parser reads deeper JSON than the strict one, which refuses it.
             return False
         self.cycle = cycle  # type: ignore[assignment]  # has the attributes that uvicorn reads
         return True

@@ -110,6 +110,7 @@ ANSWERED.update(
     }
 )
 REFUSED: Final = ("an unknown output", "labels of unknown harm", "System One, unknown classes")
+NESTED: Final = b"[" * 950 + b"]" * 950
 #: Left to the route.
 LEFT: Final[dict[str, Call]] = {
     "a wrong form": Call("/v1/models/shades:predict", {"instance": [{"pixels": PIXELS}]}),
@@ -134,6 +135,7 @@ LEFT: Final[dict[str, Call]] = {
         "/v1/decisions", {"model": "embedder", "input": "a film", "questions": [DECISION]}
     ),
     "no inputs": Call("/hf/reviews", {"text": "a film"}),
+    "JSON that is nested deeply": Call("/predictions/films", b'{"items": [{"item": "x", "title": %s}]}' % NESTED),
 }
 
 
@@ -143,6 +145,7 @@ def api(new_home: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory) 
     with homes.use_home(api.home):
         register(shades(folder / "shades"), name="shades")
         register(packages.untrained("text_classification", folder / "reviews"), name="reviews")
+        register(packages.untrained("content_recommendation", folder / "films"), name="films")
         text = ENCODERS["text"].learn(["a quiet film", "a loud song"], {"max_length": 8})
         register(embedder(folder / "embedder", "text", text), name="embedder")
     with api:
