@@ -46,7 +46,9 @@ class Halving(Config):
     def is_weak(self, value: float, others: Sequence[float], *, higher_is_better: bool) -> bool:
         """Return whether a value is not among the best of a rung.
 
-        `others` are the values of the other trials there.
+        `others` are the values of the other trials there. Half of the equal ones count as better: few validation rows
+        give many trials the same accuracy, and without this none of them would end.
         """
         better = sum(other > value if higher_is_better else other < value for other in others)
-        return better >= max(1, (len(others) + 1) // self.factor)
+        equal = sum(other == value for other in others)
+        return better + equal / 2 >= max(1, (len(others) + 1) // self.factor)

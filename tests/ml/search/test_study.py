@@ -109,6 +109,15 @@ def test_a_trial_continues_if_it_is_among_the_best_third_so_far() -> None:
     assert not halving.is_weak(0.1, [0.2, 0.3], higher_is_better=False)
 
 
+def test_equal_trials_do_not_all_continue() -> None:
+    # With few validation rows many trials are right in all of them.
+    halving = Halving(factor=3)
+    assert not halving.is_weak(1.0, [1.0], higher_is_better=True)
+    assert halving.is_weak(1.0, [1.0, 1.0, 1.0], higher_is_better=True)
+    assert halving.is_weak(1.0, [1.0] * 15, higher_is_better=True)
+    assert cost_of([1] * 16, halving, epochs=18) < 0.4
+
+
 def cost_of(values: list[int], halving: Halving, *, epochs: int) -> float:
     """Return the cost of trials as a fraction of that of full runs."""
     reached: list[list[float]] = [[] for _ in halving.evaluations(epochs)]
