@@ -154,11 +154,14 @@ class MultimodalTask(Task):
 
     @classmethod
     def check_options(cls, config: Mapping[str, Any], summary: DatasetSummary) -> list[str]:
-        """Return which named parts the dataset lacks."""
+        """Return which named parts the dataset lacks, or that they are too few."""
         parts = config.get("parts")
         filled = _filled_columns(summary)
         named = parts if isinstance(parts, list) else []
-        return [f"the dataset has no {part}; it has {', '.join(filled)}" for part in named if part not in filled]
+        lacking = [f"the dataset has no {part}; it has {', '.join(filled)}" for part in named if part not in filled]
+        if named and len(set(named)) < MIN_SLOTS:
+            lacking.append(f"parts names {', '.join(named)}; name at least {MIN_SLOTS} different ones")
+        return lacking
 
     @classmethod
     def learn(cls, config: MultimodalConfig, summary: DatasetSummary, rows: Rows) -> dict[str, Any]:

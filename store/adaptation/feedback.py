@@ -49,7 +49,7 @@ def add(
             session.refresh(row)
         return row, previous
     if count(session, name) >= MAX_ROWS:
-        raise Conflict(f"{name} has {MAX_ROWS:,} rows of feedback, the limit; go on with a model of another name")
+        raise Conflict(f"{name} has {MAX_ROWS:,} rows of feedback, the limit; continue with a model of another name")
     row = Feedback(
         id=new_id("fbk"),
         model_name=name,

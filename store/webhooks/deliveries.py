@@ -182,7 +182,7 @@ def _is_due() -> tuple[ColumnElement[bool], ...]:
 
 
 def _first_due(busy: Sequence[str]) -> Select[str]:
-    """Select the ids of the first due deliveries of each enabled webhook, but the busy ones.
+    """Select the first due deliveries of each enabled webhook that is not busy.
 
     A long backlog of one webhook would otherwise be all that is looked at.
     """

@@ -50,7 +50,8 @@ def _find_fault(session: Session, watch: Watch) -> str | None:
     requests, errors = new.get("requests", 0), new.get("errors", 0)
     if requests >= MIN_REQUESTS and errors:
         count = earlier.get("requests", 0)
-        usual = wilson_interval(earlier.get("errors", 0) / count, count)[1] if count else 0.0
+        # Without requests of the earlier version, a few errors may be as usual.
+        usual = wilson_interval(earlier.get("errors", 0) / count if count else 0.0, count or MIN_REQUESTS)[1]
         if wilson_interval(errors / requests, requests)[0] > usual:
             return f"{errors} of {requests} requests failed"
     total, right = feedback.live_accuracy(session, watch.model_name, guard["version"], since=guard["feedback_since"])

@@ -464,7 +464,10 @@ def sample_new_items(unseen: np.ndarray, target: int) -> np.ndarray:
 
 
 def _read_texts(run: Run, batch: Arrays) -> np.ndarray:
-    """Return the vectors of all new items of a batch, [M, D], by calls of bounded memory."""
+    """Return the vectors of the new items of a batch, [M, D].
+
+    Calls of bounded size, since a request may have many items.
+    """
     size = max(1, MAX_TEXT_STEPS // max(1, batch[TEXT].shape[1]))
     starts = range(0, len(batch[TEXT]), size)
     calls = ({name: batch[name][start : start + size] for name in (TEXT, f"{TEXT}_mask")} for start in starts)

@@ -312,6 +312,14 @@ def test_a_promoted_version_that_fails_is_moved_back(run_round: Callable[..., No
     assert (kinds()[-1], state()["guard"]) == ("restored", None)
 
 
+def test_one_failed_request_restores_no_version_that_had_no_requests(run_round: Callable[..., None]) -> None:
+    run_round(new_difference=0.5)
+    with transaction() as session:
+        watches.add_figures(session, watches.get(session, "shades").id, {"2": {"requests": 20, "errors": 1}})
+    adapt_models()
+    assert production() == 2
+
+
 def test_a_promoted_version_whose_answers_are_wrong_is_moved_back(run_round: Callable[..., None]) -> None:
     run_round(new_difference=0.5)
     label(20, version=2, is_right=True, start=100)

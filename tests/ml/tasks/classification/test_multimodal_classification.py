@@ -158,9 +158,18 @@ def test_the_parts_to_read_may_be_named(tmp_path: Path) -> None:
     assert output["label"] in samples.CLASSES
 
 
-def test_a_named_part_that_the_dataset_lacks_is_refused(tmp_path: Path) -> None:
-    task = {"name": TASK, "config": {"parts": ["image", "audio"]}}
-    with pytest.raises(SpecError, match="the dataset has no audio; it has image, text"):
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        (["image", "audio"], "the dataset has no audio; it has image, text"),
+        (["text", "text"], "parts names text, text; name at least 2 different ones"),
+    ],
+)
+def test_named_parts_that_the_dataset_lacks_or_that_are_one_are_refused(
+    tmp_path: Path, parts: list[str], message: str
+) -> None:
+    task = {"name": TASK, "config": {"parts": parts}}
+    with pytest.raises(SpecError, match=message):
         run(write(tmp_path), tmp_path, spec("finetune", task=task))
 
 
