@@ -117,7 +117,7 @@ class PredictService:
             result = await self._predict(model, inputs, parameters, deadline, budget_seconds)
         except (InputError, QueueFull, DeadlineExceeded):
             raise
-        except Exception:
+        except Exception:  # raised again: whatever failed, the version failed to answer
             if watch is not None:
                 recorder.count(watch, served.version, is_error=True)
             raise

@@ -29,7 +29,7 @@ MAX_ITEM_TEXT_CHARACTERS: Final = 4000
 DELIMITERS: Final = ("|", ";", ",")
 #: Characters of a category; longer cells are texts.
 MAX_CATEGORY_CHARACTERS: Final = 40
-#: Categories are repeated: there are at most this many for each cell that has one.
+#: Largest number of categories of a column, as a fraction of its cells: categories are repeated.
 MAX_CATEGORY_FRACTION: Final = 0.5
 #: Cells that must be numbers, of those that are not blank.
 MIN_NUMBER_FRACTION: Final = 0.95

@@ -126,7 +126,7 @@ def judge(
 ) -> dict[str, Any]:
     """Return whether the candidate may replace the current version, with a sentence for each condition.
 
-    Without enough test rows of both kinds nothing can be said, so that it may not.
+    It may not without enough test rows of both kinds.
     """
     for name in ("old", "new"):
         count = report[name]["rows"]

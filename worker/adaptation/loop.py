@@ -22,8 +22,7 @@ def adapt_models() -> None:
     for watch_id in ids:
         try:
             _adapt(watch_id)
-        except Exception:
-            # One model must not keep the others from their turn.
+        except Exception:  # whatever it is, one model must not keep the others from their turn
             log.exception("the watch %s failed", watch_id)
 
 

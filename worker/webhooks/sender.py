@@ -66,7 +66,7 @@ class WebhookSender:
                 self.send_due()
             except DATABASE_ERRORS as error:
                 log.warning("webhooks: the database cannot be used: %s", driver_error(error))
-            except Exception:
+            except Exception:  # this thread must survive every fault, as that of the reconciler
                 log.exception("sending webhooks failed")
             self._stop.wait(POLL_SECONDS)
 
@@ -92,7 +92,7 @@ class WebhookSender:
             _record(attempt, _post(attempt))
         except DATABASE_ERRORS as error:
             log.warning("%s: its result cannot be stored; it is sent again: %s", attempt, driver_error(error))
-        except Exception:
+        except Exception:  # the executor would drop it; the claim expires, and the delivery is sent again
             log.exception("%s failed", attempt)
         finally:
             with self._lock:
