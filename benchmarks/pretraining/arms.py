@@ -219,13 +219,4 @@ def _run(
     if start_from:
         options["start_from"] = "base"
     spec = TypeAdapter[Spec](Spec).validate_python({"dataset": "rows", "model": "judged", **options})
-    return train(
-        spec,
-        dataset,
-        folder,
-        start_from=start_from,
-        models=models,
-        device="cpu",
-        on_progress=lambda _: None,
-        should_stop=lambda: None,
-    )
+    return train(spec, dataset, folder, start_from=start_from, models=models, device="cpu")

@@ -56,9 +56,7 @@ def small_network(folder: Path) -> Path:
         "schedule": {"epochs": 1},
     }
     spec = TypeAdapter(Spec).validate_python(request)
-    done = train(
-        spec, folder / "dataset", folder / "work", device="cpu", on_progress=lambda _: None, should_stop=lambda: None
-    )
+    done = train(spec, folder / "dataset", folder / "work", device="cpu")
     return done.package.directory
 
 

@@ -86,8 +86,6 @@ def sentiment(folder: Path) -> ModelPackage | None:
         folder / "work",
         start_from=base,
         device="cpu",
-        on_progress=lambda _: None,
-        should_stop=lambda: None,
     ).package
 
 

@@ -37,16 +37,7 @@ def run_training(fields: dict[str, Any], dataset: Path, folder: Path, **options:
     defaults = {"kind": "finetune", "dataset": "mnist", "model": "mnist", "task": "image_classification"}
     spec = TypeAdapter[Spec](Spec).validate_python({**defaults, **fields})
     folder.mkdir()
-    return train(
-        spec,
-        dataset,
-        folder,
-        device="cpu",
-        threads=1,
-        on_progress=lambda _: None,
-        should_stop=lambda: None,
-        **options,
-    )
+    return train(spec, dataset, folder, device="cpu", threads=1, **options)
 
 
 def _truncate(source: Path, path: Path, rows: int) -> None:

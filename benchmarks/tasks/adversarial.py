@@ -125,9 +125,7 @@ def run(name: str, *, rows: int, seed: int) -> None:
             folder = Path(temporary) / kind
             folder.mkdir()
             cpu = time.process_time()
-            result = train(
-                spec, dataset, folder, device="cpu", threads=1, on_progress=lambda _: None, should_stop=lambda: None
-            )
+            result = train(spec, dataset, folder, device="cpu", threads=1)
             cpu = time.process_time() - cpu
             entries = attack(result, dataset, case, rows)
             accuracies[kind] = [entry["accuracy"] for entry in entries]

@@ -78,7 +78,7 @@ def _row(name: str, dataset: Path, workdir: Path, arguments: argparse.Namespace)
         {**request, "encoders": encoders, "schedule": schedule, "seed": arguments.seed}
     )
     began = time.process_time()
-    result = train(spec, dataset, workdir, on_progress=lambda _: None, should_stop=lambda: None, device="cpu")
+    result = train(spec, dataset, workdir, device="cpu")
     seconds = time.process_time() - began
     report: dict[str, Any] = {**result.report}
     result_value, baseline = report["metrics"], report["baseline"]

@@ -257,15 +257,7 @@ def _run(
     )
     began = time.process_time()
     with tempfile.TemporaryDirectory(dir=folder) as work:
-        made = train(
-            spec,
-            folder / "dataset",
-            Path(work),
-            start_from=base,
-            device="cpu",
-            on_progress=lambda _: None,
-            should_stop=lambda: None,
-        )
+        made = train(spec, folder / "dataset", Path(work), start_from=base, device="cpu")
     seconds = time.process_time() - began
     report = made.report or {}
     training, result, baseline = report["training"], report["metrics"], report["baseline"]

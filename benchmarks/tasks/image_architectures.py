@@ -59,7 +59,7 @@ def _row(name: str, dataset: Path, workdir: Path, seed: int) -> bool:
     request = {"kind": "finetune", "dataset": "mnist", "model": "mnist", "task": "image_classification", "seed": seed}
     spec = TypeAdapter[Spec](Spec).validate_python({**request, "architecture": name})
     began = time.process_time()
-    result = train(spec, dataset, workdir, on_progress=lambda _: None, should_stop=lambda: None, device="cpu")
+    result = train(spec, dataset, workdir, device="cpu")
     seconds = time.process_time() - began
     test, validation = result.metrics["test/accuracy"], result.metrics["validation/accuracy"]
     remaining = test >= ACCURACY and seconds <= CPU_SECONDS

@@ -41,7 +41,7 @@ def run(dataset: Path, workdir: Path, seed: int, **request: Any) -> tuple[Traini
         {"kind": "finetune", "dataset": "mnist", "model": "mnist", "seed": seed, **request}
     )
     began = time.process_time()
-    result = train(spec, dataset, workdir, on_progress=lambda _: None, should_stop=lambda: None, device="cpu")
+    result = train(spec, dataset, workdir, device="cpu")
     return result, time.process_time() - began
 
 

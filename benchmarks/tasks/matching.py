@@ -56,7 +56,7 @@ def _run(dataset: Path, folder: Path, seed: int, data: Path) -> None:
     request = {"kind": "finetune", "dataset": "emoji", "task": TASK, "model": "emoji", "seed": seed, "encoders": half}
     began = time.process_time()
     spec = TypeAdapter[Spec](Spec).validate_python(request)
-    made = train(spec, dataset, folder, device="cpu", on_progress=lambda _: None, should_stop=lambda: None)
+    made = train(spec, dataset, folder, device="cpu")
     seconds = time.process_time() - began
     assert made.report is not None, "a task was trained"
     rows, epochs = made.report["rows"], made.report["training"]["epochs"]

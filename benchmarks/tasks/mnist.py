@@ -62,7 +62,7 @@ def train_here(recipe: dict[str, Any], dataset: Path, seed: int) -> MnistRun:
     spec = TypeAdapter[Spec](Spec).validate_python(_spec(recipe, seed))
     with tempfile.TemporaryDirectory() as folder:
         wall, cpu = time.perf_counter(), time.process_time()
-        result = train(spec, dataset, Path(folder), on_progress=lambda _: None, should_stop=lambda: None, device="cpu")
+        result = train(spec, dataset, Path(folder), device="cpu")
         return MnistRun(
             test=result.metrics["test/accuracy"],
             validation=result.metrics["validation/accuracy"],

@@ -83,15 +83,7 @@ def run(dataset: Path, folder: Path, task: str, way: str, seed: int) -> tuple[fl
     )
     began = time.process_time()
     with tempfile.TemporaryDirectory(dir=folder) as work:
-        result = train(
-            spec,
-            dataset,
-            Path(work),
-            device="cpu",
-            threads=1,
-            on_progress=lambda _: None,
-            should_stop=lambda: None,
-        )
+        result = train(spec, dataset, Path(work), device="cpu", threads=1)
     report: Any = result.report
     metrics = report["metrics"]
     error = metrics["word_error_rate"] if "word_error_rate" in metrics else 1 - metrics["accuracy"]

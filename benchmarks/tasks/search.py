@@ -118,14 +118,7 @@ class Search:
             Catalog.load(),
             Dataset.open(self.dataset).summary,
         )
-        made = train(
-            spec,
-            self.dataset,
-            self._workdir(best.number),
-            device="cpu",
-            on_progress=lambda _: None,
-            should_stop=lambda: None,
-        )
+        made = train(spec, self.dataset, self._workdir(best.number), device="cpu")
         return best, made.report
 
     def _workdir(self, number: int) -> Path:

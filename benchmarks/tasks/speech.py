@@ -73,7 +73,7 @@ def run(dataset: Path, folder: Path, **options: Any) -> tuple[TrainingResult, fl
     usual = {"kind": "finetune", "dataset": "fsdd", "model": "fsdd"}
     spec = TypeAdapter[Spec](Spec).validate_python({**usual, **options})
     began = time.process_time()
-    result = train(spec, dataset, folder, device="cpu", on_progress=lambda _: None, should_stop=lambda: None)
+    result = train(spec, dataset, folder, device="cpu")
     return result, time.process_time() - began
 
 

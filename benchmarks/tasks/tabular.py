@@ -138,9 +138,7 @@ def run(table: Table, folder: Path, seed: int, options: Mapping[str, Any]) -> di
     )
     (folder / "run").mkdir()
     began = time.process_time()
-    result = train(
-        spec, folder / "dataset", folder / "run", device="cpu", on_progress=lambda _: None, should_stop=lambda: None
-    )
+    result = train(spec, folder / "dataset", folder / "run", device="cpu")
     seconds = time.process_time() - began
     metric = METRICS[table.task]
     reference: Any = result.report

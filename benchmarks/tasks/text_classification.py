@@ -64,9 +64,7 @@ def run(dataset: Path, folder: Path, seed: int, base: Path | None = None, **opti
     )
     folder.mkdir(parents=True)
     began = time.process_time()
-    result = train(
-        spec, dataset, folder, start_from=base, device="cpu", on_progress=lambda _: None, should_stop=lambda: None
-    )
+    result = train(spec, dataset, folder, start_from=base, device="cpu")
     return SentimentRun(
         test=result.metrics["test/accuracy"],
         validation=result.metrics["validation/accuracy"],

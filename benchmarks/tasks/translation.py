@@ -64,7 +64,7 @@ def trained(dataset: Path, folder: Path, spec: dict[str, Any]) -> TrainingResult
     common = {"kind": "finetune", "dataset": "captions", "task": "translation", "model": "captions"}
     expected = TypeAdapter[Spec](Spec).validate_python({**common, "architecture": "transformer", **spec})
     folder.mkdir(parents=True, exist_ok=True)
-    return train(expected, dataset, folder, on_progress=lambda _: None, should_stop=lambda: None, device="cpu")
+    return train(expected, dataset, folder, device="cpu")
 
 
 def searched(result: TrainingResult, dataset: Path, beams: int) -> tuple[SearchResult, list[str]]:

@@ -150,9 +150,7 @@ def _run(
         "seed": arguments.seed,
     }
     spec = TypeAdapter[Spec](Spec).validate_python(request)
-    return train(
-        spec, dataset, folder, start_from=base, device="cpu", on_progress=lambda _: None, should_stop=lambda: None
-    )
+    return train(spec, dataset, folder, start_from=base, device="cpu")
 
 
 if __name__ == "__main__":

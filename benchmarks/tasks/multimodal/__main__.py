@@ -147,15 +147,7 @@ def run(dataset: Path, folder: Path, model: Model) -> tuple[Mapping[str, Any], f
     )
     began = time.process_time()
     with tempfile.TemporaryDirectory(dir=folder) as work:
-        result = train(
-            spec,
-            dataset,
-            Path(work),
-            device="cpu",
-            threads=1,
-            on_progress=lambda _: None,
-            should_stop=lambda: None,
-        )
+        result = train(spec, dataset, Path(work), device="cpu", threads=1)
     report: Any = result.report
     return report, time.process_time() - began
 

@@ -51,15 +51,7 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
             {"kind": "finetune", "dataset": "case", "model": "case", "task": task, "seed": request["seed"], **setting}
         )
         (folder / "run").mkdir()
-        result = train(
-            spec,
-            folder / "dataset",
-            folder / "run",
-            device="cpu",
-            threads=1,
-            on_progress=lambda _: None,
-            should_stop=lambda: None,
-        )
+        result = train(spec, folder / "dataset", folder / "run", device="cpu", threads=1)
     report: Any = result.report
     return {
         "metrics": report["metrics"],

@@ -49,7 +49,7 @@ def _run(dataset: Path, folder: Path, seed: int) -> None:
     request = {"kind": "finetune", "dataset": "movielens", "task": TASK, "model": "films", "seed": seed}
     began = time.process_time()
     spec = TypeAdapter[Spec](Spec).validate_python(request)
-    made = train(spec, dataset, folder, device="cpu", on_progress=lambda _: None, should_stop=lambda: None)
+    made = train(spec, dataset, folder, device="cpu")
     seconds = time.process_time() - began
     assert made.report is not None, "a task was trained"
     _show("popularity", seed, made.report["baseline"])

@@ -112,7 +112,7 @@ def _train(folder: Path, dataset: str, task: str, seed: int) -> tuple[dict[str, 
     request = {"kind": "finetune", "dataset": "movielens", "task": task, "model": "films", "seed": seed}
     spec = TypeAdapter[Spec](Spec).validate_python(request)
     start = time.process_time()
-    result = train(spec, folder / dataset, workdir, device="cpu", on_progress=lambda _: None, should_stop=lambda: None)
+    result = train(spec, folder / dataset, workdir, device="cpu")
     return dict(result.report), time.process_time() - start
 
 

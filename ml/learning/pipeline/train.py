@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Required, TypedDict, Unpack, cast
+from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack, cast
 
 import numpy as np
 import torch
@@ -107,10 +107,10 @@ class TrainingOptions(TypedDict, total=False):
     device: str
     #: Threads of torch; None leaves them as they are. A resumed run takes those of its checkpoint.
     threads: int | None
-    #: Called with each progress report.
-    on_progress: Required[Callable[[Progress], None]]
-    #: Called after each step and batch.
-    should_stop: Required[Callable[[], Stop | None]]
+    #: Called with each progress report; by default nothing is.
+    on_progress: Callable[[Progress], None]
+    #: Called after each step and batch; by default nothing stops a run.
+    should_stop: Callable[[], Stop | None]
 
 
 def train(spec: Spec, dataset: Path, workdir: Path, **options: Unpack[TrainingOptions]) -> TrainingResult:
@@ -179,8 +179,8 @@ class _Run:
         self.device = devices.choose(options.get("device", "auto")).torch
         if threads := options.get("threads"):
             torch.set_num_threads(threads)
-        self.should_stop = options["should_stop"]
-        self._on_progress = options["on_progress"]
+        self.should_stop: Callable[[], Stop | None] = options.get("should_stop", lambda: None)
+        self._on_progress: Callable[[Progress], None] = options.get("on_progress", lambda _: None)
         self._last = Progress(epoch=0, epochs=0, step=0, steps=0)
         self._report_phase("preparing")
         self.data = Dataset.open(dataset)
