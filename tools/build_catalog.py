@@ -72,9 +72,11 @@ def _architecture(architecture: type[Backbone]) -> ArchitectureEntry:
         provides=sorted(architecture.provides),
         presets={name: _preset(architecture, name) for name in names},
         recipe=architecture.recipe,
+        signal_recipes=dict(architecture.signal_recipes),
         base_recipe=architecture.base_recipe,
         growable={name: dict(needs) for name, needs in architecture.growable.items()},
         prunable=list(architecture.prunable),
+        body_options=list(architecture.body_options),
         exports=["huggingface"] if architecture.name in FAMILIES else [],
     )
 
@@ -82,7 +84,7 @@ def _architecture(architecture: type[Backbone]) -> ArchitectureEntry:
 def _preset(architecture: type[Backbone], name: str) -> Preset:
     config = architecture.configure({"preset": name})
     with torch.device("meta"):  # counted without being filled: the largest have hundreds of millions
-        backbone = architecture(config, shape=architecture.usual_shape)
+        backbone = architecture(config, shape=architecture.preset_shapes.get(name, architecture.usual_shape))
     parameters = sum(parameter.numel() for parameter in backbone.parameters())
     return Preset(parameters=parameters, config=config.model_dump(mode="json"))
 

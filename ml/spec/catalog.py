@@ -79,6 +79,9 @@ class ArchitectureEntry(CatalogEntry):
         description="Named sizes; the first is the default. `config_schema` lists their names in the option `preset`."
     )
     recipe: Schedule = Field(description="Default schedule.")
+    signal_recipes: dict[Signal, Schedule] = Field(
+        default_factory=dict, description="Fields of the default schedule that differ for a signal."
+    )
     base_recipe: Schedule = Field(
         Schedule(), description="Default schedule when training from a base model; precedes all other recipes."
     )
@@ -90,6 +93,11 @@ class ArchitectureEntry(CatalogEntry):
     )
     prunable: list[str] = Field(
         default_factory=list, description="Options that count units, which pruning can remove: channels, heads, ..."
+    )
+    body_options: list[str] = Field(
+        default_factory=list,
+        description="Options that define its body, which a base model of another signal can provide; empty if it has "
+        "none.",
     )
 
 

@@ -7,6 +7,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 from ml.config import Choice
+from ml.encoders import ENCODERS
 from ml.schedule import Schedule
 from ml.spec.growth import grow_choice
 from ml.spec.requirements import BaseManifests, BaseParts, Requirements, architectures_by_slot
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ml.data.dataset import DatasetSummary
-    from ml.spec.catalog import Catalog, CatalogEntry
+    from ml.spec.catalog import ArchitectureEntry, Catalog, CatalogEntry, SlotEntry
 
 #: Encoder whose size is part of the plan.
 IMAGE: Final = "image"
@@ -68,7 +69,12 @@ def resolve(
     }
     base_names = {slot: choice.name for slot, choice in bases.items()}
     names = {**base_names, **{slot: choice.name for slot, choice in architectures.items()}}
-    recipes = [catalog.architectures[name].recipe for slot, name in names.items() if slot in slots]
+    recipes = [
+        recipe
+        for slot, name in names.items()
+        if slot in slots
+        for recipe in _recipes(catalog.architectures[name], slots[slot])
+    ]
     changes: dict[str, Any] = {"architecture": None, "architectures": architectures}
     objective = catalog.objectives[spec.objective.name]
     recipes.insert(0, objective.recipe)
@@ -124,6 +130,12 @@ def _fill_architecture(choice: Choice, catalog: Catalog) -> Choice:
     options = dict(choice.config)
     preset = presets[options.pop("preset", next(iter(presets)))]
     return Choice(name=choice.name, config={**preset.config, **options})
+
+
+def _recipes(architecture: ArchitectureEntry, slot: SlotEntry) -> list[Schedule]:
+    """Return an architecture's recipes for a slot, the more specific first."""
+    specific = architecture.signal_recipes.get(ENCODERS[slot.encoder].signal)
+    return [architecture.recipe] if specific is None else [specific, architecture.recipe]
 
 
 def _fill_schedule(schedule: Schedule, recipes: Iterable[Schedule]) -> Schedule:

@@ -485,6 +485,18 @@ def test_a_tasks_recipe_goes_before_the_architectures():
     assert schedule.learning_rate == CATALOG.architectures["cnn"].recipe.learning_rate
 
 
+def test_a_recipe_for_a_signal_goes_before_that_of_the_architecture():
+    transformer = CATALOG.architectures["transformer"]
+    images = transformer.signal_recipes["image"]
+
+    of_images = resolve(finetune(architecture="transformer"), CATALOG).schedule
+    of_texts = resolve(finetune(architecture="transformer", task="text_classification"), CATALOG).schedule
+
+    assert (of_images.epochs, of_images.learning_rate) == (images.epochs, images.learning_rate)
+    assert of_images.gradient_clip_norm == transformer.recipe.gradient_clip_norm
+    assert of_texts.learning_rate == transformer.recipe.learning_rate
+
+
 def test_what_starts_from_a_base_takes_smaller_steps_unless_told_otherwise():
     bert = CATALOG.architectures["bert"]
     assert bert.base_recipe.learning_rate < bert.recipe.learning_rate

@@ -74,6 +74,8 @@ class Backbone(nn.Module, ABC):
     config_type: ClassVar[type[Config]]
     #: Default schedule.
     recipe: ClassVar[Schedule]
+    #: Fields of the default schedule that differ for a signal.
+    signal_recipes: ClassVar[Mapping[Signal, Schedule]] = {}
     #: Default schedule when training from a base model; precedes all other recipes, since large steps destroy the
     #: pretrained weights.
     base_recipe: ClassVar[Schedule] = Schedule()
@@ -89,8 +91,15 @@ class Backbone(nn.Module, ABC):
     #: Options that count units, which can be removed where only layers of this backbone read them: channels, heads,
     #: hidden units. A number in a list counts those of one layer, a single number those of each layer alike.
     prunable: ClassVar[tuple[str, ...]] = ()
+    #: First parts of the names of tensors that know nothing of the signal: a base model of another signal can provide
+    #: them. Empty if every tensor does.
+    body: ClassVar[tuple[str, ...]] = ()
+    #: Options that define the body.
+    body_options: ClassVar[tuple[str, ...]] = ()
     #: Shape of the signal for which the catalog counts parameters.
     usual_shape: ClassVar[Mapping[str, int]]
+    #: The same for presets that were published for another signal.
+    preset_shapes: ClassVar[Mapping[str, Mapping[str, int]]] = {}
     widths: Widths
 
     @abstractmethod

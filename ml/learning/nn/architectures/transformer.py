@@ -1,12 +1,12 @@
 """Transformer encoder: every position attends to every other.
 
-B batch, T time, D width.
+B batch, T time, or patches of an image row by row, D width.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import torch
 from pydantic import Field, model_validator
@@ -17,7 +17,7 @@ from ml.config import Config, Count
 from ml.learning.nn.architectures.base import Backbone, BackboneState, Features, Widths
 from ml.learning.nn.layers.attention import Activation, Norm, TransformerLayer, padding_mask, to_attention_bias
 from ml.learning.nn.layers.causal_mask import causal_mask, last_position, position_ids
-from ml.learning.nn.layers.input_embedding import InputEmbedding
+from ml.learning.nn.layers.input_embedding import InputEmbedding, PatchEmbedding
 from ml.learning.nn.layers.masking import masked_mean, to_mask, zero_masked
 from ml.learning.nn.layers.positional_encoding import sinusoids
 from ml.schedule import Schedule
@@ -40,6 +40,16 @@ class TransformerConfig(Config):
     norm: Norm = "before"
     activation: Activation = "relu"
     causal: bool = Field(False, description="Attend to earlier positions only; set for tasks that require it.")
+    patch: Count | None = Field(
+        None,
+        description="Side of the square patches of an image, in pixels; by default a quarter of the longer side of the "
+        "image, at most 16.",
+    )
+    class_token: bool = Field(
+        False,
+        description="Whether an image is pooled at a learned vector before its patches, as ViT was published, and not "
+        "as their mean.",
+    )
 
     @model_validator(mode="after")
     def _check_width(self) -> Self:
@@ -50,17 +60,27 @@ class TransformerConfig(Config):
         return self
 
 
-class Transformer(Backbone):
-    """Sinusoidal positions, then layers of self-attention and feed-forward networks.
+#: What the published sizes of the vision transformer have in common, for images of 224 x 224 pixels.
+_VIT: Final = {"layers": 12, "activation": "gelu", "patch": 16, "class_token": True}
+_IMAGENET: Final = {"channels": 3, "height": 224, "width": 224}
 
-    Pooled is the mean over time; with a causal mask it is the last position, the only one that depends on the whole
-    input. If `norm` comes before each sublayer, there is another one at the end, since the residual sum has grown.
+
+class Transformer(Backbone):
+    """Layers of self-attention and feed-forward networks over tokens, audio frames or patches of an image.
+
+    Only the reader knows the signal; tokens and frames have sinusoidal positions, patches learned ones (a vision
+    transformer). Pooled is the mean over time, or the class token; with a causal mask it is the last position, the only
+    one that depends on the whole input. If `norm` comes before each sublayer, there is another one at the end, since
+    the residual sum has grown.
     """
 
     name = "transformer"
-    summary = "Transformer encoder, small or as published; for texts and audio"
-    source = "Vaswani et al. 2017, Attention is all you need, arXiv:1706.03762"
-    accepts = frozenset({Signal.TOKENS, Signal.FRAMES})
+    summary = "Transformer encoder, small or as published; for texts, audio and images (ViT)"
+    source = (
+        "Vaswani et al. 2017, Attention is all you need, arXiv:1706.03762; for images Dosovitskiy et al. 2020, "
+        "arXiv:2010.11929 (ViT), and for its smaller sizes Touvron et al. 2021, arXiv:2012.12877 (DeiT)"
+    )
+    accepts = frozenset({Signal.TOKENS, Signal.FRAMES, Signal.IMAGE})
     provides = frozenset({Feature.POOLED, Feature.SEQUENCE, Feature.CAUSAL})
     config_type = TransformerConfig
     recipe = Schedule(
@@ -73,6 +93,10 @@ class Transformer(Backbone):
         warmup_fraction=0.1,
         gradient_clip_norm=1.0,
     )
+    # On MNIST: 97.4 % in 2.4 CPU-minutes.
+    signal_recipes: ClassVar[Mapping[Signal, Schedule]] = {
+        Signal.IMAGE: Schedule(epochs=4, batch_size=128, learning_rate=2e-3)
+    }
     # After a layer whose sublayers add zero, a normalization after the sum would normalize twice.
     growable: ClassVar[Mapping[str, Mapping[str, Any]]] = {"layers": {"norm": "before"}, "feed_forward": {}}
     residual_outputs = (
@@ -82,17 +106,32 @@ class Transformer(Backbone):
         "feed_forward.3.bias",
     )
     prunable = ("feed_forward", "heads")
+    body = ("layers.", "norm.")
+    body_options = ("width", "layers", "heads", "head_width", "feed_forward", "norm", "activation")
     usual_shape: ClassVar[Mapping[str, int]] = {"vocabulary": 37_000, "length": 512}
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "small": {"width": 128, "layers": 2, "heads": 4, "feed_forward": 512},
         "medium": {"width": 256, "layers": 4, "heads": 4, "feed_forward": 1024},
         "base": {"width": 512, "layers": 6, "heads": 8, "feed_forward": 2048, "norm": "after"},
+        "vit_tiny": {**_VIT, "width": 192, "heads": 3, "feed_forward": 768},
+        "vit_small": {**_VIT, "width": 384, "heads": 6, "feed_forward": 1536},
+        "vit_base": {**_VIT, "width": 768, "heads": 12, "feed_forward": 3072},
+    }
+    preset_shapes: ClassVar[Mapping[str, Mapping[str, int]]] = {
+        "vit_tiny": _IMAGENET,
+        "vit_small": _IMAGENET,
+        "vit_base": _IMAGENET,
     }
 
     def __init__(self, config: TransformerConfig, *, shape: Mapping[str, int], conditions: int = 0) -> None:
         super().__init__(config, shape=shape, conditions=conditions)
         self.causal = config.causal
-        self.reader = InputEmbedding(shape, config.width, causal=config.causal)
+        self.reader: InputEmbedding | PatchEmbedding = (
+            PatchEmbedding(shape, config.width, patch=config.patch, class_token=config.class_token)
+            if "height" in shape
+            else InputEmbedding(shape, config.width, causal=config.causal)
+        )
+        self.class_tokens = int(isinstance(self.reader, PatchEmbedding) and config.class_token)
         self.dropout = nn.Dropout(config.dropout)
         self.layers = nn.ModuleList(
             TransformerLayer(
@@ -115,14 +154,12 @@ class Transformer(Backbone):
             pooled=width,
             sequence=width,
             causal=width if config.causal else 0,
-            state=2 * inner * config.layers if config.causal and self.reader.table is not None else 0,
+            state=2 * inner * config.layers if config.causal and self.token_embedding() is not None else 0,
         )
 
     def forward(self, signal: Tensor, mask: Tensor | None = None, condition: Tensor | None = None) -> Features:
         """Return the output of the last layer; `CAUSAL` only with a causal config."""
-        mask_BT = to_mask(signal, mask)
-        sequence_BTD = self._embed(signal, mask_BT, mask_BT)
-        bias = to_attention_bias(causal_mask(mask_BT, mask_BT) if self.causal else padding_mask(mask_BT))
+        sequence_BTD, mask_BT, bias = self._read(signal, mask)
         for layer in self.layers:
             sequence_BTD, _ = layer(sequence_BTD, bias)
         return self._to_features(self.norm(sequence_BTD), mask_BT)
@@ -142,6 +179,19 @@ class Transformer(Backbone):
         next_state = BackboneState(torch.cat(caches, dim=2), context_mask)
         return self._to_features(self.norm(sequence_BTD), mask), next_state
 
+    def _read(self, signal: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return the embedded signal, its mask and the attention bias.
+
+        The bias is None if every position may be attended to.
+        """
+        if isinstance(self.reader, PatchEmbedding):
+            patches_BTD = self.dropout(self.reader(signal))
+            mask_BT = to_mask(patches_BTD, None)
+            return patches_BTD, mask_BT, to_attention_bias(causal_mask(mask_BT, mask_BT)) if self.causal else None
+        mask_BT = to_mask(signal, mask)
+        bias = to_attention_bias(causal_mask(mask_BT, mask_BT) if self.causal else padding_mask(mask_BT))
+        return self._embed(signal, mask_BT, mask_BT), mask_BT, bias
+
     def _embed(self, signal: Tensor, mask: Tensor, context_mask: Tensor) -> Tensor:
         # Embeddings are initialized with length one; scaled, they weigh as much as the positions (section 3.4).
         embedded_BTD = self.reader(signal, mask) * self.scale
@@ -152,14 +202,19 @@ class Transformer(Backbone):
 
     def _to_features(self, sequence_BTD: Tensor, mask_BT: Tensor) -> Features:
         masked_BTD = zero_masked(sequence_BTD, mask_BT)
+        if self.class_tokens:
+            masked_BTD = masked_BTD[:, self.class_tokens :]
         if self.causal:
             last_BD = last_position(sequence_BTD, mask_BT)
             return {Feature.POOLED: (last_BD,), Feature.SEQUENCE: (masked_BTD,), Feature.CAUSAL: (masked_BTD,)}
-        return {Feature.POOLED: (masked_mean(sequence_BTD, mask_BT),), Feature.SEQUENCE: (masked_BTD,)}
+        pooled_BD = sequence_BTD[:, 0] if self.class_tokens else masked_mean(sequence_BTD, mask_BT)
+        return {Feature.POOLED: (pooled_BD,), Feature.SEQUENCE: (masked_BTD,)}
 
     def token_embedding(self) -> Tensor | None:
-        """Return the token embedding, unscaled; None for frames."""
-        return self.reader.table.weight if self.reader.table is not None else None
+        """Return the token embedding, unscaled; None for frames and images."""
+        if not isinstance(self.reader, InputEmbedding) or self.reader.table is None:
+            return None
+        return self.reader.table.weight
 
     @classmethod
     def adapt_config(cls, config: Config, needs: frozenset[Feature]) -> Config:
@@ -173,5 +228,5 @@ class Transformer(Backbone):
 
     @classmethod
     def tiny(cls) -> TransformerConfig:
-        """Return two layers of two heads."""
-        return TransformerConfig(width=8, layers=2, heads=2, feed_forward=12)
+        """Return two layers of two heads, and a class token for images."""
+        return TransformerConfig(width=8, layers=2, heads=2, feed_forward=12, patch=4, class_token=True)

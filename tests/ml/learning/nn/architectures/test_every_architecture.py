@@ -81,13 +81,15 @@ def test_its_features_are_those_of_provides_and_widths(name: str, shape: dict[st
     assert all(len(tensor) == 4 and tensor.isfinite().all() for tensors in features.values() for tensor in tensors)
     widths = backbone.widths
     assert widths.shape == shape
+    # An image has as many positions as patches, which the architecture chooses.
+    length = features[Feature.SEQUENCE][0].shape[1] if "height" in shape and widths.sequence else max(LENGTHS)
     expected = {
         Feature.POOLED: [(widths.pooled,)],
         Feature.AUXILIARY: [(widths.auxiliary,)],
         Feature.LATENT: [(widths.latent,)] * 2,
         Feature.MAPS: [(width,) for width in widths.maps],
-        Feature.SEQUENCE: [(max(LENGTHS), widths.sequence)],
-        Feature.CAUSAL: [(max(LENGTHS), widths.causal)],
+        Feature.SEQUENCE: [(length, widths.sequence)],
+        Feature.CAUSAL: [(length, widths.causal)],
     }
     for feature, tensors in features.items():
         actual = [tuple(tensor.shape[1:]) for tensor in tensors]
@@ -197,7 +199,7 @@ def test_a_row_has_the_same_features_alone_and_padded(name: str, shape: dict[str
             torch.testing.assert_close(batched, alone, rtol=1e-4, atol=1e-5)  # sums of other lengths
 
 
-@pytest.mark.parametrize(("name", "shape", "needed"), _cases(provided=Feature.CAUSAL))
+@pytest.mark.parametrize(("name", "shape", "needed"), _cases(Signal.TOKENS, Signal.FRAMES, provided=Feature.CAUSAL))
 def test_causal_features_do_not_depend_on_later_input(name: str, shape: dict[str, int], needed: Feature) -> None:
     backbone, signal = _build(name, shape, needed).eval(), _signal(shape)
     changed = signal.clone()
