@@ -48,6 +48,13 @@ class Schedule(Config):
     min_batches_per_epoch: int | None = Field(
         None, ge=1, le=65_536, description="Batches of one epoch; few rows come in smaller batches."
     )
+    accumulate: int | None = Field(
+        None,
+        ge=1,
+        le=4096,
+        description="Parts of a batch that each device computes one after the other, which takes less memory; they "
+        "divide batch_size. Batch normalization sees one part at a time.",
+    )
     optimizer: Optimizer | None = None
     learning_rate: float | None = Field(None, gt=0, le=100)
     momentum: float | None = Field(None, ge=0, lt=1)
@@ -64,15 +71,24 @@ class Schedule(Config):
     early_stopping: EarlyStopping | None = None
     checkpoint_every_seconds: float | None = Field(None, gt=0)
 
-    def batch_rows(self, rows: int) -> int:
-        """Return the batch size for `rows` rows of data.
+    def lower_batch_size(self, parts: int) -> Schedule:
+        """Return this schedule with the next lower batch size that `parts` divides.
+
+        Each part has at least one row.
+        """
+        size = self.batch_size
+        lower = None if size is None else max(size - size % parts, parts)
+        return self if lower == size else self.model_copy(update={"batch_size": lower})
+
+    def batch_rows(self, rows: int, *, parts: int = 1) -> int:
+        """Return the batch size for `rows` rows of data, a multiple of `parts`.
 
         Only a resolved schedule has all fields that this and `epoch_repeats` need.
         """
         size = min(self.batch_size or rows, rows)
-        if not self.min_batches_per_epoch:
-            return size
-        return min(size, max(MIN_BATCH_ROWS, rows // self.min_batches_per_epoch))
+        if self.min_batches_per_epoch:
+            size = min(size, max(MIN_BATCH_ROWS, rows // self.min_batches_per_epoch))
+        return max(size - size % parts, parts)
 
     def epoch_repeats(self, batches: int) -> int:
         """Return how many passes over the data count as one epoch.

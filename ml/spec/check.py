@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ml.encoders import ENCODERS
 from ml.errors import Finding, unknown
 from ml.signals import Signal
+from ml.spec.division import check_division
 from ml.spec.growth import check_growth
 from ml.spec.requirements import BaseManifests, BaseParts, Requirements, architectures_by_slot, may_come_from_base
 from ml.spec.schema import START_FROM, Finetune, Pretrain
@@ -134,6 +135,7 @@ class _Check:
             message = "nesterov needs a momentum above 0"
             hint = "Set momentum, 0.9 for example, or nesterov to false."
             yield Finding(code="conflict", message=message, path="schedule.nesterov", hint=hint)
+        yield from check_division(schedule)
 
     def _check_slots(self, requirements: Requirements) -> Iterator[Finding]:
         """Each slot has one backbone, and the backbone fits."""

@@ -94,6 +94,8 @@ def resolve(
         base_recipes = [catalog.architectures[name].base_recipe for slot, name in base_names.items() if slot in slots]
         recipes = [*base_recipes, *recipes]
     schedule = _fill_schedule(spec.schedule, recipes)
+    if spec.schedule.batch_size is None:
+        schedule = schedule.lower_batch_size(schedule.accumulate or 1)
     if tuning is not None and spec.schedule.learning_rate is None:
         rate = max(schedule.learning_rate or 0.0, tuning.min_learning_rate)
         schedule = schedule.model_copy(update={"learning_rate": rate})

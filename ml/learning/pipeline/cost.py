@@ -65,7 +65,7 @@ def measure_cost(
     """
     rows = _count_training_rows(Dataset.open(dataset))
     schedule = spec.schedule
-    batch_size = schedule.batch_rows(rows)
+    batch_size = schedule.batch_rows(rows, parts=schedule.accumulate or 1)
     batches = max(1, rows // batch_size)
     epochs = require_resolved(schedule.epochs)
     steps = epochs * schedule.epoch_repeats(batches) * batches

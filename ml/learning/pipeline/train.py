@@ -30,7 +30,7 @@ from ml.learning.pipeline.sizes import describe_size, make_slices, measure_sizes
 from ml.learning.pipeline.transfer import describe_labels, transfer_weights
 from ml.learning.training.adversarial import adversarial_objective
 from ml.learning.training.attacks import ATTACKS
-from ml.learning.training.batches import SequentialBatches, ShuffledBatches, to_arrays
+from ml.learning.training.batches import Division, SequentialBatches, ShuffledBatches, to_arrays
 from ml.learning.training.checkpoint import Checkpoints
 from ml.learning.training.nested import NestedObjective
 from ml.learning.training.optimizers import require_resolved
@@ -333,15 +333,21 @@ class _Run:
             {path.rpartition(".")[2]: load_network(package).to(self.device) for path, package in self.models.items()}
         )
         rows = len(next(iter(self.train_columns.values())))
+        division = Division(accumulate=schedule.accumulate or 1)
+        if rows < division.parts:
+            message = f"{rows} training rows cannot be divided into {division.parts} parts of a batch"
+            raise SpecError(message, hint="Lower schedule.accumulate.")
         batches = ShuffledBatches(
             self.train_columns,
             collate=plan.reader.collate,
             augment=plan.reader.augment,
-            batch_size=schedule.batch_rows(rows),
+            batch_size=schedule.batch_rows(rows, parts=division.parts),
             seed=self.spec.seed,
             device=self.device,
+            division=division,
         )
-        spec_json = self.spec.model_dump_json()
+        # However batches are divided, a run continues from the same checkpoints.
+        spec_json = self.spec.model_dump_json(exclude={"schedule": {"accumulate"}})
         trainer = Trainer(
             objective,
             batches,
@@ -354,6 +360,7 @@ class _Run:
             on_progress=self._forward_progress,
             should_stop=self.should_stop,
             group_options=group_options,
+            seed=self.spec.seed,
         )
         self._report_small_data(trainer, batches, rows)
         for reduction in filter(None, (encoder.reduction(self.data.summary) for encoder in plan.encoders.values())):

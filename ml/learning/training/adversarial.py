@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 from torch import Tensor, nn
 
+from ml.learning.nn.batch_parts import exchanging
 from ml.learning.nn.objectives.base import Objective
 from ml.learning.training.attacks import ATTACKS
 from ml.learning.training.perturbation import DEFAULTS, PerturbationSpace
@@ -73,7 +74,8 @@ class AdversarialObjective(Objective):
                 return value
 
         self.objective.eval()
-        with torch.enable_grad(), differentiable(self.objective):
+        # Each row has an attack of its own, whatever the other parts of its batch contain.
+        with torch.enable_grad(), differentiable(self.objective), exchanging(None):
             deltas = self.attack.search(loss, perturbations)
         self.objective.train(training)
         return deltas

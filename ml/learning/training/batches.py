@@ -7,6 +7,7 @@ next. There are no worker processes: selecting rows by index is faster than send
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
@@ -29,6 +30,30 @@ if TYPE_CHECKING:
 POOL_BATCHES: Final = 50
 
 
+@dataclass(frozen=True, slots=True)
+class Division:
+    """Division of batches into equal parts: `accumulate` in each of `ranks` processes."""
+
+    ranks: int = 1
+    accumulate: int = 1
+    #: Which of the processes this one is.
+    rank: int = 0
+
+    @property
+    def parts(self) -> int:
+        """Number of parts of a batch."""
+        return self.ranks * self.accumulate
+
+    @property
+    def own(self) -> range:
+        """The parts that this process computes."""
+        return range(self.rank * self.accumulate, (self.rank + 1) * self.accumulate)
+
+
+#: Batches that are not divided.
+WHOLE: Final = Division()
+
+
 class BatchSource(Protocol):
     """Batches as the trainer reads them; only data and objective know what a batch contains."""
 
@@ -37,14 +62,18 @@ class BatchSource(Protocol):
     def __len__(self) -> int:
         """Number of batches in an epoch."""
 
-    def epoch(self, number: int, *, start: int = 0) -> Iterator[tuple[Tensors, int]]:
-        """Yield the batches of an epoch from the `start`-th on, with their row counts."""
+    def epoch(self, number: int, *, start: int = 0, stride: int = 1) -> Iterator[tuple[Tensors, int]]:
+        """Yield every `stride`-th batch of an epoch from the `start`-th on, with their row counts.
+
+        Of a batch that is divided come the parts of this process, one after the other.
+        """
 
 
 class ShuffledBatches:
     """Batches for training: shuffled anew in each epoch, augmented, without a last partial batch.
 
     Rows of different lengths (text, audio) come in batches of similar length, so that little of a batch is padding.
+    Every part of a divided batch is augmented by a random state of its own. A size that does not divide is lowered.
     """
 
     def __init__(
@@ -56,29 +85,35 @@ class ShuffledBatches:
         batch_size: int,
         seed: int,
         device: torch.device,
+        division: Division = WHOLE,
     ) -> None:
         self.columns = columns
         self.collate = collate
         self.augment = augment
+        self.division = division
         self.seed = seed
         self.device = device
         self.rows = len(next(iter(columns.values())))
-        self.batch_size = min(batch_size, self.rows)
+        size = min(batch_size, self.rows)
+        self.batch_size = size - size % division.parts
         self.lengths = _row_lengths(columns)
 
     def __len__(self) -> int:
         """Number of full batches in an epoch."""
         return self.rows // self.batch_size
 
-    def epoch(self, number: int, *, start: int = 0) -> Iterator[tuple[Tensors, int]]:
-        """Yield the batches of an epoch from the `start`-th on, with their row counts."""
-        order = self._order(number)
-        for step in range(start, len(self)):
-            batch = take(self.columns, order[step * self.batch_size : (step + 1) * self.batch_size])
-            if self.augment is not None:
-                bits = np.random.Philox(key=self.seed, counter=[0, 0, number, step])
-                batch = self.augment(batch, np.random.Generator(bits))
-            yield to_device(self.collate(batch), self.device), self.batch_size
+    def epoch(self, number: int, *, start: int = 0, stride: int = 1) -> Iterator[tuple[Tensors, int]]:
+        """Yield every `stride`-th batch of an epoch from the `start`-th on, with their row counts."""
+        order, division = self._order(number), self.division
+        for step in range(start, len(self), stride):
+            rows = order[step * self.batch_size : (step + 1) * self.batch_size]
+            for part in division.own:
+                # Every n-th row: where rows are sorted by length, the parts take equally long.
+                batch = take(self.columns, rows[part :: division.parts])
+                if self.augment is not None:
+                    bits = np.random.Philox(key=self.seed, counter=[0, part, number, step])
+                    batch = self.augment(batch, np.random.Generator(bits))
+                yield to_device(self.collate(batch), self.device), self.batch_size // division.parts
 
     def _order(self, number: int) -> np.ndarray:
         """Return the order of the rows in an epoch.
@@ -114,9 +149,12 @@ class SequentialBatches:
         """Number of batches; the last may be smaller."""
         return -(-self.rows // self.batch_size)
 
-    def epoch(self, number: int = 0, *, start: int = 0) -> Iterator[tuple[Tensors, int]]:
-        """Yield the batches from the `start`-th on, with their row counts; equal in all epochs."""
-        for step in range(start, len(self)):
+    def epoch(self, number: int = 0, *, start: int = 0, stride: int = 1) -> Iterator[tuple[Tensors, int]]:
+        """Yield every `stride`-th batch from the `start`-th on, with row counts.
+
+        All epochs are equal.
+        """
+        for step in range(start, len(self), stride):
             batch = {
                 name: column[step * self.batch_size : (step + 1) * self.batch_size]
                 for name, column in self.columns.items()

@@ -82,16 +82,23 @@ def load(directory: Path) -> Checkpoint:
 
 
 class Checkpoints:
-    """A run's own checkpoints, and those fetched for it by a worker (see `RunFolder`)."""
+    """A run's own checkpoints, and those fetched for it by a worker (see `RunFolder`).
 
-    def __init__(self, workdir: Path) -> None:
+    Of the processes of a run, one writes.
+    """
+
+    def __init__(self, workdir: Path, *, writes: bool = True) -> None:
         folder = RunFolder(workdir)
         self.own = folder.own_checkpoints
         self.fetched = folder.fetched_checkpoints
+        self.writes = writes
 
     def save(self, step: int, *, tensors: dict[str, Tensor], state: dict[str, Any]) -> Path:
         """Write a checkpoint and delete own ones beyond the newest `MAX_CHECKPOINTS`."""
-        path = save(self.own / f"step-{step:09d}", tensors=tensors, state=state)
+        path = self.own / f"step-{step:09d}"
+        if not self.writes:
+            return path
+        save(path, tensors=tensors, state=state)
         for old in _newest_first(self.own)[MAX_CHECKPOINTS:]:
             shutil.rmtree(old)
         return path

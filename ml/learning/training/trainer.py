@@ -7,6 +7,7 @@ another process ends with the same weights as an uninterrupted one, bit for bit 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import time
 from dataclasses import asdict, dataclass, field, replace
@@ -17,6 +18,8 @@ from torch import Tensor
 
 from ml.errors import SpecError, TrainingDiverged, TrainingInterrupted
 from ml.learning.nn import device as devices
+from ml.learning.training.batch_gradient import VALIDATION, BatchGradient
+from ml.learning.training.distributed import SingleProcess
 from ml.learning.training.muon import hidden_matrices
 from ml.learning.training.optimizers import (
     PLATEAU_FACTOR,
@@ -48,6 +51,8 @@ CHECKPOINT_COST: Final = 0.01
 #: After several rounds, the last weights are kept if they lose at most this fraction of what validation has gained: the
 #: learning rate has fallen to 0, and few validation rows tell no smaller difference.
 KEPT_GAIN_LOSS: Final = 0.05
+#: Answers of `should_stop`, by the number under which processes agree on them.
+REQUESTS: Final = (None, Stop.FINISH, Stop.LEAVE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +107,8 @@ class Trainer:
 
     `group_options` are those of weights with a learning rate or a start of training of their own. `fingerprint`
     identifies the run, so that it resumes from its own checkpoints only; `earlier_fingerprints` are those of the same
-    run in checkpoints of earlier format versions.
+    run in checkpoints of earlier format versions. `processes` are those that train together, each with a trainer of its
+    own; `seed` is that of the random numbers of divided batches.
     """
 
     def __init__(
@@ -119,6 +125,8 @@ class Trainer:
         on_progress: Callable[[Progress], None],
         should_stop: Callable[[], Stop | None],
         group_options: Mapping[Parameter, ParameterGroupOptions] | None = None,
+        processes: SingleProcess | None = None,
+        seed: int = 0,
     ) -> None:
         self.objective = objective
         self.train = train
@@ -149,7 +157,12 @@ class Trainer:
         self.autocast: Any = (
             torch.autocast(device.type, dtype=self.half_type) if self.half_type else contextlib.nullcontext()
         )
-        self.scaler = torch.amp.GradScaler(device.type) if self.half_type is torch.float16 else None
+        self.scaler = torch.amp.GradScaler(device.type, enabled=self.half_type is torch.float16)
+        self.processes = processes or SingleProcess()
+        self.accumulate = schedule.accumulate or 1
+        self.gradient = BatchGradient(
+            objective, self.processes, accumulate=self.accumulate, seed=seed, autocast=self.autocast
+        )
         self.state = TrainerState()
         self._set_round()
         self.best_weights: dict[str, Tensor] = {}
@@ -167,6 +180,7 @@ class Trainer:
             TrainingInterrupted: `should_stop` returned `Stop.LEAVE`; a checkpoint has been saved.
         """
         self._resume()
+        self._synchronize()
         if self.state.step == 0:
             self._trace.add_step(0, self._traced_tensors())
         while self.state.reason is None:
@@ -257,38 +271,44 @@ class Trainer:
         """
         state, param_groups = self.state, self.optimizer.param_groups
         self.objective.train()
-        for batch, _ in self.train.epoch(state.epoch, start=state.steps_in_epoch):
+        parts = (batch for batch, _ in self.train.epoch(state.epoch, start=state.steps_in_epoch))
+        for batches in zip(*[parts] * self.accumulate, strict=True):
             if state.step >= self._next_unfreeze_step:
                 self._unfreeze()
             rate = self._rate(state.step)
             for group in param_groups:
                 group["lr"] = rate * group["rate_factor"]
-            with self.autocast:
-                loss: Any = self.objective(batch)["loss"]  # a tensor, whose `backward` torch does not annotate
             self.optimizer.zero_grad()
-            if self.scaler is None:
-                loss.backward()
-                self._clip_gradients()
-                self.optimizer.step()
-            else:
-                self._step_scaled(loss, self.scaler)
-            self._losses.append(loss.detach())
+            loss = self.gradient.backward(batches, step=state.step, scale=self.scaler.scale)
+            if self.schedule.gradient_clip_norm is not None:
+                self.scaler.unscale_(self.optimizer)
+                torch.nn.utils.clip_grad_norm_(self.trainable, self.schedule.gradient_clip_norm)
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+            self._losses.append(loss)
             state.step += 1
             state.steps_in_epoch += 1
             if state.step == 1:
                 self._trace.add_step(1, self._traced_tensors())
-            now = time.monotonic()
-            if now - self._reported_at >= REPORT_EVERY_SECONDS or state.step == self._began_step + 1:
+            is_reported, is_saved, request = self._decide(now := time.monotonic())
+            if is_reported:
                 self._report_step(now)
-            request = self.should_stop()
             if request is Stop.LEAVE:
                 self._leave()
             if request is Stop.FINISH:
                 self._flush_losses()
                 return request
-            if now - self._saved_at >= (self.schedule.checkpoint_every_seconds or CHECKPOINT_EVERY_SECONDS):
+            if is_saved:
                 self._save()
         return None
+
+    def _decide(self, now: float) -> tuple[bool, bool, Stop | None]:
+        """Return whether to report, whether to save, and a request; equal in all processes."""
+        is_reported = now - self._reported_at >= REPORT_EVERY_SECONDS or self.state.step == self._began_step + 1
+        save_seconds = self.schedule.checkpoint_every_seconds or CHECKPOINT_EVERY_SECONDS
+        request = REQUESTS.index(self.should_stop())
+        decisions = self.processes.agree(is_reported, now - self._saved_at >= save_seconds, request)
+        return bool(decisions[0]), bool(decisions[1]), REQUESTS[decisions[2]]
 
     def _unfreeze(self) -> None:
         """Train the weights that are trained from this step on.
@@ -301,17 +321,6 @@ class Trainer:
                 parameter.requires_grad_(step >= group["unfreeze_step"])
         later = (group["unfreeze_step"] for group in param_groups if group["unfreeze_step"] > step)
         self._next_unfreeze_step = min(later, default=math.inf)
-
-    def _step_scaled(self, loss: Any, scaler: torch.amp.GradScaler) -> None:
-        scaler.scale(loss).backward()
-        scaler.unscale_(self.optimizer)
-        self._clip_gradients()
-        scaler.step(self.optimizer)
-        scaler.update()
-
-    def _clip_gradients(self) -> None:
-        if self.schedule.gradient_clip_norm is not None:
-            torch.nn.utils.clip_grad_norm_(self.trainable, self.schedule.gradient_clip_norm)
 
     def _finish_epoch(self) -> None:
         state = self.state
@@ -331,24 +340,39 @@ class Trainer:
             state.reason = "completed"
         self._report(metrics, message=f"epoch {state.epoch} of {self.epochs}" if is_evaluated else None)
         since_save = time.monotonic() - self._saved_at
-        if state.reason is None and (self._save_seconds == 0 or since_save * CHECKPOINT_COST >= self._save_seconds):
+        is_cheap = self._save_seconds == 0 or since_save * CHECKPOINT_COST >= self._save_seconds
+        (is_saved,) = self.processes.agree(is_cheap)
+        if state.reason is None and is_saved:
             self._save()
 
     def _validate(self, batches: BatchSource) -> dict[str, float]:
+        """Return the means over the validation rows, of which each process reads every n-th batch."""
         rng_state = self._rng_state()
         self.objective.eval()
-        totals: dict[str, Tensor] = {}
-        count = 0
+        rank, ranks, count = self.processes.rank, self.processes.ranks, len(batches)
+        # A process for which no batch is left computes another one: to know the names of the terms.
+        first = rank % count
+        row_counts = torch.zeros(count, dtype=torch.int64)
+        terms: dict[str, Tensor] = {}
         with torch.no_grad(), self.autocast:
-            for batch, rows in batches.epoch(0):
+            for index, (batch, rows) in zip(
+                itertools.count(first, ranks), batches.epoch(0, start=first, stride=ranks), strict=False
+            ):
+                self.gradient.reseed(self.state.step, index, stream=VALIDATION)
+                row_counts[index] = rows if rank < count else 0
                 for name, term in self.objective(batch).items():
-                    totals[name] = totals.get(name, torch.zeros((), device=self.device)) + term.float() * rows
-                count += rows
+                    values = terms.setdefault(name, torch.zeros(count, device=self.device))
+                    values[index] = term.float() * row_counts[index]
+                # Only rank 0 is asked to leave, and the end of its process ends the others.
                 if self.should_stop() is Stop.LEAVE:
                     # As if this validation had not begun: the next process begins with it.
                     self._restore_rng_state(rng_state)
                     self._leave()
-        means = {f"validation/{name}": float(total) / count for name, total in totals.items()}
+        self.processes.add([row_counts, *terms.values()])
+        total_rows = int(row_counts.sum())
+        # In the order of the batches, wherever they were computed.
+        totals = {name: sum(values.unbind(), torch.zeros((), device=self.device)) for name, values in terms.items()}
+        means = {f"validation/{name}": float(total) / total_rows for name, total in totals.items()}
         if not math.isfinite(means["validation/loss"]):
             raise self._diverged("validation loss", means["validation/loss"], self.state.step)
         return means
@@ -403,7 +427,7 @@ class Trainer:
         first_step = self.state.step - len(losses) + 1
         self._losses.clear()
         is_finite = losses.isfinite()
-        if not is_finite.all() and (self.scaler is None or self.scaler.get_scale() < 1):
+        if not is_finite.all() and (not self.scaler.is_enabled() or self.scaler.get_scale() < 1):
             # An overflow of float16 is no divergence: the scaler skips the step and halves its scale, down to 1.
             index = int(is_finite.logical_not().nonzero()[0])
             raise self._diverged("loss", float(losses[index]), first_step + index)
@@ -459,8 +483,9 @@ class Trainer:
             **asdict(self.state),
             "run_fingerprint": self.fingerprint,
             "metrics": self.metrics,
-            "grad_scaler": self.scaler.state_dict() if self.scaler else None,
+            "grad_scaler": self.scaler.state_dict() if self.scaler.is_enabled() else None,
             "threads": torch.get_num_threads(),
+            "ranks": self.processes.ranks,
             "torch_version": torch.__version__,
         }
         path = self.checkpoints.save(self.state.step, tensors=tensors, state=state)
@@ -477,20 +502,31 @@ class Trainer:
         self._restore(checkpoint)
         self._report(message=f"resuming from step {self.state.step}")
 
+    def _synchronize(self) -> None:
+        """Begin in all processes with the weights of rank 0.
+
+        Raises `RuntimeError` if they have read different checkpoints.
+        """
+        (step,) = self.processes.agree(self.state.step)
+        if step != self.state.step:
+            raise RuntimeError(f"rank {self.processes.rank} resumed at step {self.state.step}, rank 0 at step {step}")
+        self.processes.copy_from_first(self.objective.state_dict().values())
+
     def _restore(self, checkpoint: Checkpoint) -> None:
         saved = checkpoint.state
         self.state = TrainerState(**{name: saved.get(name, value) for name, value in asdict(self.state).items()})
         self._set_round()
         self.metrics = dict(saved["metrics"])
         self._began_step = self._reported_step = self.state.step
-        if (threads := saved["threads"]) != torch.get_num_threads():
+        has_same_ranks = saved.get("ranks", 1) == self.processes.ranks
+        if (threads := saved["threads"]) != torch.get_num_threads() and has_same_ranks:
             # Another number of threads adds in another order.
             torch.set_num_threads(threads)
             self._report(message=f"computing with the number of threads of the checkpoint: {threads}")
         self.objective.load_state_dict(checkpoint.tensors_under("objective"))
         self.best_weights = {name: tensor.to(self.device) for name, tensor in checkpoint.tensors_under("best").items()}
         self._restore_optimizer(checkpoint.tensors_under("optimizer"))
-        if self.scaler is not None:
+        if self.scaler.is_enabled():
             self.scaler.load_state_dict(saved["grad_scaler"])
         self._restore_rng_state(checkpoint.tensors_under("rng"))
 

@@ -440,6 +440,20 @@ def test_momentum_belongs_to_sgd():
     assert findings(spec) == {("conflict", "schedule.nesterov")}
 
 
+def test_parts_of_a_batch_divide_its_size() -> None:
+    (finding,) = check(finetune(schedule={"batch_size": 100, "accumulate": 8}), CATALOG)
+    assert (finding.code, finding.path) == ("conflict", "schedule.accumulate")
+    assert "Set schedule.batch_size to 96 or 104" in finding.hint
+    assert check(finetune(schedule={"batch_size": 104, "accumulate": 8}), CATALOG) == []
+
+
+def test_a_batch_size_of_a_recipe_is_lowered_to_what_the_parts_divide() -> None:
+    size = resolve(finetune(), CATALOG).schedule.batch_size
+    assert resolve(finetune(schedule={"accumulate": 3}), CATALOG).schedule.batch_size == size - size % 3 < size
+    # Few rows come in smaller batches, which the parts divide as well.
+    assert resolve(finetune(schedule={"accumulate": 3}), CATALOG).schedule.batch_rows(100, parts=3) == 12
+
+
 def test_the_user_goes_before_the_recipe_and_that_before_the_default():
     recipe = CATALOG.architectures["cnn"].recipe
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ml.config import Config, Count
+from ml.learning.nn.batch_parts import divisor
 from ml.learning.nn.heads.base import Head, Tensors
 from ml.learning.nn.layers.convolution import conv_block
 from ml.learning.nn.layers.memory_format import use_channels_last
@@ -158,7 +159,7 @@ class Boxes(Head):
         true_BM4, label_BM = batch["true_boxes"], batch["true_labels"]
         is_crowd_BM = batch.get("true_crowds", torch.zeros_like(label_BM, dtype=torch.bool))
         is_object_BM = (label_BM >= 0) & ~is_crowd_BM
-        count = is_object_BM.sum().clamp(min=1)
+        count = divisor(is_object_BM.sum())
         gaussian_BMP = self._gaussians(true_BM4, (outputs["middles"].shape[2], outputs["middles"].shape[3]))
         gaussian_BMP = gaussian_BMP * is_object_BM[:, :, None]
         index = label_BM.clamp(min=0)[:, :, None].expand(-1, -1, gaussian_BMP.shape[2])

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ml.config import Config
+from ml.learning.nn.batch_parts import divisor
 from ml.learning.nn.heads.base import Head, Tensors
 from ml.signals import Feature
 
@@ -70,7 +71,7 @@ class CTC(Head):
             reduction="none",
             zero_infinity=True,
         )
-        return (row_loss / characters.clamp(min=1) * fits).sum() / fits.sum().clamp(min=1)
+        return (row_loss / characters.clamp(min=1) * fits).sum() / divisor(fits.sum())
 
     def measure(self, outputs: Tensors, batch: Mapping[str, Tensor]) -> Tensors:
         """Return the fraction of rows that are ignored because they have more characters than frames."""

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ml.config import Config, Count
+from ml.learning.nn.batch_parts import reweight
 from ml.learning.nn.heads.base import Head, Tensors
 from ml.learning.nn.layers import attention
 from ml.learning.nn.layers.chunked_cross_entropy import most_probable, smoothed_cross_entropy
@@ -98,7 +99,9 @@ class Decoder(OutputEmbedding, Head):
     def loss(self, outputs: Tensors, batch: Mapping[str, Tensor]) -> Tensor:
         """Return the mean cross-entropy in nats per token, without padding."""
         hidden, target = self._select_real(outputs, batch)
-        return smoothed_cross_entropy(hidden, self.output_embedding(), target, smoothing=self.config.label_smoothing)
+        smoothing = self.config.label_smoothing
+        loss = smoothed_cross_entropy(hidden, self.output_embedding(), target, smoothing=smoothing)
+        return reweight(loss, len(target))
 
     def choice_logits(self, outputs: Tensors, batch: Mapping[str, Tensor]) -> Tensor:
         """Return the logits of each real token."""

@@ -14,6 +14,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ml.config import Config
+from ml.learning.nn.batch_parts import reweight
 from ml.learning.nn.heads._class_loss import ClassWeights, Loss, class_loss
 from ml.learning.nn.heads._parts import Parts, Width
 from ml.learning.nn.heads.base import Head, Tensors
@@ -81,7 +82,8 @@ class FusedClassifier(Head):
         if "present" not in outputs:
             return loss
         rows, slots = outputs["present"].nonzero(as_tuple=True)
-        return loss + PART_WEIGHT * self._class_loss(outputs["part_logits"][rows, slots], batch["label"][rows])
+        part_loss = self._class_loss(outputs["part_logits"][rows, slots], batch["label"][rows])
+        return loss + PART_WEIGHT * reweight(part_loss, len(rows))
 
     def _class_loss(self, logits: Tensor, label: Tensor) -> Tensor:
         config = self.config

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from ml.config import Config
 from ml.errors import SpecError
+from ml.learning.nn.batch_parts import divisor
 from ml.learning.nn.heads._item_vectors import ItemVectors
 from ml.learning.nn.heads.base import Head, Tensors
 from ml.learning.nn.layers.causal_mask import last_position
@@ -164,4 +165,4 @@ class NextItem(Head):
 
 
 def _weighted_mean(values: Tensor, weight: Tensor) -> Tensor:
-    return (values * weight).sum() / weight.sum().clamp(min=1e-9)
+    return (values * weight).sum() / divisor(weight.sum(), at_least=1e-9)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ml.config import Config
+from ml.learning.nn.batch_parts import divisor
 from ml.learning.nn.heads.base import Head, Tensors
 from ml.learning.nn.layers.causal_mask import last_position
 from ml.learning.nn.layers.output_embedding import OutputEmbedding
@@ -132,4 +133,4 @@ class NextToken(OutputEmbedding, Head):
 
 
 def _weighted_mean(values: Tensor, weight: Tensor) -> Tensor:
-    return (values * weight).sum() / weight.sum().clamp(min=1e-9)
+    return (values * weight).sum() / divisor(weight.sum(), at_least=1e-9)

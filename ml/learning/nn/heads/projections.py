@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ml.config import Config, Count
+from ml.learning.nn.batch_parts import gather_rows
 from ml.learning.nn.heads.base import Head, Tensors
 from ml.signals import Feature
 
@@ -101,5 +102,5 @@ class Projections(Head):
         return self.log_scale.exp().clamp(max=MAX_SCALE)
 
     def _pair_logits(self, outputs: Tensors) -> Tensor:
-        first, second = (outputs[f"{slot}_embedding"] for slot in self.towers)
+        first, second = (gather_rows(outputs[f"{slot}_embedding"]) for slot in self.towers)
         return outputs["scale"][0] * first @ second.T

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ml.config import Config, Count
+from ml.learning.nn.batch_parts import divisor
 from ml.learning.nn.heads.base import Head, Tensors
 from ml.learning.nn.layers.monotonic_alignment import monotonic_alignment
 from ml.signals import Feature
@@ -204,4 +205,4 @@ def _position_features(character_BT: Tensor, durations_BL: Tensor) -> Tensor:
 
 
 def _masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    return (values * mask).sum() / mask.sum().clamp(min=1)
+    return (values * mask).sum() / divisor(mask.sum())

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ml.config import Config, Count
+from ml.learning.nn.batch_parts import gather_rows
 from ml.learning.nn.objectives.base import Objective
 from ml.preprocessing.image_sizes import image_encoder_options
 from ml.signals import Feature, Signal, Slot
@@ -72,9 +73,12 @@ class ContrastiveViews(Objective):
         images = batch["image"]
         views = torch.cat([self.augment(images), self.augment(images)])
         projected_ND = functional.normalize(self.projection(self.network.embed({"image": views})).float(), dim=1)
+        # Pairs side by side, so that the rows of other parts of the batch join those of both views.
+        pairs_B2D = gather_rows(torch.stack(projected_ND.chunk(2), dim=1))
+        projected_ND = pairs_B2D.transpose(0, 1).flatten(0, 1)
         similarity_NN = projected_ND @ projected_ND.T / self.config.temperature
         similarity_NN.fill_diagonal_(-math.inf)
-        pair = torch.arange(len(views), device=views.device).roll(len(images))
+        pair = torch.arange(len(projected_ND), device=views.device).roll(len(pairs_B2D))
         accuracy = (similarity_NN.argmax(dim=1) == pair).float().mean()
         return {"loss": functional.cross_entropy(similarity_NN, pair), "contrastive_accuracy": accuracy}
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ml.config import Config
+from ml.learning.nn.batch_parts import reweight
 from ml.learning.nn.objectives.base import Objective
 from ml.spec.schema import MODEL_FORMAT
 
@@ -70,7 +71,8 @@ class Distillation(Objective):
         with torch.no_grad():
             teacher_NK = teacher.require_head().choice_logits(teacher(batch), batch).float()
         student_NK = head.choice_logits(outputs, batch).float()
-        soft = softened_divergence(teacher_NK, student_NK, temperature=self.config.temperature)
+        divergence = softened_divergence(teacher_NK, student_NK, temperature=self.config.temperature)
+        soft = reweight(divergence, len(teacher_NK))
         loss = self.config.weight * soft + (1 - self.config.weight) * head.loss(outputs, batch)
         if self.training:
             return {"loss": loss}

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ml.config import Config, Count
+from ml.learning.nn.batch_parts import reweight
 from ml.learning.nn.objectives.base import Objective
 from ml.signals import Feature, Signal, Slot
 
@@ -65,7 +66,7 @@ class MaskedAudio(Objective):
         error = (prediction_NF - target_NF).square().mean()
         variance = (target_NF - target_NF.mean(dim=0)).square().mean()
         return {
-            "loss": functional.l1_loss(prediction_NF, target_NF),
+            "loss": reweight(functional.l1_loss(prediction_NF, target_NF), len(target_NF)),
             "explained": 1 - error / variance.clamp(min=1e-6),
         }
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ml.config import Config, Count
+from ml.learning.nn.batch_parts import divisor
 from ml.learning.nn.objectives.base import Objective
 from ml.preprocessing.image_sizes import image_encoder_options
 from ml.signals import Feature, Signal, Slot
@@ -77,7 +78,7 @@ class MaskedImageModeling(Objective):
         prediction = functional.pixel_shuffle(self.pixels(coarsest), self.stride).float()
         if prediction.shape[2:] != image.shape[2:]:
             prediction = functional.interpolate(prediction, size=image.shape[2:], mode="bilinear", align_corners=False)
-        count = (is_masked.sum() * image.shape[1]).clamp(min=1)
+        count = divisor(is_masked.sum() * image.shape[1])
         error = ((prediction - image).abs() * is_masked).sum() / count
         blind_error = ((image.mean(dim=(2, 3), keepdim=True) - image).abs() * is_masked).sum() / count
         return {"loss": error} if self.training else {"loss": error, "blind_error": blind_error}

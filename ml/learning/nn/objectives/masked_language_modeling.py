@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from ml.config import Config
 from ml.errors import SpecError
+from ml.learning.nn.batch_parts import reweight
 from ml.learning.nn.objectives.base import Objective
 from ml.schedule import Schedule
 from ml.signals import Feature, Signal, Slot
@@ -100,8 +101,9 @@ class MaskedLanguageModeling(Objective):
         target_N = tokens_BT[is_predicted_BT]
         count = max(1, len(target_N))  # a batch of very short texts may have no masked token
         accuracy = (logits_NV.argmax(dim=1) == target_N).float().sum() / count
+        loss = functional.cross_entropy(logits_NV, target_N, reduction="sum") / count
         return {
-            "loss": functional.cross_entropy(logits_NV, target_N, reduction="sum") / count,
+            "loss": reweight(loss, len(target_N)),
             "masked_accuracy": accuracy,
         }
 

@@ -1,5 +1,6 @@
 """Contract tests of all heads, and tests of the purpose of some."""
 
+import contextlib
 import math
 from typing import Any
 
@@ -8,9 +9,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from ml.config import Config
 from ml.learning.nn.architectures.base import Widths
 from ml.learning.nn.heads import HEADS
 from ml.learning.nn.heads.spectrogram import character_of_frame
+from ml.learning.nn.objectives.base import Objective
+from ml.learning.training.batch_gradient import BatchGradient
+from ml.learning.training.distributed import SingleProcess
 from ml.signals import Feature
 
 CLASSES, ROWS, VOCABULARY, TIME = 3, 8, 11, 6
@@ -121,6 +126,58 @@ def _read_histories(name: str, head: Any, batch: dict[str, torch.Tensor]) -> Non
     """Read the items of a batch, as the backbone does before the head."""
     if name == "next_item":
         head.items.embedded_BTD = head.items.look_up(batch["text"].flatten()).unflatten(0, batch["text"].shape)
+
+
+class _Alone(Objective):
+    """A head without backbones, for rows of the features and of the batch."""
+
+    name = "alone"
+    summary = "for tests"
+    source = "none"
+    config_type = Config
+
+    def __init__(self, head: str) -> None:
+        nn.Module.__init__(self)
+        self.head_name, self.module = head, _head(head)
+        self.features, self.batch = _features(head), _batch()
+        # Parts have different numbers of objects and of images, as they have of tokens.
+        self.batch["true_labels"][:3] = -1
+        self.batch["image_present"] = torch.arange(ROWS) > 2
+        if "image" in self.features:
+            self.features["image"][Feature.LATENT][1].fill_(-100)  # no noise, which parts draw in another order
+        for layer in self.module.modules():
+            if isinstance(layer, nn.Dropout):
+                layer.p = 0.0
+            if isinstance(layer, nn.BatchNorm2d):
+                layer.eval()
+
+    def forward(self, batch: Any) -> dict[str, torch.Tensor]:
+        rows = batch["rows"]
+        part = {name: tensor[rows] for name, tensor in self.batch.items()}
+        features = {
+            slot: {feature: tuple(tensor[rows] for tensor in tensors) for feature, tensors in by_feature.items()}
+            for slot, by_feature in self.features.items()
+        }
+        _read_histories(self.head_name, self.module, part)
+        return {"loss": self.module.loss(self.module(features, part), part)}
+
+
+@every
+def test_the_parts_of_a_batch_have_the_loss_and_the_gradient_of_the_whole(name: str) -> None:
+    losses, gradients = [], []
+    for parts in (1, 2):
+        objective = _Alone(name)
+        gradient = BatchGradient(
+            objective, SingleProcess(), accumulate=parts, seed=0, autocast=contextlib.nullcontext()
+        )
+        rows = torch.arange(ROWS)
+        batches = [{"rows": rows[part::parts]} for part in range(parts)]
+        losses.append(gradient.backward(batches, step=0, scale=lambda loss: loss))
+        weights = dict(objective.named_parameters())
+        gradients.append({key: weight.grad for key, weight in weights.items() if weight.grad is not None})
+    # Sums of float32 in another order.
+    torch.testing.assert_close(losses[1], losses[0], rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-3, atol=1e-5)
 
 
 @every
