@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import case, func, select, update
 
@@ -11,13 +11,19 @@ from store.database import lock
 from store.errors import Conflict, NotFound, name_some
 from store.ids import new_id, version_number
 from store.pagination import Page, newest_first
-from store.tables import FINAL_STATES, Dataset, Job, JobKind, clock
+from store.tables import DATASET_KINDS, FINAL_STATES, Dataset, Job, JobKind, clock
 from store.webhooks import outbox
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
+    from sqlalchemy import ColumnElement
     from sqlalchemy.orm import Session
+
+#: Operation in the origin of a version that has all rows of an earlier one.
+APPEND: Final = "append"
+#: Column type of histories of users.
+HISTORIES: Final = "items"
 
 
 def create(
@@ -31,13 +37,27 @@ def create(
     splits: Mapping[str, Any] | None = None,
     quoting: str | None = None,
     license: str | None = None,
+    earlier: Dataset | None = None,
 ) -> Dataset:
     """Create the next version of `name` and submit its validation job.
 
-    `sources` are uploaded files, as `{"key", "filename"}` with the key of a blob, and `"path"` for a file of a folder.
+    Args:
+        session: Session of the caller's transaction.
+        name: Name of the dataset.
+        sources: Uploaded files, as `{"key", "filename"}` with the key of a blob, and `"path"` for a file of a folder.
+        task: Task that the data is for.
+        format: Format of the files.
+        columns: Canonical column -> column of the file.
+        splits: Split -> fraction of the rows.
+        quoting: Quoting of delimited text.
+        license: License of the files.
+        earlier: Version whose rows come first, as `latest_ready` returns it; None for the rows of the files alone.
+
+    Raises:
+        Conflict: The rows of `earlier` cannot be joined with others.
     """
-    dataset = _add_version(session, name, task=task, format=format, license=license)
-    spec = {
+    values: dict[str, Any] = {"task": task, "format": format, "license": license}
+    spec: dict[str, Any] = {
         "sources": [dict(source) for source in sources],
         "task": task,
         "format": format,
@@ -45,8 +65,64 @@ def create(
         "splits": dict(splits) if splits else None,
         "quoting": quoting,
     }
+    if earlier is not None:
+        operation = {"operation": APPEND, "files": [source["filename"] for source in sources]}
+        values["origin"] = {"dataset": reference_of(earlier), "operations": [operation]}
+        spec = _append_to(session, earlier, spec)
+    dataset = _add_version(session, name, **values)
     jobs.submit(session, kind=JobKind.VALIDATE, spec=spec, dataset_id=dataset.id)
     return dataset
+
+
+def latest_ready(session: Session, name: str) -> Dataset:
+    """Return the version that rows are appended to, and let no other be added meanwhile.
+
+    Raises `NotFound` without any version, and `Conflict` while the latest is being checked or if none is ready: two
+    appends at once would lose the rows of one.
+    """
+    lock(session, f"dataset {name}")
+    live = select(Dataset).where(Dataset.deleted_at.is_(None), Dataset.name == name).order_by(Dataset.version.desc())
+    versions = session.scalars(live).all()
+    if not versions:
+        raise NotFound("dataset", name, names(session))
+    unchecked = next((version for version in versions if version.state not in ("ready", "rejected")), None)
+    if unchecked is not None:
+        raise Conflict(f"{reference_of(unchecked)} is {unchecked.state}; append to it once it is ready")
+    ready = next((version for version in versions if version.state == "ready"), None)
+    if ready is None:
+        raise Conflict(f"no version of {name} is ready, so there are no rows to append to; create it without `append`")
+    return ready
+
+
+def has_histories(dataset: Dataset) -> bool:
+    """Return whether the rows are histories of users, made of a log of interactions."""
+    return HISTORIES in (dataset.summary or {}).get("columns", {}).values()
+
+
+def exists(session: Session, dataset_id: str) -> bool:
+    """Return whether a dataset is there, and not deleted."""
+    query = select(Dataset.id).where(Dataset.id == dataset_id, Dataset.deleted_at.is_(None))
+    return session.scalar(query) is not None
+
+
+def _append_to(session: Session, earlier: Dataset, spec: dict[str, Any]) -> dict[str, Any]:
+    """Return the spec of an import whose rows follow those of a stored version.
+
+    Columns and quoting are those by which that was read, if none are named. Histories of users have no times any more,
+    so that a log of interactions is read again from all uploads, as one.
+    """
+    summary = earlier.summary or {}
+    before = import_spec(session, earlier.id) or {}
+    inherited = {name: before.get(name) for name in ("columns", "quoting") if spec[name] is None}
+    spec = {**spec, **inherited, "task": spec["task"] or summary.get("task")}
+    if not has_histories(earlier):
+        return {**spec, "earlier": earlier.id, "earlier_name": reference_of(earlier)}
+    if not before:
+        raise Conflict(
+            f"{reference_of(earlier)} was derived from other rows, and histories without times cannot be joined with "
+            "new ones; upload all logs together as the next version"
+        )
+    return {**spec, "format": spec["format"] or before["format"], "sources": [*before["sources"], *spec["sources"]]}
 
 
 def derive(
@@ -183,12 +259,26 @@ def delete(session: Session, dataset_id: str) -> list[str]:
     dataset = get(session, dataset_id)
     unfinished = Job.state.not_in(FINAL_STATES)
     readers = session.scalars(select(Job.id).where(Job.dataset_id == dataset.id, unfinished)).all()
-    derivations = session.execute(select(Job.id, Job.spec).where(Job.kind == JobKind.DERIVE, unfinished)).all()
-    needed_by = [*readers, *(job_id for job_id, spec in derivations if dataset.id in spec["dataset_ids"].values())]
+    makers = session.execute(select(Job.id, Job.spec).where(Job.kind.in_(DATASET_KINDS), unfinished)).all()
+    needed_by = [*readers, *(job_id for job_id, spec in makers if dataset.id in _datasets_of(spec))]
     if needed_by:
         raise Conflict(f"{dataset.name}@{dataset.version} is needed by {name_some(needed_by)}; wait, or cancel them")
     session.execute(update(Dataset).where(Dataset.id == dataset.id).values(deleted_at=clock()))
     outbox.emit_dataset(session, "deleted", dataset.id)
-    imports = select(Job.spec).where(Job.dataset_id == dataset.id, Job.kind == JobKind.VALIDATE)
-    sources = [source["key"] for spec in session.scalars(imports) for source in spec.get("sources", ())]
-    return [*sources, *([dataset.key] if dataset.key else [])]
+    sources = _source_keys(session, Dataset.id == dataset.id)
+    if sources:
+        # One upload may be in several datasets, as logs are that others were appended to.
+        sources -= _source_keys(session, Dataset.id != dataset.id, Dataset.deleted_at.is_(None))
+    return [*sorted(sources), *([dataset.key] if dataset.key else [])]
+
+
+def _datasets_of(spec: Mapping[str, Any]) -> Collection[str]:
+    """Return the ids of the datasets that a job reads to make another."""
+    return [*spec.get("dataset_ids", {}).values(), *([spec["earlier"]] if spec.get("earlier") else [])]
+
+
+def _source_keys(session: Session, *conditions: ColumnElement[bool]) -> set[str]:
+    """Return the keys of the uploads that datasets were read from."""
+    imports = select(Job.spec).join(Dataset, Dataset.id == Job.dataset_id)
+    specs = session.scalars(imports.where(Job.kind == JobKind.VALIDATE, *conditions))
+    return {source["key"] for spec in specs for source in spec.get("sources", ())}

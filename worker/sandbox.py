@@ -185,6 +185,7 @@ def _read_dataset(arguments: dict[str, Any], on_phase: Callable[[str], None]) ->
 
     sources, into = [Path(source) for source in arguments.pop("sources")], Path(arguments.pop("into"))
     limits = Limits(**arguments.pop("limits", {}))
+    arguments["earlier"] = _open_earlier(arguments)
     return to_json(import_dataset(sources, into, **arguments, limits=limits, tasks=TASKS, on_rows=report_rows))
 
 
@@ -199,7 +200,7 @@ def _derive_dataset(arguments: dict[str, Any], _on_phase: Callable[[str], None])
     from ml.tasks import TASKS
 
     into, operations = Path(arguments["into"]), parse_operations(arguments["operations"])
-    dataset = Path(arguments["dataset"]) if arguments["dataset"] else None
+    dataset = _to_path(arguments["dataset"])
     license = None
     remaining = [operation for operation in operations if not isinstance(operation, LeaveOutBadRows | ReadAgain)]
     leaves_out = any(isinstance(operation, LeaveOutBadRows) for operation in operations)
@@ -208,16 +209,29 @@ def _derive_dataset(arguments: dict[str, Any], _on_phase: Callable[[str], None])
         sources = [Path(source) for source in upload.pop("sources")]
         dataset = into.with_name("retained") if remaining else into
         limits = Limits(**upload.pop("limits", {}))
+        upload["earlier"] = _open_earlier(upload)
         report = import_dataset(sources, dataset, **upload, limits=limits, tasks=TASKS, leaves_out_bad_rows=leaves_out)
         license = report.license
         if not remaining or report.state == "rejected":
             return to_json(report)
     others = {reference: Path(folder) for reference, folder in arguments["others"].items()}
-    feedback = Path(arguments["feedback"]) if arguments.get("feedback") else None
+    feedback = _to_path(arguments.get("feedback"))
     derived = derive_dataset(
         dataset, into, remaining, name=arguments["name"], others=others, feedback=feedback, tasks=TASKS
     )
     return to_json(derived.model_copy(update={"license": license}))
+
+
+def _open_earlier(arguments: dict[str, Any]) -> Any:
+    """Open the version that rows are appended to; None without one."""
+    from ml.data.derivation.earlier_version import EarlierVersion
+
+    folder, name = arguments.pop("earlier", None), arguments.pop("earlier_name", "")
+    return EarlierVersion.open(Path(folder), name) if folder else None
+
+
+def _to_path(path: str | None) -> Path | None:
+    return Path(path) if path else None
 
 
 def _read_model(arguments: dict[str, Any], on_phase: Callable[[str], None]) -> bytes:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from app.datasets.schemas import Fix
+from store.datasets import APPEND
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -47,7 +48,8 @@ def suggest_fixes(row: DatasetRow, report: DatasetReport) -> list[Fix]:
 def _suggest_bad_rows(row: DatasetRow, report: DatasetReport) -> Iterator[Fix]:
     """Suggest to leave out bad rows of an upload that was rejected for nothing else."""
     errors = sum(item.count for item in report.errors if item.severity == "error")
-    if row.state == "rejected" and row.origin is None and 0 < errors <= report.rejected < report.rows:
+    is_upload = row.origin is None or row.origin["operations"][0]["operation"] == APPEND
+    if row.state == "rejected" and is_upload and 0 < errors <= report.rejected < report.rows:
         yield Fix(
             finding=None,
             rows=report.rejected,

@@ -60,6 +60,10 @@ _EXAMPLES = {
             "task": "image_classification",
         },
     },
+    "append": {
+        "summary": "The rows of the latest version and those of another upload",
+        "value": {"name": "notes", "upload": "upl_0199f2a07c3b7e1a9d5c4b3a2f1e0d9c", "append": True},
+    },
     "upload": {
         "summary": "One finished upload; task and format are inferred from the files",
         "value": {"name": "mnist", "upload": "upl_0199f2a07c3b7e1a9d5c4b3a2f1e0d9c"},
@@ -96,6 +100,11 @@ _BODY = {
                             **_TEXT,
                             "description": "SPDX identifier, or free text.",
                             "examples": ["CC-BY-4.0"],
+                        },
+                        "append": {
+                            "type": "boolean",
+                            "default": False,
+                            "description": "Whether the rows of the latest ready version of this name come first.",
                         },
                     },
                 },
@@ -194,7 +203,8 @@ async def create_dataset(
 
     A JSON body names the uploads by their ids. A filename with folders, such as `pets/cat/1.png`, as browsers send it
     for a folder, is read as in a zip of that folder. A job validates it; the report lists every problem in the data. A
-    `name` that exists gets a new version.
+    `name` that exists gets a new version, which has the rows of the latest ready one as well with `append`: these keep
+    their splits, and a log of interactions is read again as one with the new events.
 
     ```sh
     curl -H "Authorization: Bearer $PLINTH_API_KEY" -F name=mnist -F file=@train-images-idx3-ubyte.gz \\

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from typing_extensions import TypeAliasType
 
 from app.catalog.schemas import DatasetFormat, Task
@@ -49,6 +50,11 @@ class DatasetOptions(BaseModel):
         pattern=r"\S",
         description="SPDX identifier, or free text. Read from README or LICENSE in the upload if absent.",
     )
+    append: bool = Field(
+        False,
+        description="Whether the new version has all rows of the latest ready one, in their splits, and then the new "
+        "rows.",
+    )
 
     @staticmethod
     def parse_fields(fields: Mapping[str, str]) -> dict[str, Any]:
@@ -64,8 +70,16 @@ class DatasetCreate(DatasetOptions):
     """A dataset to create from finished uploads."""
 
     upload: UploadId | Annotated[list[UploadId], Field(min_length=1, max_length=1000)] = Field(
-        description="The id of an upload, or several."
+        description="The id of an upload, or several that are parts of one dataset."
     )
+
+    @field_validator("upload")
+    @classmethod
+    def _check_ids(cls, upload: str | list[str]) -> str | list[str]:
+        repeated = [upload_id for upload_id, count in Counter(upload).items() if count > 1]
+        if isinstance(upload, list) and repeated:
+            raise ValueError(f"{repeated[0]} is named twice; name each part once")
+        return upload
 
     def upload_ids(self) -> list[str]:
         """Return the ids in the order of the request."""

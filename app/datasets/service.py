@@ -60,7 +60,7 @@ async def create_from_uploads(
 
     def create() -> Response:
         sources = [uploads.complete_source(partial_uploads, blobs, upload_id) for upload_id in options.upload_ids()]
-        return _create(once, options, sources, fingerprint=form_parsing.fingerprint(options))
+        return _create(once, options, sources, fingerprint=form_parsing.fingerprint(options), blobs=blobs)
 
     return await to_thread.run_sync(create)
 
@@ -84,19 +84,29 @@ async def create_from_form(
 
 def _create_with_files(once: IdempotentRequest, options: DatasetOptions, form: Form, blobs: Blobs) -> Response:
     fingerprint = form_parsing.fingerprint(options, form.files)
-    return form_parsing.store_files(
-        form.files, "uploads", blobs, create=lambda sources: _create(once, options, sources, fingerprint=fingerprint)
-    )
+
+    def create(sources: Sequence[form_parsing.Source]) -> Response:
+        return _create(once, options, sources, fingerprint=fingerprint, blobs=blobs)
+
+    return form_parsing.store_files(form.files, "uploads", blobs, create=create)
 
 
 def _create(
-    once: IdempotentRequest, options: DatasetOptions, sources: Sequence[form_parsing.Source], *, fingerprint: bytes
+    once: IdempotentRequest,
+    options: DatasetOptions,
+    sources: Sequence[form_parsing.Source],
+    *,
+    fingerprint: bytes,
+    blobs: Blobs,
 ) -> Response:
     with transaction() as session:
 
         def create() -> Created:
+            license = normalize_license(options.license) if options.license else None
+            earlier = _find_earlier(session, options, blobs) if options.append else None
             row = datasets.create(
                 session,
+                earlier=earlier,
                 name=options.name,
                 sources=sources,
                 task=options.task,
@@ -104,11 +114,30 @@ def _create(
                 columns=options.columns,
                 splits=options.splits,
                 quoting=options.quoting,
-                license=normalize_license(options.license) if options.license else None,
+                license=combine_licenses([earlier.license, license]) if earlier and license else license,
             )
             return Dataset.of(row), {"Location": f"/api/v1/datasets/{row.id}"}
 
         return once.respond(session, body=fingerprint, status=202, create=create)
+
+
+def _find_earlier(session: Session, options: DatasetOptions, blobs: Blobs) -> DatasetRow:
+    """Return the version to append to.
+
+    Raises:
+        NotFound: There is none.
+        Conflict: It is not checked yet, or its rows cannot be joined with others.
+        SpecError: The request names another task.
+    """
+    earlier = datasets.latest_ready(session, options.name)
+    task = (earlier.summary or {}).get("task")
+    if options.task not in (None, task):
+        message = f"{datasets.reference_of(earlier)} is for {task or 'no task'}, and its rows stay"
+        hint = "Leave `task` out, or create a dataset of another name."
+        raise SpecError.of([Finding(code="task_differs", path="task", message=message, expected=task, hint=hint)])
+    if datasets.has_histories(earlier):
+        _require_upload(session, earlier, blobs)
+    return earlier
 
 
 def check_names(options: DatasetOptions, catalog: Catalog) -> None:
@@ -192,6 +221,11 @@ def check_derivation(
 def _require_upload(session: Session, source: DatasetRow, blobs: Blobs) -> None:
     """Raise `Conflict` if the files of a dataset are deleted."""
     spec = datasets.import_spec(session, source.id)
+    if spec is not None and spec.get("earlier") and not datasets.exists(session, spec["earlier"]):
+        raise Conflict(
+            f"{spec['earlier_name']}, to which {datasets.reference_of(source)} was appended, was deleted; upload all "
+            "files again"
+        )
     if spec is not None and not all(blobs.exists(item["key"]) for item in spec["sources"]):
         raise Conflict(
             f"the files of {datasets.reference_of(source)} were deleted, which happens some days after a rejection "

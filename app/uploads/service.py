@@ -11,6 +11,7 @@ from app.uploads.multipart import parse_folder_path, safe_filename
 from app.uploads.schemas import Upload
 from store import uploads
 from store.database import transaction
+from store.errors import Conflict
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -82,9 +83,11 @@ def complete(partial_uploads: PartialUploads, blobs: Blobs, upload_id: str) -> s
 def complete_source(partial_uploads: PartialUploads, blobs: Blobs, upload_id: str) -> dict[str, str]:
     """Complete an upload, and return it as a source of a dataset.
 
-    Raises `ProblemError` 409 while bytes are missing.
+    Raises `ProblemError` 409 while bytes are missing, and `Conflict` once they were deleted.
     """
     key = complete(partial_uploads, blobs, upload_id)
+    if not blobs.exists(key):
+        raise Conflict(f"the bytes of {upload_id} were deleted with the dataset made of them; upload the file again")
     with transaction() as session:
         metadata = parse_metadata(uploads.get(session, upload_id).metadata_)
     # Uppy sends `relativePath`, other clients the path as the name.

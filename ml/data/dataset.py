@@ -55,6 +55,10 @@ class DatasetSummary(Config):
     flagged_rows: dict[str, int] = Field(default_factory=dict)
     #: Facts about the table of items (`ml.data.item_table`); None without one.
     item_table: ItemTableSummary | None = None
+    #: Splits whose rows were held out at random, rather than named by the data; None if that is not known.
+    random_splits: tuple[str, ...] | None = None
+    #: Name of the column of what rows are about (a patient, a speaker); "" without one.
+    subject_name: str = ""
 
     def facts_of(self, column_type: str) -> dict[str, Any]:
         """Return the facts of the first column of a type, empty without one."""
@@ -147,3 +151,8 @@ def table_path(directory: Path, split: str) -> Path:
 def array_path(directory: Path, split: str, column: str) -> Path:
     """Return the path of the array of a column whose values have one shape."""
     return directory / f"{split}.{column}.npy"
+
+
+def subjects_path(directory: Path, split: str) -> Path:
+    """Return the path of the hashes of the subjects of a split, uint64 [N]."""
+    return directory / f"subjects.{split}.npy"

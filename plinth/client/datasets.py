@@ -37,27 +37,31 @@ class Datasets:
         splits: Mapping[str, Any] | None = None,
         quoting: str | None = None,
         license: str | None = None,
+        append: bool = False,
         on_progress: OnProgress | None = None,
     ) -> Dataset:
-        """Upload files and create a dataset from them; a folder is sent as a zip.
+        """Upload the files of one dataset and create it; a folder is a zip.
+
+        With `append`, the rows of the latest ready version of `name` come first.
 
         Options that are left out are guessed, and the report contains the guess. `quoting` is `none` for tables whose
         quotes are characters, as corpora of sentences have them. The service checks the rows
         afterwards: see `wait`. Up to 8 MiB go in one request, larger files as resumable uploads. Raises `PlinthError`
-        for a missing file.
+        for a missing file, and for `append` without a `name`.
         """
         paths = [Path(file) for file in ([files] if isinstance(files, str | Path) else files)]
         if missing := [str(path) for path in paths if not path.exists()]:
             raise PlinthError(f"No such file: {', '.join(missing)}.")
         options = drop_none(
             {
-                "name": name or _default_name(paths),
+                "name": name or _default_name(paths, append=append),
                 "task": task,
                 "format": format,
                 "columns": columns,
                 "splits": splits,
                 "quoting": quoting,
                 "license": license,
+                "append": append or None,
             }
         )
         with zip_folders(paths) as sources:
@@ -164,5 +168,7 @@ class Datasets:
         return build(Dataset, response.json())
 
 
-def _default_name(paths: Sequence[Path]) -> str:
+def _default_name(paths: Sequence[Path], *, append: bool) -> str:
+    if append:
+        raise PlinthError("Name the dataset to append to.")
     return paths[0].absolute().name.split(".")[0]

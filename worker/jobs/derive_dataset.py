@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any
 from ml.data.derivation.feedback_rows import ADD_FEEDBACK
 from ml.errors import DataError
 from store import datasets
-from store.blobs import blobs
 from store.database import reading
 from worker import sandbox
 from worker.jobs import entrypoint
 from worker.jobs.adaptation.feedback_file import write_feedback
-from worker.jobs.validate_dataset import fetch_upload, limits_for, make_limit_report, publish
+from worker.jobs.validate_dataset import fetch_dataset, fetch_upload, limits_for, make_limit_report, publish, size_of
 from worker.settings import worker_settings
 
 if TYPE_CHECKING:
@@ -42,10 +41,10 @@ def derive(claim: Claim, folder: Path, _channel: ChildEnd) -> None:
     classes = (source.summary or {}).get("classes") or ()
     added = write_feedback(claim.spec["operations"], folder / "feedback.jsonl", classes=classes)
     arguments: dict[str, Any] = {
-        "dataset": None if reads_upload else str(_fetch(source, folder / "source")),
+        "dataset": None if reads_upload else str(fetch_dataset(source, folder / "source")),
         "upload": _fetch_upload(source, upload, folder) if reads_upload else None,
         "others": {
-            reference: str(_fetch(row, folder / "others" / str(number)))
+            reference: str(fetch_dataset(row, folder / "others" / str(number)))
             for number, (reference, row) in enumerate(rows.items())
         },
         "operations": [item for item in claim.spec["operations"] if item["operation"] != ADD_FEEDBACK],
@@ -53,7 +52,8 @@ def derive(claim: Claim, folder: Path, _channel: ChildEnd) -> None:
         "name": claim.spec["dataset"],
         "into": str(into),
     }
-    size = sum(row.bytes for row in (source, *rows.values())) + _size_of(arguments["upload"])
+    size = sum(row.bytes for row in (source, *rows.values()))
+    size += size_of(arguments["upload"]) if arguments["upload"] else 0
     size += added.stat().st_size if added else 0
     limits = limits_for(size, worker_settings())
     try:
@@ -64,10 +64,6 @@ def derive(claim: Claim, folder: Path, _channel: ChildEnd) -> None:
         publish(claim, into, json.loads(report_path.read_bytes()))
 
 
-def _fetch(dataset: Dataset, folder: Path) -> Path:
-    return blobs().fetch_tree(dataset.key or f"datasets/{dataset.id}", folder)
-
-
 def _fetch_upload(source: Dataset, spec: Mapping[str, Any] | None, folder: Path) -> dict[str, Any]:
     """Fetch the files of an upload, and return the arguments of its import."""
     if spec is None:
@@ -76,10 +72,6 @@ def _fetch_upload(source: Dataset, spec: Mapping[str, Any] | None, folder: Path)
             hint="Derive from its origin again, with other operations.",
         )
     return {**fetch_upload(spec, folder), "max_bad_rows": worker_settings().max_bad_rows}
-
-
-def _size_of(upload: Mapping[str, Any] | None) -> int:
-    return sum(Path(source).stat().st_size for source in upload["sources"]) if upload else 0
 
 
 if __name__ == "__main__":

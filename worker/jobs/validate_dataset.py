@@ -11,8 +11,12 @@ import zipfile
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
-from store import jobs
+from ml.errors import DataError
+from ml.licenses import combine_licenses
+from store import datasets, jobs
 from store.blobs import blobs
+from store.database import reading
+from store.errors import NotFound
 from worker import sandbox
 from worker.jobs import entrypoint
 from worker.retry import retrying_transaction
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from store.jobs import Claim
+    from store.tables import Dataset
     from worker.control_channel import ChildEnd
 
 MEGABYTE = 1_000_000
@@ -38,7 +43,7 @@ def validate(claim: Claim, folder: Path, _channel: ChildEnd) -> None:
     """Fetch the upload, read it in the sandbox, and publish the dataset with its report."""
     into, report_path = folder / "dataset", folder / "report.json"
     arguments = {**fetch_upload(claim.spec, folder), "into": str(into), "max_bad_rows": worker_settings().max_bad_rows}
-    limits = limits_for(sum(Path(source).stat().st_size for source in arguments["sources"]), worker_settings())
+    limits = limits_for(size_of(arguments), worker_settings())
     try:
         sandbox.read_in_sandbox(
             arguments=arguments,
@@ -49,7 +54,8 @@ def validate(claim: Claim, folder: Path, _channel: ChildEnd) -> None:
     except sandbox.LimitExceeded as error:
         publish(claim, into, make_limit_report(error))
     else:
-        publish(claim, into, json.loads(report_path.read_bytes()))
+        report = json.loads(report_path.read_bytes())
+        publish(claim, into, {**report, "license": _license_of(claim.spec, report)})
 
 
 def report_rows(claim: Claim, count: str) -> None:
@@ -74,7 +80,42 @@ def fetch_upload(spec: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         sources = gather_folder(paths, sources, folder / "folder")
     options = {name: spec.get(name) for name in ("task", "format", "columns", "splits", "quoting")}
     limits = worker_settings().import_limits()
-    return {"sources": [str(source) for source in sources], **options, "limits": limits}
+    earlier = _fetch_earlier(spec, folder / "earlier") if spec.get("earlier") else {}
+    return {"sources": [str(source) for source in sources], **options, **earlier, "limits": limits}
+
+
+def _fetch_earlier(spec: Mapping[str, Any], folder: Path) -> dict[str, str]:
+    """Fetch the version that rows are appended to; raises `DataError` if it was deleted."""
+    try:
+        with reading() as session:
+            row = datasets.get(session, spec["earlier"])
+    except NotFound as error:
+        raise DataError(
+            f"{spec['earlier_name']}, whose rows come first, was deleted", hint="Upload all files as a dataset."
+        ) from error
+    return {"earlier": str(fetch_dataset(row, folder)), "earlier_name": spec["earlier_name"]}
+
+
+def fetch_dataset(row: Dataset, folder: Path) -> Path:
+    """Fetch the files of a stored dataset."""
+    return blobs().fetch_tree(row.key or f"datasets/{row.id}", folder)
+
+
+def size_of(arguments: Mapping[str, Any]) -> int:
+    """Return the bytes of all files that an import reads."""
+    earlier = Path(arguments["earlier"]).rglob("*") if arguments.get("earlier") else ()
+    files = [*map(Path, arguments["sources"]), *earlier]
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def _license_of(spec: Mapping[str, Any], report: Mapping[str, Any]) -> str | None:
+    """Return the license that an upload states, with that of earlier rows."""
+    stated: str | None = report.get("license")
+    if not spec.get("earlier"):
+        return stated
+    with reading() as session:
+        earlier = datasets.get(session, spec["earlier"]).license
+    return combine_licenses([earlier, stated])
 
 
 def fetch_sources(source: dict[str, str], folder: Path) -> Path:

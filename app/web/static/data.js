@@ -21,6 +21,17 @@ function choose(chosen) {
   byId("name").value = nameOf(files);
   byId("problem").hidden = true;
   byId("name").focus();
+  offerAppend();
+}
+
+/** Offer to append once the name is that of a data set. */
+async function offerAppend() {
+  const field = byId("name");
+  const name = field.value;
+  const same = field.validity.valid ? (await get(query(`${API}/datasets`, { name, limit: 1 }))).data : [];
+  if (field.value !== name) return;
+  byId("append-field").hidden = same.length === 0;
+  if (!same.length) byId("append").checked = false;
 }
 
 /** Parse `text = message, label = team`; throws a sentence if it is none. */
@@ -54,7 +65,7 @@ async function bring(event) {
       bar.querySelector(".sub").textContent = `${bytes(sent)} of ${bytes(total)} sent. After a reload, choose the same files and it goes on.`;
     });
     bar.querySelector(".sub").textContent = "Sent. The rows are checked now.";
-    const body = { name: byId("name").value, upload: upload.length === 1 ? upload[0] : upload, task: byId("task").value || null, format: byId("format").value || null, columns };
+    const body = { name: byId("name").value, upload: upload.length === 1 ? upload[0] : upload, task: byId("task").value || null, format: byId("format").value || null, columns, append: byId("append").checked };
     const dataset = await post(`${API}/datasets`, body);
     location.assign(`/data/${dataset.id}`);
   } catch (error) {
@@ -97,6 +108,7 @@ drop.addEventListener("drop", async (event) => {
   choose(await droppedFiles(event.dataTransfer));
 });
 for (const id of ["files", "folder"]) byId(id).addEventListener("change", (event) => choose(chosenFiles(event.target)));
+byId("name").addEventListener("input", offerAppend);
 byId("bring").addEventListener("submit", bring);
 const renew = poll(update, 3);
 byId("more").addEventListener("click", () => { limit = 200; renew(); });

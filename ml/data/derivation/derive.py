@@ -7,23 +7,22 @@ from __future__ import annotations
 
 import tempfile
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ml.data.dataset import Dataset
 from ml.data.derivation.feedback_rows import read_feedback
-from ml.data.derivation.selection import DatasetPart, Selection, label_column, raw_values
-from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch
+from ml.data.derivation.selection import DatasetPart, Selection
+from ml.data.derivation.stored_rows import read_batches
 from ml.data.importing.importer import DatasetRequirements, Importer
 from ml.data.importing.splits import SplitPlan
 from ml.data.importing.staging import LABEL
 from ml.data.issues import DataRejected
 from ml.data.item_table import ItemTable
 from ml.data.limits import Limits
-from ml.data.locations import Locations
 from ml.data.report import Suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from ml.data.derivation.operations import AnyOperation
@@ -72,7 +71,7 @@ def derive_dataset(
     type_names = {column: column_type for column, column_type in summary.columns.items() if column_type != LABEL}
     with tempfile.TemporaryFile(dir=into.parent) as scratch:
         importer = Importer(scratch, limits, tasks or {}, task=summary.task)
-        importer.split_plan = SplitPlan(is_final=True)
+        importer.split_plan = SplitPlan(is_final=True, random_splits=summary.random_splits)
         for operation in operations:
             for at, number, count in operation.missing_objects(source_rows):
                 expected = f"0 to {count - 1}" if count else "no object, as the image has none"
@@ -99,27 +98,6 @@ def _join_item_tables(importer: Importer, selection: Selection) -> None:
         importer.item_table = ItemTable.join(tables)
         items = {item for _, history in selection.values(column) for item in history}
         importer.item_counts = importer.item_table.count_differences(items)
-
-
-def read_batches(selection: Selection) -> Iterator[Batch]:
-    """Yield the selected rows split by split, as a format does."""
-    for part, split, rows in selection.groups():
-        stored = part.rows(split, is_raw=True)
-        step = min(ROWS_PER_BATCH, max(1, BYTES_PER_BATCH // part.bytes_per_row(split)))
-        for start in range(0, len(rows), step):
-            batch_rows = rows[start : start + step]
-            indices = selection.indices[batch_rows]
-            columns: dict[str, Any] = {column: raw_values(stored, column, indices) for column in selection.data_columns}
-            if selection.object_column is not None and selection.object_changes:
-                values = columns[selection.object_column]
-                columns[selection.object_column] = [
-                    selection.objects(part, split, row, value)
-                    for row, value in zip(batch_rows.tolist(), values, strict=True)
-                ]
-            if label_column(selection.columns) is not None:
-                columns[LABEL] = [selection.classes[code] for code in selection.codes[batch_rows].tolist()]
-            locations = Locations(f"{part.name} {split}", rows=indices + 1)
-            yield Batch(columns, locations, split, optional=part.dataset.summary.optional_columns)
 
 
 def _describe(operation: AnyOperation, before: Selection, after: Selection) -> str:

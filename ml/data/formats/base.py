@@ -15,6 +15,8 @@ from ml.data.tables.dialects import DELIMITERS, detect_dialect
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    import numpy as np
+
     from ml.data.files.upload import FileContent, UploadedFile
     from ml.data.first_rows import FirstRows
     from ml.data.issues import IssueLog
@@ -47,7 +49,8 @@ class Batch:
     groups: Sequence[int] | None = None
     #: Name of what each row is about (a patient, a speaker), "" for none; rows with one name stay in one split if there
     #: are many names.
-    subjects: Sequence[str] | None = None
+    #: Stored rows have uint64 [N], the hashes of these names.
+    subjects: Sequence[str] | np.ndarray | None = None
     #: Name of the column of subjects.
     subject_name: str = ""
     #: Cells of columns that are not learned from, by their names in the file.

@@ -6,8 +6,10 @@ duplicates are resolved once all rows are known, and then the dataset is written
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, Protocol
 
@@ -40,7 +42,7 @@ from ml.data.limits import Limits
 from ml.data.report import Guess, ImportReport, ReportEntry, Suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from ml.data.formats.base import Batch, Format
     from ml.data.item_table import ItemTable
@@ -81,6 +83,31 @@ class DatasetRequirements(Protocol):
         """Return the reasons why a dataset does not fit, empty if it fits."""
 
 
+class EarlierRows(Protocol):
+    """Stored rows that others are appended to."""
+
+    @property
+    def summary(self) -> DatasetSummary:
+        """Summary of their dataset."""
+
+    @property
+    def type_names(self) -> Mapping[str, str]:
+        """Canonical column -> name of its column type, without the label."""
+
+    @property
+    def held_out_fractions(self) -> tuple[float, float, float]:
+        """Fractions of train, validation and test, by which new rows without a split are split."""
+
+    def read(self) -> Iterator[Batch]:
+        """Yield all of them, as a format does."""
+
+    def check(self, batches: Iterable[Batch], type_names: Mapping[str, str]) -> Iterator[Batch]:
+        """Yield new rows; raises `DataRejected` if they have other columns.
+
+        `type_names`: canonical column -> column type of the format of the new rows.
+        """
+
+
 def import_dataset(
     sources: Sequence[Path],
     into: Path,
@@ -94,9 +121,10 @@ def import_dataset(
     tasks: Mapping[str, DatasetRequirements] | None = None,
     leaves_out_bad_rows: bool = False,
     max_bad_rows: float = MAX_BAD_ROWS,
+    earlier: EarlierRows | None = None,
     on_rows: Callable[[int], None] = lambda _: None,
 ) -> ImportReport:
-    """Import uploaded files as a dataset.
+    """Import uploaded files as a dataset, or append their rows to one.
 
     An issue of severity "error" rejects the whole upload, and nothing is written: a dataset with silent gaps is worse
     than none. A few rows with an error are left out and listed. Warnings and repairs reject nothing.
@@ -113,11 +141,13 @@ def import_dataset(
         tasks: Tasks by name.
         leaves_out_bad_rows: Leave out rows with an error instead of rejecting the upload. Errors that concern more than
             single rows reject it all the same.
-        max_bad_rows: Fraction of the rows, in 0..1, up to which rows with an error are left out in any case.
+        max_bad_rows: Fraction of the new rows, in 0..1, up to which rows with an error are left out in any case.
+        earlier: Stored rows that come first, in their splits; None to import the files alone.
         on_rows: Called with the number of rows read so far.
 
     Raises:
         OSError: The disk is full. Bad data never raises.
+        DataError: The stored rows are damaged.
         MemoryError: Memory is exhausted.
     """
     limits = limits or Limits()
@@ -128,7 +158,12 @@ def import_dataset(
         warnings.catch_warnings(action="ignore"),  # the report covers what libraries warn about
     ):
         importer = Importer(
-            scratch, limits, tasks or {}, task=task, max_bad_rows=1.0 if leaves_out_bad_rows else max_bad_rows
+            scratch,
+            limits,
+            tasks or {},
+            task=task or (earlier.summary.task if earlier else None),
+            max_bad_rows=1.0 if leaves_out_bad_rows else max_bad_rows,
+            earlier=earlier,
         )
         importer.on_rows = on_rows
         try:
@@ -156,6 +191,7 @@ class Importer:
         *,
         task: str | None,
         max_bad_rows: float = 0.0,
+        earlier: EarlierRows | None = None,
     ) -> None:
         self.scratch = scratch
         self.limits = limits
@@ -163,6 +199,8 @@ class Importer:
         self.task = task
         self.issues = IssueLog(max_samples=limits.max_samples, leaves_out_bad_rows=max_bad_rows >= 1)
         self.max_bad_rows = max_bad_rows
+        #: Stored rows that others are appended to; None if all rows are new.
+        self.earlier = earlier
         self.staging = Staging(scratch, type_names={}, issues=self.issues, limits=limits)
         self.split_plan = SplitPlan()
         #: Called with the number of rows read so far.
@@ -211,7 +249,8 @@ class Importer:
         sources = self._convert_lists(sources, extraction_folder, "member", format, required_columns) if sources else []
         if not sources:
             return
-        format_class = _select_format(format, sources, required_columns)
+        likely_format = self.earlier.summary.format if self.earlier else None
+        format_class = _select_format(format, sources, required_columns, likely=likely_format)
         accepted = [source for source in sources if source.content in format_class.accepted_content]
         for source in sources:
             if source not in accepted:
@@ -231,8 +270,28 @@ class Importer:
             issues=self.issues,
             limits=self.limits,
         )
-        self.stage(self._format.read(), format_class.name, format_class.columns)
+        if self.earlier is None:
+            self.stage(self._format.read(), format_class.name, format_class.columns)
+        else:
+            self._append(self.earlier, self._format)
         self.item_table, self.item_counts = self._format.item_table, self._format.item_counts
+
+    def _append(self, earlier: EarlierRows, format: Format) -> None:
+        """Stage the rows of a stored version, and behind them those of a format."""
+        self.split_plan = replace(
+            self.split_plan,
+            random_splits=earlier.summary.random_splits,
+            appended_fractions=earlier.held_out_fractions,
+        )
+
+        def read() -> Iterator[Batch]:
+            yield from earlier.read()
+            self.staging.earlier_rows = len(self.staging)
+            yield from earlier.check(format.read(), format.columns)
+            if len(self.staging) == self.staging.earlier_rows and not self.issues.has_errors:
+                self.issues.add("empty_dataset", actual="no new row")
+
+        self.stage(read(), earlier.summary.format, {**format.columns, **earlier.type_names})
 
     def stage(self, batches: Iterable[Batch], format_name: str, type_names: Mapping[str, str]) -> None:
         """Stage the rows of a format; raises `DataRejected` if no more can be read.
@@ -252,8 +311,11 @@ class Importer:
         if len(paths) > self.limits.max_members:
             raise DataRejected("archive_too_many_files", expected=f"at most {self.limits.max_members:,} files")
         sources = []
+        names: set[str] = set()
         for path in sorted(paths, key=lambda path: natural_sort_key(path.name)):
-            source = UploadedFile(path.name, path, requested_split=self.split_plan.split_of(path.name))
+            name = _unique_name(path.name, names)
+            names.add(name)
+            source = UploadedFile(name, path, requested_split=self.split_plan.split_of(path.name))
             if source.content in _UNREADABLE:
                 self.issues.add(_UNREADABLE[source.content], at=Location(file=source.name))
             else:
@@ -372,7 +434,8 @@ class Importer:
                 issues.add("empty_dataset")
             return self._report(None, accepted=0, messages=[])
         classes, codes = resolve_classes(staging, issues)
-        issues.leave_out_bad_rows(max_rows=int(self.max_bad_rows * (len(staging) + issues.rejected_rows)))
+        new_rows = len(staging) - staging.earlier_rows + issues.rejected_rows
+        issues.leave_out_bad_rows(max_rows=int(self.max_bad_rows * new_rows))
         staging.classes, staging.class_codes = classes, codes
         if self.requirements and not self.requirements.separates_subjects:
             staging.subject_name = ""
@@ -380,7 +443,7 @@ class Importer:
         if left_out.any():
             at = staging.locate(int(np.flatnonzero(left_out)[0]))
             issues.add("split_without_labels", at=at, count=int(left_out.sum()))
-        splits, messages = assign_splits(staging, self.split_plan, left_out)
+        splits, messages, random_splits = assign_splits(staging, self.split_plan, left_out)
         if issues.leaves_out_bad_rows and classes is not None:
             splits[codes == NO_LABEL] = DROPPED
         report_subjects(staging, splits, issues)
@@ -407,7 +470,8 @@ class Importer:
                 digest = writer.write(directory, staging, splits, codes, item_table=self.item_table)
                 write_flagged_rows(directory, flagged_rows)
                 counts = {code: len(rows) for code, rows in flagged_rows.items()}
-                summary = summary.model_copy(update={"digest": digest, "flagged_rows": counts})
+                update = {"digest": digest, "flagged_rows": counts, "random_splits": random_splits}
+                summary = summary.model_copy(update=update)
                 writer.write_summary(directory, summary)
         return self._report(summary, accepted=int((splits >= 0).sum()), messages=messages)
 
@@ -425,6 +489,7 @@ class Importer:
             class_counts={} if classes is None else count_classes(classes, codes, splits),
             facts=self._facts(),
             item_table=self._summarize_items(),
+            subject_name=self.staging.subject_name,
         )
         return summary if self.task else summary.model_copy(update={"task": self._detect_task(summary)})
 
@@ -473,7 +538,8 @@ class Importer:
             task = self.task or (summary.task if summary else None)
             columns = self._format.detected_columns if self._format else {}
             quoting = self._format.detected_quoting if self._format else {}
-            guess = Guess(format=self.format_name, columns=columns, task=task, quoting=quoting)
+            format = self._format.name if self._format else self.format_name
+            guess = Guess(format=format, columns=columns, task=task, quoting=quoting)
         return ImportReport(
             state="rejected" if is_rejected else "ready",
             rows=len(staging) - unlabeled + issues.rejected_rows,
@@ -496,14 +562,33 @@ class Importer:
         )
 
 
+def _unique_name(name: str, names: Collection[str]) -> str:
+    """Return a file name, with a number if it is among `names`.
+
+    Parts from two folders may have one name.
+    """
+    stem, dot, suffix = name.partition(".")
+    numbered = (f"{stem} ({number}){dot}{suffix}" for number in itertools.count(2))
+    return name if name not in names else next(other for other in numbered if other not in names)
+
+
 def _select_format(
-    name: str | None, sources: Sequence[UploadedFile], required_columns: Mapping[str, str] | None
+    name: str | None,
+    sources: Sequence[UploadedFile],
+    required_columns: Mapping[str, str] | None,
+    *,
+    likely: str | None = None,
 ) -> type[Format]:
-    """Return the requested format, or else the likeliest; raises `DataRejected` if there is none."""
+    """Return the requested format, or else the likeliest; raises `DataRejected` if there is none.
+
+    `likely`: format of the rows that others are appended to, which is chosen if it reads the files.
+    """
     if name is not None and name not in list(FORMATS):
         raise DataRejected("unknown_format", actual=name, expected=", ".join(sorted(FORMATS)))
     if name is not None:
         return FORMATS[name]
+    if likely in list(FORMATS) and likely and FORMATS[likely].detect(sources, None) > UNLIKELY:
+        return FORMATS[likely]
     likelihoods = {name: candidate.detect(sources, required_columns) for name, candidate in FORMATS.items()}
     likeliest = max(likelihoods, key=lambda name: likelihoods[name])
     if not likelihoods[likeliest]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
@@ -47,6 +47,10 @@ class SplitPlan:
     files: tuple[tuple[str, str], ...] = ()
     #: Whether all rows stay in the splits that they are in.
     is_final: bool = False
+    #: Splits of the rows that are there already which were held out at random; None if that is not known.
+    random_splits: tuple[str, ...] | None = None
+    #: Fractions of train, validation and test for rows that are appended; None if all rows are new.
+    appended_fractions: tuple[float, float, float] | None = None
 
     @classmethod
     def from_request(cls, request: Mapping[str, Any] | None) -> SplitPlan:
@@ -88,26 +92,36 @@ def _parse_fractions(values: Mapping[str, Any]) -> tuple[float, float, float]:
     return train, validation, test
 
 
-def assign_splits(staging: Staging, plan: SplitPlan, left_out: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """Return the split code of every row, and messages about rows held out at random.
+class Assignment(NamedTuple):
+    """Splits of all rows."""
 
-    The codes are int8 [N] into `SPLITS`, `DROPPED` for the rows of the mask `left_out`, bool [N].
-    """
+    #: int8 [N] into `SPLITS`, below 0 for a row that is left out.
+    splits: np.ndarray
+    #: About rows that were held out at random.
+    messages: list[str]
+    #: Splits that were held out at random; None if that is not known.
+    random_splits: tuple[str, ...] | None
+
+
+def assign_splits(staging: Staging, plan: SplitPlan, left_out: np.ndarray) -> Assignment:
+    """Return the split of every row; `left_out`: mask of the rows to drop, bool [N]."""
     if plan.is_final:
-        return staging.splits, []
+        return Assignment(staging.splits, [], plan.random_splits)
+    if plan.appended_fractions is not None:
+        return _assign_appended(staging, plan, left_out)
     splits = staging.splits
     splits[splits == NO_SPLIT] = TRAIN
     splits[left_out] = DROPPED
     rows = np.flatnonzero(~left_out)
     if plan.fractions:
         splits[rows] = _split_by_class(staging, rows, plan.fractions, seed=plan.seed)
-        return splits, []
+        return Assignment(splits, [], tuple(SPLITS[1:]))
     if len(np.unique(splits[rows])) == 1:
         splits[rows] = TRAIN
     train = np.flatnonzero(splits == TRAIN)
     missing = [split for split in (VALIDATION, TEST) if not (splits == split).any()]
     if not missing or not len(train):
-        return splits, []
+        return Assignment(splits, [], ())
     held_out = [HELD_OUT_FRACTION if split in missing else 0.0 for split in (VALIDATION, TEST)]
     held_out[0] = min(held_out[0], MAX_VALIDATION_ROWS / len(train))
     splits[train] = _split_by_class(staging, train, (1 - sum(held_out), held_out[0], held_out[1]), seed=plan.seed)
@@ -118,7 +132,50 @@ def assign_splits(staging: Staging, plan: SplitPlan, left_out: np.ndarray) -> tu
     ]
     if subjects_to_separate(staging) is not None:
         messages.append(f"Rows with one value of {staging.subject_name} are in one split.")
-    return splits, messages
+    return Assignment(splits, messages, tuple(SPLITS[split] for split in missing))
+
+
+def _assign_appended(staging: Staging, plan: SplitPlan, left_out: np.ndarray) -> Assignment:
+    """Keep earlier rows in their splits, and put what belongs with them there as well.
+
+    Other new rows are in the splits that the data names or the request says, and else drawn by the hash of their
+    content: a row has the same split in whichever append it comes, and small parts keep the fractions on average.
+    """
+    splits, count = staging.splits, staging.earlier_rows
+    earlier_splits = splits[:count].copy()
+    if plan.fractions:
+        splits[count:] = NO_SPLIT
+    groups = group_rows(staging)
+    known, firsts = np.unique(groups[:count], return_index=True)
+    places = np.minimum(np.searchsorted(known, groups), len(known) - 1)
+    follows = (splits == NO_SPLIT) & (known[places] == groups)
+    splits[follows] = earlier_splits[firsts[places[follows]]]
+    splits[left_out] = DROPPED
+    rows = np.flatnonzero(splits == NO_SPLIT)
+    fractions = plan.fractions or plan.appended_fractions
+    assert fractions is not None, "rows are appended"
+    is_new_class = ~np.isin(staging.codes[rows], staging.codes[:count])
+    by_class = rows if plan.fractions else rows[is_new_class]
+    splits[by_class] = _split_by_class(staging, by_class, fractions, seed=plan.seed)
+    drawn = np.setdiff1d(rows, by_class)
+    splits[drawn] = _split_by_hash(staging, groups, drawn, fractions)
+    messages = [f"{count:,} rows stay in their splits, and {len(splits) - count:,} rows are new."]
+    messages += [
+        f"{held_out:,} of {len(rows):,} new rows were held out for {SPLITS[split]}, at random"
+        for split in (VALIDATION, TEST)
+        if (held_out := int((splits[rows] == split).sum()))
+    ]
+    return Assignment(splits, messages, plan.random_splits)
+
+
+def _split_by_hash(staging: Staging, groups: np.ndarray, rows: np.ndarray, fractions: Sequence[float]) -> np.ndarray:
+    """Split rows by the hash of the first row of their group, int8 [len(rows)]."""
+    _, firsts, group_of = np.unique(groups[rows], return_index=True, return_inverse=True)
+    hashes = hash_rows(staging, first_8_bytes(staging.hashes))[rows[firsts]] * HASH_MULTIPLIER
+    numbers = hashes.astype(np.float64) / 2.0**64
+    held_out = fractions[VALIDATION], fractions[TEST]
+    splits = np.select([numbers < held_out[1], numbers < sum(held_out)], [TEST, VALIDATION], TRAIN).astype(np.int8)
+    return splits[group_of]
 
 
 def _split_by_class(staging: Staging, rows: np.ndarray, fractions: Sequence[float], *, seed: int) -> np.ndarray:

@@ -22,7 +22,7 @@ from ml.data.dataset import SPLITS
 from ml.data.issues import DataRejected, Location
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from ml.data.column_types.base import ColumnType
     from ml.data.cross_checks.base import CrossCheck
@@ -100,6 +100,8 @@ class Staging:
         self.subject_name = ""
         #: Columns that a row may lack -> number of rows that do; their stored value is empty.
         self.missing: dict[str, int] = {}
+        #: Number of rows of the version that others are appended to; they come first.
+        self.earlier_rows = 0
         self._rows = 0
 
     def __len__(self) -> int:
@@ -119,7 +121,7 @@ class Staging:
         if previous_types and checked.keys() != previous_types.keys():
             self.column_types = previous_types
             at = Location(file=batch.locations.at(0).file)
-            raise DataRejected("columns_differ", actual=", ".join(checked), expected=", ".join(previous_types), at=at)
+            raise columns_differ(checked, previous_types, at)
         rows = next(reversed(checked.values())).rows
         codes = self._encode_labels(batch, rows)
         rows = rows[codes != _REJECTED]
@@ -283,6 +285,18 @@ class Staging:
         return COLUMN_TYPES[LABEL](issues=self._issues, limits=self._limits)
 
 
+def columns_differ(columns: Iterable[str], expected: Iterable[str], at: Location) -> DataRejected:
+    """Return the rejection of a file by its canonical columns.
+
+    `expected`: columns of the rows before it.
+    """
+    present, known = list(columns), list(expected)
+    differences = [f"without {name}" for name in known if name not in present]
+    differences += [f"{name} besides" for name in present if name not in known]
+    actual = f"{', '.join(present)} ({', '.join(differences)})"
+    return DataRejected("columns_differ", actual=actual, expected=", ".join(known), at=at)
+
+
 def _check_all(
     column_type: ColumnType[Any], values: Sequence[Any], rows: np.ndarray, locations: Locations
 ) -> CheckedValues:
@@ -309,8 +323,13 @@ def _check_optional(
     return CheckedValues(accepted, data, hashes)
 
 
-def _hash_names(names: Sequence[str] | None, rows: np.ndarray) -> np.ndarray:
-    """Return a hash of the name of each row, uint64 [len(rows)]; 0 for no name."""
+def _hash_names(names: Sequence[str] | np.ndarray | None, rows: np.ndarray) -> np.ndarray:
+    """Return a hash of the name of each row, uint64 [len(rows)]; 0 for no name.
+
+    Hashes remain as they are.
+    """
+    if isinstance(names, np.ndarray):
+        return np.asarray(names[rows])
     if names is None:
         return np.zeros(len(rows), dtype=np.uint64)
     hashes = (blake2b(names[row].encode(), digest_size=8).digest() if names[row] else bytes(8) for row in rows.tolist())

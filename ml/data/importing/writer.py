@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from ml.data.dataset import SPLITS, SUMMARY, array_path, table_path
+from ml.data.dataset import SPLITS, SUMMARY, array_path, subjects_path, table_path
 from ml.data.importing.staging import LABEL
 
 if TYPE_CHECKING:
@@ -49,6 +49,10 @@ def write(
                 writer.append(columns, selection, codes[rows[selection]])
     for writer in writers.values():
         writer.close()
+    if staging.subject_name:
+        subjects = staging.subjects
+        for code in writers:
+            np.save(subjects_path(directory, SPLITS[code]), subjects[splits == code])
     if item_table is None:
         return _digest(staging, splits, codes)
     item_table.write(directory)

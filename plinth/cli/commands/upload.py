@@ -44,9 +44,15 @@ def upload(
         str | None,
         typer.Option(help="Quoting of tables: doubled, backslash, none (quotes are characters), none_backslash."),
     ] = None,
+    append: Annotated[
+        bool, typer.Option("--append", help="Add the rows to those of the latest version of --name.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Upload a dataset and wait until the service has checked it."""
+    """Upload a dataset and wait until the service has checked it.
+
+    Several files are parts of one dataset: plinth upload train-*.parquet --name reviews
+    """
     from plinth.client.errors import DatasetRejected
 
     options = {
@@ -56,6 +62,7 @@ def upload(
         "columns": parse_assignments(columns, "--columns", example="text=message,label=topic"),
         "quoting": quoting,
         "license": license,
+        "append": append,
         "splits": parse_assignments(splits, "--splits", example="train=0.8,test=0.2"),
     }
     with connect() as plinth:

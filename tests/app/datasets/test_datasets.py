@@ -124,7 +124,7 @@ def test_a_misspelled_field_and_a_misspelled_task_are_reported_at_once(client: T
         "nam": "Did you mean 'name'?",
         "task": "Did you mean 'image_classification'?",
     }
-    assert errors[0]["expected"] == "columns, format, license, name, quoting, splits, task, upload"
+    assert errors[0]["expected"] == "append, columns, format, license, name, quoting, splits, task, upload"
 
 
 def test_an_unknown_dataset_lists_the_existing_ones(client: TestClient) -> None:

@@ -64,7 +64,7 @@ def api(new_home: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory) 
     api, folder = ApiProcess(new_home()), tmp_path_factory.mktemp("packages")
     with homes.use_home(api.home):
         ready_dataset("mnist")
-        for name in ("reviews", "reviews-2"):
+        for name in ("reviews", "reviews-2", "notes"):
             add_reviews(name)
         add_rejected("rejected")
         add_key_and_webhook()

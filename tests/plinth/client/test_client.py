@@ -136,6 +136,28 @@ def test_a_folder_of_class_folders_can_be_uploaded(plinth: Plinth, digits_zip: P
     assert (ready.name, ready.rows) == ("handwriting", 300)
 
 
+def test_parts_become_one_dataset_and_others_its_next_versions(plinth: Plinth, tmp_path: Path) -> None:
+    def write(name: str, header: str, lines: list[str]) -> Path:
+        (tmp_path / name).write_text("\n".join([header, *lines, ""]))
+        return tmp_path / name
+
+    texts = [f"{word} {row},{row % 2}" for word in ("quiet", "loud", "bright") for row in range(20)]
+    parts = [write(f"{number}.csv", "text,label", texts[20 * number : 20 * number + 20]) for number in range(3)]
+    first = plinth.datasets.wait(plinth.datasets.upload(parts[:2], name="parts").id, timeout_seconds=60)
+    second = plinth.datasets.upload(parts[2], name="parts", append=True)
+    second = plinth.datasets.wait(second.id, timeout_seconds=60)
+    assert (first.rows, second.rows, second.version) == (40, 60, 2)
+    assert (second.origin or {})["dataset"] == "parts@1"
+    events = [f"u{user},i{step},{1_600_000_000 + step}" for step in range(8) for user in range(12)]
+    logs = [write(f"log{number}.csv", "user,item,timestamp", events[48 * number :][:48]) for number in range(2)]
+    # The later events come first.
+    plinth.datasets.wait(plinth.datasets.upload(logs[1], name="log", task="recommendation").id, timeout_seconds=60)
+    joined = plinth.datasets.wait(plinth.datasets.upload(logs[0], name="log", append=True).id, timeout_seconds=60)
+    assert plinth.datasets.preview(joined.id, split="test")[0]["input"]["history"] == [f"i{step}" for step in range(7)]
+    with pytest.raises(PlinthError, match="Name the dataset"):
+        plinth.datasets.upload(parts[2], append=True)
+
+
 def test_a_report_states_what_was_read_and_the_quoting_can_be_named(plinth: Plinth, tmp_path: Path) -> None:
     table = tmp_path / "quotes.csv"
     rows = "".join(f'"sentence" {row},{"yes" if row % 2 else "no"},note {row}\n' for row in range(40))

@@ -31,7 +31,8 @@ RECBOLE_ITEM_SUFFIX: Final = ".item"
 #: Usual names of a table of items.
 TABLE_NAMES: Final = re.compile(
     r"(items?|movies?|products?|films?|books?|songs?|tracks?|articles?|videos?|games?|news|recipes?|courses?"
-    r"|catalog(ue)?|(item|product|movie)[_-]?(meta(data)?|features?|info|catalog|texts?))\.",
+    r"|catalog(ue)?|(item|product|movie)[_-]?(meta(data)?|features?|info|catalog|texts?))"
+    r"([ _-]?\(?\d{1,5}\)?)?\.",  # of several parts
     re.IGNORECASE,
 )
 #: Delimiter of MovieLens's tables without column names.
@@ -47,6 +48,13 @@ class ItemFile:
     table: ItemTable
     file: str
     id_column: str
+
+    def join(self, other: ItemFile | None) -> ItemFile:
+        """Return one table with the items of a later one, whose texts count."""
+        if other is None:
+            return self
+        table = ItemTable.join([other.table, self.table])
+        return replace(other, table=ItemTable.of(table.ids, table.cells))
 
     def match(self, items: Mapping[str, Location | None], issues: IssueLog) -> dict[str, int]:
         """Report items without a text and texts without an item; return their counts.

@@ -174,9 +174,10 @@ class Interactions(Format):
             self.item_counts = self._item_file.match(items, self.issues)
 
     def _take_item_table(self, files: list[UploadedFile]) -> list[UploadedFile]:
-        """Read the first table of items, and return the logs.
+        """Read the tables of items as one, and return the logs.
 
-        Other files, such as tags, become issues.
+        Parts of a dataset may have a table each; of an item in several, the last one counts. Other files, such as tags,
+        become issues.
         """
         tables = [file for file in files if is_item_table(file)]
         others = [file for file in files if file not in tables]
@@ -184,13 +185,15 @@ class Interactions(Format):
             return files
         logs = [file for file in others if _is_log_name(file.name)] or others
         for file in files:
-            if file not in logs and file not in tables[:1]:
+            if file not in logs and file not in tables:
                 self.issues.add("file_not_a_log", at=Location(file=file.name))
-        for source in tables[:1]:
+        for source in tables:
             try:
-                self._item_file = read_item_table(source, self.issues, self.limits, detect_dialect=self.detect_dialect)
+                other = read_item_table(source, self.issues, self.limits, detect_dialect=self.detect_dialect)
             except DataRejected as rejection:
                 self.issues.record(rejection, at=Location(file=source.name))
+                continue
+            self._item_file = other if self._item_file is None else self._item_file.join(other)
         self.item_table = self._item_file.table if self._item_file else None
         return logs
 

@@ -111,7 +111,8 @@ class UploadFiles:
         """Return the image called `name`; None if there is none.
 
         The name may have folders and a suffix, or not. If several match, the one nearest to the annotation `near` is
-        chosen: in its folder, in the folder that `image_folder` derives from it, or else in the same split.
+        chosen: in its folder, in the folder that `image_folder` derives from it, in its archive, or else in the same
+        split.
         """
         parts = PurePosixPath(unicodedata.normalize("NFC", name).replace("\\", "/")).parts
         if not parts:
@@ -125,6 +126,9 @@ class UploadFiles:
             in_folder = [file for file in candidates if str(PurePosixPath(file).parent) == candidate_folder]
             if in_folder:
                 return in_folder[0]
+        # Parts of one dataset have images of the same names.
+        source = self._source_of.get(near)
+        candidates = [file for file in candidates if self._source_of[file] is source] or candidates
         in_split = [file for file in candidates if self.split_of(file) == self.split_of(near)]
         return (in_split or candidates)[0]
 
