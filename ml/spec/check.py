@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ml.encoders import ENCODERS
 from ml.errors import Finding, unknown
 from ml.signals import Signal
+from ml.spec.crossing import check_body, check_body_options, source_slot
 from ml.spec.division import check_division
 from ml.spec.growth import check_growth
 from ml.spec.requirements import BaseManifests, BaseParts, Requirements, architectures_by_slot, may_come_from_base
@@ -165,14 +166,23 @@ class _Check:
         for slot, entry in requirements.slots.items():
             path = f"architectures.{slot}" if self.spec.architectures else "architecture"
             if slot in architectures and slot in base:
-                entry_of_base = self.catalog.architectures[base[slot].name]
-                yield from check_growth(architectures[slot], base[slot], entry_of_base, slot=slot, path=path)
+                yield from self._check_against_base(architectures[slot], base[slot], slot=slot, path=path)
             elif slot not in architectures and slot not in base and not may_come_from_base(self.spec, slot, self.base):
                 names = self.catalog.architectures
                 fitting = [name for name in names if not self.catalog.unmet(requirements.owner, entry, name)]
                 message = f"no architecture is named for the slot {slot}"
                 hint = "Name an architecture, or a model that has one in start_from."
                 yield Finding(code="missing", message=message, path=path, expected=", ".join(fitting), hint=hint)
+
+    def _check_against_base(self, choice: Choice, base: Choice, *, slot: str, path: str) -> Iterator[Finding]:
+        """An architecture beside a base model grows it, or has its body."""
+        entry = self.catalog.architectures[base.name]
+        start_from = self.spec.start_from
+        crosses = isinstance(self.base, Mapping) and source_slot(self.base[slot], slot) != slot
+        if crosses and isinstance(start_from, dict):
+            yield from check_body_options(choice, base, entry, model=start_from[slot], slot=slot, path=path)
+        else:
+            yield from check_growth(choice, base, entry, slot=slot, path=path)
 
     def _check_tuning(self, architecture: str) -> Iterator[Finding]:
         spec, tunings = self.spec, self.catalog.tunings
@@ -193,15 +203,26 @@ class _Check:
                 slots = f"it reads {_join(base)}, {requirements.owner} reads {_join(requirements.slots)}"
                 message = f"nothing of {self.spec.start_from} can be used: {slots}"
                 hint = "Name a model that reads the same, or leave start_from out."
+                names = [choice.name for choice in base.values()]
+                if len(names) == 1 and self.catalog.architectures[names[0]].body_options:
+                    slot = next(iter(requirements.slots))
+                    hint += f' To take its body alone, name it for a slot: {{"{slot}": "{self.spec.start_from}"}}.'
                 yield Finding(code="does_not_fit", message=message, path=START_FROM, hint=hint)
             return
         for slot in self.spec.start_from.keys() - requirements.slots.keys():
             yield unknown("slot", slot, requirements.slots, path=f"{START_FROM}.{slot}")
         for slot, manifest in self.base.items() if isinstance(self.base, Mapping) else ():
-            if slot in requirements.slots and slot not in manifest.architectures:
+            if slot not in requirements.slots or slot in manifest.architectures:
+                continue
+            model, path, source = self.spec.start_from[slot], self._base_path(slot), source_slot(manifest, slot)
+            if source is not None:
+                backbone, entries = manifest.architectures[source], self.catalog.architectures
+                yield from check_body(model, source, backbone, entries, slot=slot, path=path)
+            elif manifest.architectures:
                 slots = _join(manifest.architectures)
-                message = f"{self.spec.start_from[slot]} has no backbone for {slot}; it has {slots}"
-                yield Finding(code="missing", message=message, path=self._base_path(slot), expected=slot, found=slots)
+                message = f"{model} has no backbone for {slot}; it has {slots}"
+                hint = "Name a model with this slot, or one with a single slot, whose body can cross."
+                yield Finding(code="missing", message=message, path=path, expected=slot, found=slots, hint=hint)
 
     def _base_path(self, slot: str) -> str:
         return f"{START_FROM}.{slot}" if isinstance(self.spec.start_from, dict) else START_FROM

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from ml.config import Choice
 from ml.package.manifest import Manifest
+from ml.spec.crossing import source_slot
 from ml.spec.schema import Finetune, Pretrain
 from ml.tasks import TASKS
 
@@ -65,15 +66,18 @@ class BaseParts:
 
     @classmethod
     def of(cls, base: BaseManifests) -> BaseParts:
-        """Collect the parts of one model, or those of one slot of each model."""
+        """Collect the parts of one model, or those of one slot of each model.
+
+        A model named for a slot that it lacks brings the architecture of its only slot, whose body crosses.
+        """
         if base is None:
             return cls({}, {})
         if not isinstance(base, Mapping):
             return cls(base.architectures, base.encoders)
-        by_slot = {slot: manifest for slot, manifest in base.items() if slot in manifest.architectures}
+        sources = {slot: source_slot(manifest, slot) for slot, manifest in base.items()}
         return cls(
-            {slot: manifest.architectures[slot] for slot, manifest in by_slot.items()},
-            {slot: manifest.encoders[slot] for slot, manifest in by_slot.items() if slot in manifest.encoders},
+            {slot: base[slot].architectures[source] for slot, source in sources.items() if source is not None},
+            {slot: manifest.encoders[slot] for slot, manifest in base.items() if slot in manifest.encoders},
         )
 
 

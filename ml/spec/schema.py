@@ -36,7 +36,8 @@ class _Training(Config):
     )
     start_from: str | dict[str, str] | None = Field(
         None,
-        description="Base model, whose backbones and encoders are used; or a base model for each slot.",
+        description="Base model, whose backbones and encoders are used; or a base model for each slot: of one that "
+        "reads another signal, the body alone is used.",
     )
     schedule: Schedule = Schedule()
     seed: int = Field(0, ge=0, lt=2**32)

@@ -205,7 +205,7 @@ def print_evaluation(report: Mapping[str, Any]) -> None:
         )
     if adjustments := (report.get("training") or {}).get("small_data_adjustments"):
         console.print(f"[dim]note:[/] {escape(adjustments)}")
-    _print_transferred_labels((report.get("transfer") or {}).get("labels") or {})
+    _print_transfer(report.get("transfer") or {})
     for note in report.get("notes") or ():
         console.print(f"[dim]note:[/] {escape(note)}")
     print_warnings(report.get("warnings") or ())
@@ -222,6 +222,16 @@ def print_evaluation(report: Mapping[str, Any]) -> None:
         return
     console.print(f"\nConfusion matrix of {report.get('rows')} rows (lines: true classes, columns: predictions)")
     console.print(_make_confusion_table(classes, matrix, {row["label"]: row for row in report.get("per_class") or ()}))
+
+
+def _print_transfer(section: Mapping[str, Any]) -> None:
+    """Print which labels and bodies came from base models."""
+    _print_transferred_labels(section.get("labels") or {})
+    for slot, crossed in (section.get("crossed") or {}).items():
+        console.print(
+            f"[dim]transfer:[/] {escape(slot)} has the body of a {escape(crossed['architecture'])} that read "
+            f"{escape(crossed['source_signal'])}; {len(crossed['loaded'])} tensors loaded, {len(crossed['new'])} new"
+        )
 
 
 def _print_transferred_labels(section: Mapping[str, Sequence[str]]) -> None:

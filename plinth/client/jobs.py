@@ -36,7 +36,7 @@ class Jobs:
         model: str,
         objective: Choice,
         architecture: Choice | None = None,
-        start_from: str | None = None,
+        start_from: str | Mapping[str, str] | None = None,
         schedule: Mapping[str, Any] | None = None,
         seed: int = 0,
         **more: Any,
@@ -56,7 +56,7 @@ class Jobs:
         *,
         model: str,
         task: Choice,
-        start_from: str | None = None,
+        start_from: str | Mapping[str, str] | None = None,
         architecture: Choice | None = None,
         tuning: Choice | None = None,
         schedule: Mapping[str, Any] | None = None,
@@ -65,7 +65,8 @@ class Jobs:
     ) -> Job:
         """Start training for a task, from the model `start_from` or from scratch with an `architecture`.
 
-        Settings that are left out come from the recipe of the architecture; `more` are further fields of the spec.
+        `start_from` may name a model for each slot, also one of another modality. Settings that are left out come from
+        the recipe of the architecture; `more` are further fields of the spec.
         """
         options = {
             "task": task,

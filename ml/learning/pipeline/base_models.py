@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 
+from ml.learning.nn.architectures import ARCHITECTURES
 from ml.package.checksums import digest
 from ml.package.manifest import MANIFEST
 from ml.package.package import WEIGHTS, ModelPackage
+from ml.spec.crossing import source_slot
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,12 +62,19 @@ class BaseModels:
 
     def architectures(self) -> dict[str, Choice]:
         """Return the architectures of the bases by slot."""
-        return {
-            name: choice
-            for slot, package in self.packages.items()
-            for name, choice in package.manifest.architectures.items()
-            if slot in (None, name)
-        }
+        architectures: dict[str, Choice] = {}
+        for slot, package in self.packages.items():
+            manifest = package.manifest
+            if slot is None:
+                architectures |= manifest.architectures
+            elif (source := source_slot(manifest, slot)) is not None:
+                architectures[slot] = manifest.architectures[source]
+        return architectures
+
+    def crossings(self) -> dict[str, str]:
+        """Return the slot of the base by the slot that takes its body."""
+        sources = {slot: source_slot(package.manifest, slot) for slot, package in self.packages.items() if slot}
+        return {slot: source for slot, source in sources.items() if source not in (None, slot)}
 
     def encoders(self) -> dict[str, Encoder[Any]]:
         """Return the encoders of the bases by slot or target."""
@@ -85,26 +95,40 @@ class BaseModels:
         }
 
     def tensors(self) -> list[tuple[Manifest, dict[str, Tensor]]]:
-        """Return manifest and tensors of each package.
+        """Return manifest and tensors of each package, named as in the network.
 
-        Of a package that is named for a slot, they are those of its backbone.
+        Of a package that is named for a slot, they are those of its backbone, or of its body if that crosses.
         """
-        return [
-            (
-                package.manifest,
-                {
-                    name: tensor
-                    for name, tensor in load_file(package.file(WEIGHTS)).items()
-                    if slot is None or name.startswith(f"backbones.{slot}.")
-                },
-            )
-            for slot, package in self.packages.items()
-        ]
+        result = []
+        for slot, package in self.packages.items():
+            tensors, names = load_file(package.file(WEIGHTS)), self.names(slot)
+            result.append((package.manifest, {own: tensors[name] for name, own in names.items() if own is not None}))
+        return result
+
+    def names(self, slot: str | None) -> dict[str, str | None]:
+        """Return the names of tensors of a package and of the network.
+
+        None stands for what stays behind.
+        """
+        package = self.packages[slot]
+        with safe_open(package.file(WEIGHTS), framework="pt") as file:
+            names = list(file.keys())
+        if slot is None:
+            return dict(zip(names, names, strict=True))
+        source = self.crossings().get(slot, slot)
+        prefix = f"backbones.{source}."
+        parts: tuple[str, ...] = (prefix,)
+        if source != slot:
+            parts = tuple(prefix + part for part in ARCHITECTURES[package.manifest.architectures[source].name].body)
+        return {
+            name: f"backbones.{slot}.{name.removeprefix(prefix)}" if name.startswith(parts) else None for name in names
+        }
 
     def unused_names(self) -> set[str]:
         """Return the names of tensors outside the slots that packages are named for."""
-        names = {name for package in self.packages.values() for name in load_file(package.file(WEIGHTS))}
-        return names.difference(*(tensors for _, tensors in self.tensors()))
+        names = [self.names(slot) for slot in self.packages]
+        used = {name for by_name in names for name, own in by_name.items() if own is not None}
+        return {name for by_name in names for name in by_name} - used
 
     def has_backbones_of(self, network: Network) -> bool:
         """Check if each tensor of the network's backbones equals the base's, bit for bit."""

@@ -19,6 +19,22 @@ class TransferredLabelsSection(TypedDict):
     dropped: list[str]
 
 
+class CrossedSection(TypedDict):
+    """Body that a slot took from a base model of another signal."""
+
+    #: Signals that the slot reads, and that the backbone of the base read.
+    signal: str
+    source_signal: str
+    #: Slot of the base.
+    source_slot: str
+    architecture: str
+    #: Tensors of the network: taken from the base, and new, which are those of the stem.
+    loaded: list[str]
+    new: list[str]
+    #: Tensors that stayed behind in the base, under their names there.
+    dropped: list[str]
+
+
 class TransferSection(TypedDict):
     """Names of tensors of a base model and of the network trained from it."""
 
@@ -30,6 +46,8 @@ class TransferSection(TypedDict):
     dropped: list[str]
     #: None if the base model has no weights for labels.
     labels: TransferredLabelsSection | None
+    #: Slots that took the body of a base model of another signal; only if there are any.
+    crossed: NotRequired[dict[str, CrossedSection]]
 
 
 class TrainingSection(TypedDict):

@@ -22,6 +22,7 @@ from ml.learning.nn.objectives import OBJECTIVES
 from ml.learning.nn.operations import count_operations
 from ml.learning.nn.units import spell_out
 from ml.learning.pipeline.base_models import BaseModels
+from ml.learning.pipeline.crossing import describe_crossing, describe_crossings, train_stems
 from ml.learning.pipeline.exits import ExitNetwork, SizeOutputs, choose_threshold, make_exits, simulate
 from ml.learning.pipeline.plan import TrainingPlan, make_plan
 from ml.learning.pipeline.reproduction import current_environment
@@ -259,17 +260,32 @@ class _Run:
     def _fit(self) -> _Fitted:
         torch.manual_seed(self.spec.seed)
         network = self.plan.network()
-        grown = self.spec.architectures.keys() & self.bases.architectures().keys()
-        transfer = transfer_weights(network, self.bases, labels=self._labels(), grown=grown) if self.bases else None
-        if transfer is not None and (message := describe_labels(transfer["labels"])):
-            self._report_phase("preparing", message)
+        transfer = self._transfer(network) if self.bases else None
         tuning_type = TUNINGS[self.spec.tuning.name]
         tuning = tuning_type(tuning_type.config_type.model_validate(self.spec.tuning.config))
         tuning.apply(network)
+        stems = train_stems(network, self.bases)
         trained_names = [name for name, weight in network.named_parameters() if weight.requires_grad]
         slices = self._make_slices()
-        outcome = self._train(network, tuning.parameter_groups(network), slices)
+        groups = {
+            weight: options for weight, options in tuning.parameter_groups(network).items() if weight not in stems
+        }
+        outcome = self._train(network, groups, slices)
         return _Fitted(network, tuning, outcome, transfer, trained_names, slices)
+
+    def _transfer(self, network: Network) -> TransferSection:
+        """Load the weights of the base models, and report what came from them."""
+        crossings = self.bases.crossings()
+        grown = (self.spec.architectures.keys() & self.bases.architectures().keys()) - crossings.keys()
+        transfer = transfer_weights(network, self.bases, labels=self._labels(), grown=grown)
+        if message := describe_labels(transfer["labels"]):
+            self._report_phase("preparing", message)
+        if crossings:
+            signals = {slot: self.plan.encoders[slot].signal for slot in crossings}
+            transfer["crossed"] = describe_crossings(self.bases, transfer, signals)
+            for slot, section in transfer["crossed"].items():
+                self._report_phase("preparing", describe_crossing(slot, section))
+        return transfer
 
     def _make_slices(self) -> list[NarrowNetwork]:
         if self.spec.sizes is None:

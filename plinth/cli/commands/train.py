@@ -43,7 +43,12 @@ Architecture = Annotated[
 ]
 Preset = Annotated[str | None, typer.Option(help="Preset of the architecture, which sets its size.")]
 StartFrom = Annotated[
-    str | None, typer.Option("--from", help="Model to start from.", autocompletion=completion.model_references)
+    str | None,
+    typer.Option(
+        "--from",
+        help="Model to start from; SLOT=MODEL for one slot, also of another modality (image=text-base).",
+        autocompletion=completion.model_references,
+    ),
 ]
 Tuning = Annotated[str | None, typer.Option(help="Tuning method, which selects the trained weights.")]
 Adversary = Annotated[
@@ -120,7 +125,7 @@ def train(
         objective=objective,
         task=task,
         architecture={"name": architecture, "config": {"preset": preset}} if architecture and preset else architecture,
-        start_from=start_from,
+        start_from=parse_start_from(start_from),
         tuning=tuning,
         adversary=adversary,
         sizes=_parse_sizes(sizes),
@@ -277,6 +282,19 @@ def _name_dataset(plinth: Plinth, spec: dict[str, Any], reference: str) -> None:
         name = f"{dataset.name}@{dataset.version}"
         raise PlinthError(f"{name} has no task. Name one with --task; `plinth catalog tasks` lists them.")
     spec.setdefault("task", dataset.task)
+
+
+def parse_start_from(text: str | None) -> str | dict[str, str] | None:
+    """Return a model, or models by slot of `SLOT=MODEL,SLOT=MODEL`."""
+    if text is None or "=" not in text:
+        return text
+    models: dict[str, str] = {}
+    for pair in text.split(","):
+        slot, _, model = pair.partition("=")
+        if not slot or not model:
+            raise typer.BadParameter(f"{pair!r} is not SLOT=MODEL, such as image=text-base", param_hint="--from")
+        models[slot] = model
+    return models
 
 
 def _propose_bases(plinth: Plinth, spec: Mapping[str, Any]) -> None:

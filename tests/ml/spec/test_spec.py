@@ -61,7 +61,7 @@ def test_a_tuning_that_does_not_fit_the_backbone_says_why_and_which_do() -> None
     (finding,) = check(spec, CATALOG, image_models.summary(), base())
     assert (finding.code, finding.path) == ("does_not_fit", "tuning")
     assert finding.message == "prompt does not fit cnn: it cannot read tokens that stand in no text"
-    assert finding.expected == "full, gradual_unfreezing, head_only, lora"
+    assert finding.expected == "full, gradual_unfreezing, head_only, lora, norms_only"
 
 
 # What is right.
@@ -377,7 +377,7 @@ def test_a_model_without_the_slot_it_was_named_for_is_refused():
 
     assert reasons == [
         ("start_from.middle", "there is no slot named 'middle'; known: left, right"),
-        ("start_from.right", "two has no backbone for right; it has left"),
+        ("start_from.right", "two has no backbone for right; it reads left with cnn, whose layers all depend on that"),
     ]
 
 

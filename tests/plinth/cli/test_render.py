@@ -78,6 +78,13 @@ def test_labels_that_differ_from_the_base_model_are_printed(capsys: pytest.Captu
     assert "labels:" not in capsys.readouterr().out
 
 
+def test_a_body_of_another_signal_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    crossed = {"architecture": "transformer", "source_signal": "tokens", "loaded": ["a", "b"], "new": ["c"]}
+    render.print_evaluation({"metrics": {"accuracy": 1.0}, "transfer": {"crossed": {"image": crossed}}})
+    expected = "transfer: image has the body of a transformer that read tokens; 2 tensors loaded, 1 new"
+    assert expected in " ".join(capsys.readouterr().out.split())
+
+
 def test_a_report_compares_each_part_alone_with_all_parts(capsys: pytest.CaptureFixture[str]) -> None:
     part = {"rows": 40, "accuracy": 0.5, "interval": [0.4, 0.6], "accuracy_of_all": 0.975}
     render.print_evaluation({"split": "test", "rows": 44, "metrics": {"accuracy": 0.97}, "parts": {"text": part}})

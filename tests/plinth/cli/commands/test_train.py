@@ -8,7 +8,7 @@ import pytest
 import typer
 
 from plinth import Plinth
-from plinth.cli.commands.train import epochs_of, parse_image_size, start
+from plinth.cli.commands.train import epochs_of, parse_image_size, parse_start_from, start
 from plinth.client.types import Job, License, Progress
 
 ONE_SIZE = {"image": {"min_width": 320, "max_width": 320, "min_height": 240, "max_height": 240}}
@@ -45,6 +45,24 @@ def test_one_number_is_the_shorter_side_and_the_aspect_ratio_stays(text, facts, 
 def test_another_size_is_refused_with_the_form(text) -> None:
     with pytest.raises(typer.BadParameter, match="WIDTHxHEIGHT, each from 1 to 2,048"):
         parse_image_size(text, ONE_SIZE)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("base@2", "base@2"),
+        ("image=text-base", {"image": "text-base"}),
+        ("image=photos@3,text=mails", {"image": "photos@3", "text": "mails"}),
+    ],
+)
+def test_a_base_is_named_alone_or_by_slot(text: str, expected: str | dict[str, str]) -> None:
+    assert parse_start_from(text) == expected
+
+
+@pytest.mark.parametrize("text", ["image=", "=base", "image=photos,mails"])
+def test_a_slot_without_a_base_is_refused_with_the_form(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="not SLOT=MODEL, such as image=text-base"):
+        parse_start_from(text)
 
 
 def test_the_licenses_are_printed_before_training(capsys: pytest.CaptureFixture[str]) -> None:
