@@ -46,6 +46,7 @@ from app.predict.handler import PredictHandler
 from app.serving.package_cache import PackageCache
 from app.serving.service import PredictService
 from app.settings import AppSettings, app_settings
+from app.tracing import open_request_tracer
 from app.uploads import routes as uploads
 from app.uploads.service import discard_expired
 from app.web import routes as web
@@ -107,7 +108,10 @@ def create_app(settings: AppSettings | None = None) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
         lifespan=_lifespan,
         redirect_slashes=False,
+        # Spans are those of app.tracing: FastAPI's have paths and queries, and those of sign-in links are secrets.
+        telemetry={"auto_configure": False, "tracing": False, "metrics": False, "logs": False},
     )
+    tracer = app.state.tracer = open_request_tracer()
     app.state.settings = settings
     app.state.stopping = asyncio.Event()
     app.state.job_changes = JobChanges()
@@ -125,7 +129,7 @@ def create_app(settings: AppSettings | None = None) -> FastAPI:
     web.install(app)
     page.install(app)
     gateway = GatewayMiddleware(
-        settings=settings, api_keys=app.state.api_keys, metrics=app.state.metrics, routes=app.routes
+        settings=settings, api_keys=app.state.api_keys, metrics=app.state.metrics, routes=app.routes, tracer=tracer
     )
     app.add_middleware(MethodMiddleware)
     app.add_middleware(gateway.wrap)
@@ -165,6 +169,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
                 await task
         app.state.predict_service.close()
         access_log.flush()
+        if app.state.tracer is not None:
+            app.state.tracer.close()
 
 
 async def _ensure_first_key(app: FastAPI) -> bool:

@@ -10,7 +10,7 @@ DISTRIBUTION = "plinth-ml"
 
 
 def install_command(extra: str) -> str:
-    """Return the pip command that adds an extra (`api` or `server`) to this installation.
+    """Return the pip command that adds an extra (`api`, `server` or `telemetry`) to this installation.
 
     A clone is installed from its folder, since the index may lack this version; a wheel from the index.
     """

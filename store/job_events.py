@@ -12,6 +12,7 @@ from store.webhooks import outbox
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from sqlalchemy import ColumnElement, Select
     from sqlalchemy.orm import Session
@@ -25,6 +26,15 @@ class JobVersion(NamedTuple):
 
     events: int
     state: str
+
+
+class PhaseStart(NamedTuple):
+    """Begin of a phase of a run, or of one of its epochs."""
+
+    phase: str
+    #: Number of the epoch from 1; None or 0 for a phase without.
+    epoch: int | None
+    started_at: datetime
 
 
 def versions(session: Session, job_ids: Sequence[str]) -> dict[str, JobVersion]:
@@ -91,6 +101,33 @@ def _thinned(is_in_curve: ColumnElement[bool], *, first: int, last: int, interva
     step = step.union_all(select(following.scalar_subquery()).where(step.c.step.is_not(None)))
     value = select(MetricPoint.value).where(is_in_curve, MetricPoint.step == step.c.step).scalar_subquery()
     return select(step.c.step, value).where(step.c.step.is_not(None))
+
+
+def last_states(session: Session, job_id: str, *, limit: int = 2) -> Sequence[Event]:
+    """Return the newest changes of a job's state, the newest first."""
+    query = select(Event).where(Event.job_id == job_id, Event.kind == "state")
+    return session.scalars(query.order_by(Event.number.desc()).limit(limit)).all()
+
+
+def phases(session: Session, job_id: str, *, after: int) -> list[PhaseStart]:
+    """Return when each phase and each epoch was first reported, in order.
+
+    Only events after number `after` count. Reports come once a second, those of a new phase at once. After an hour most
+    of them are gone (`store.disk`).
+    """
+    progress = (
+        select(
+            Event.data["phase"].as_string().label("phase"),
+            Event.data["epoch"].as_integer().label("epoch"),
+            Event.number,
+            Event.created_at,
+        )
+        .where(Event.job_id == job_id, Event.number > after, Event.kind == "progress")
+        .subquery()
+    )
+    first = select(progress.c.phase, progress.c.epoch, func.min(progress.c.created_at))
+    query = first.group_by(progress.c.phase, progress.c.epoch).order_by(func.min(progress.c.number))
+    return [PhaseStart(*row) for row in session.execute(query) if row[0]]
 
 
 def append_events(session: Session, job_id: str, *entries: tuple[str, Mapping[str, Any]]) -> None:

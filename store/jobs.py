@@ -44,6 +44,7 @@ from store.tables import (
     Model,
     clock,
 )
+from store.telemetry.current_span import current_span
 from store.webhooks import outbox
 
 if TYPE_CHECKING:
@@ -77,6 +78,8 @@ class Claim:
     #: The sweep of which the job is a trial, and its number.
     parent_id: str | None = None
     trial: int | None = None
+    #: Span that caused the job; see `Job.traceparent`.
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +138,7 @@ def submit(
         parent_id=parent_id,
         trial=trial,
         parameters=dict(parameters) if parameters is not None else None,
+        traceparent=_traceparent(session, parent_id),
         dataset_id=dataset_id,
         model_name=model_name,
         reason=f"waiting for {dataset.name}@{dataset.version}" if dataset is not None and is_waiting else None,
@@ -145,6 +149,8 @@ def submit(
     session.flush()
     append_events(session, job.id, ("state", {"state": "queued"}))
     session.refresh(job)
+    if (span := current_span.get()) is not None:
+        span.annotate({"plinth.job.id": job.id})
     _notify_after_commit(session, job.id)
     return job
 
@@ -653,6 +659,14 @@ def _is_suspended() -> ColumnElement[bool]:
     return and_(Job.state == "running", Job.lease_until.is_(None))
 
 
+def _traceparent(session: Session, parent_id: str | None) -> str | None:
+    """Return the cause of a new job: the request, or that of its sweep."""
+    span = current_span.get()
+    if span is not None:
+        return span.traceparent
+    return session.scalar(select(Job.traceparent).where(Job.id == parent_id)) if parent_id else None
+
+
 def _is_row_suspended(job: Job) -> bool:
     return job.state == "running" and job.lease_until is None
 
@@ -695,6 +709,7 @@ def _claim_of(job: Job) -> Claim:
         job.requested,
         job.parent_id,
         job.trial,
+        job.traceparent,
     )
 
 

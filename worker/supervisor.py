@@ -9,6 +9,7 @@ import logging
 import shutil
 import threading
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ from worker.reconciler import notify_due_jobs
 from worker.retry import DATABASE_ERRORS, driver_error, retrying_transaction
 from worker.run_folder import run_folder
 from worker.settings import WorkerSettings
+from worker.tracing.job_tracer import open_job_tracer
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -47,15 +49,18 @@ class Supervisor:
         self.draining = threading.Event()
         self._slots = JobSlots(settings.job_slots)
         self.fork_server = ForkServer(environment_for_runs()) if settings.warm_worker else None
+        self.tracer = open_job_tracer(name)
 
     def drain(self) -> None:
         """Request every run to save a checkpoint and exit; returns at once."""
         self.draining.set()
 
     def close(self) -> None:
-        """End the fork server; its runs continue."""
+        """End the fork server, whose runs continue, and send the last spans."""
         if self.fork_server:
             self.fork_server.close()
+        if self.tracer:
+            self.tracer.close()
 
     def handle(self, job_id: str) -> None:
         """Run a job that is still queued, then those that waited for its slot."""
@@ -87,7 +92,8 @@ class Supervisor:
             if claim is None:
                 log.info("%s: nothing to do", job_id)
                 return
-            Run(claim, self).supervise()
+            with nullcontext() if self.tracer is None else self.tracer.trace(claim):
+                Run(claim, self).supervise()
             self._ring(claim)
             if self.fork_server and not self.draining.is_set():
                 # A dataset is often followed by a training.

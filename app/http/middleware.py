@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from app.http.authorization.api_key_cache import ApiKeyCache
     from app.metrics.registry import MetricsRegistry
     from app.settings import AppSettings
+    from app.tracing import RequestTracer
     from store.api_keys import KeyAccess
 
 #: Paths that need no API key.
@@ -76,8 +77,10 @@ class GatewayMiddleware:
         api_keys: ApiKeyCache,
         metrics: MetricsRegistry,
         routes: Sequence[BaseRoute] = (),
+        tracer: RequestTracer | None = None,
     ) -> None:
         """`routes` are all routes of the application: without a key, unknown paths and pages pass."""
+        self.tracer = tracer
         self._settings = settings
         self._routes = routes
         self._api_keys = api_keys
@@ -103,8 +106,13 @@ class GatewayMiddleware:
         headers = Headers(scope=scope)
         request_id = choose_request_id(headers.get("x-request-id", ""))
         scope.setdefault("state", {})["request_id"] = request_id
+        sender = self._sender(send, headers, request_id)
         with bind_fields(request_id=request_id):
-            await self._respond(app, scope, headers, receive, self._sender(send, headers, request_id))
+            if self.tracer is None or scope["path"] in UNLOGGED_PATHS:
+                await self._respond(app, scope, headers, receive, sender)
+                return
+            with self.tracer.trace(scope, headers.get("traceparent"), lambda: sender.status):
+                await self._respond(app, scope, headers, receive, sender)
 
     def _sender(self, send: Send, headers: Headers, request_id: str) -> _ResponseSender:
         return _ResponseSender(send, request_id, origins=self._origins, origin=headers.get("origin", ""))

@@ -19,6 +19,7 @@ from app.predict.fast_routes import NativeRoute
 from app.predict.handler import RESPONSE_TYPE
 from app.predict.request_head import END_OF_HEAD, MAX_HEAD_BYTES, HeadReader
 from app.serving.errors import DeadlineExceeded, QueueFull
+from app.tracing import describe_prediction
 from ml.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from app.http.middleware import GatewayMiddleware
     from app.predict.fast_routes import FastCall, FastRoute, RequestHead
     from app.predict.handler import PredictHandler, PredictInputs
+    from app.serving.batcher import PendingRequest
+    from app.tracing import RequestTracer
 
 #: Delay between the two checks after which an idle connection is closed.
 IDLE_CHECK_SECONDS: Final = 0.02
@@ -99,6 +102,7 @@ class FastPathCycle:
         "_admitted",
         "_call",
         "_drawn",
+        "_pending",
         "_protocol",
         "_start",
         "disconnected",
@@ -114,6 +118,7 @@ class FastPathCycle:
         self._call: FastCall | None = None
         #: The request, if its answer is to be recorded.
         self._drawn: PredictInputs | None = None
+        self._pending: PendingRequest | None = None
         self.keep_alive = admitted.head.keep_alive
         self.response_complete = False
         self.disconnected = False
@@ -131,9 +136,10 @@ class FastPathCycle:
             return False
         if call.watch is not None and fast_path.handler.service.recorder.draws(call.watch):
             self._drawn = call.request
-        return fast_path.handler.submit(
+        self._pending = fast_path.handler.submit(
             call.model, call.request, on_done=self._respond, is_abandoned=self._is_disconnected
         )
+        return self._pending is not None
 
     def _is_disconnected(self) -> bool:
         return self.disconnected
@@ -198,12 +204,28 @@ class FastPathCycle:
             key_id=admitted.key_id,
             request_id=admitted.request_id,
         )
+        if protocol.fast_path.gateway.tracer is not None:
+            self._trace(protocol.fast_path.gateway.tracer, call, status, seconds)
         if protocol.transport.is_closing():
             return
         protocol.transport.write(head + body)
         if not self.keep_alive:
             protocol.transport.close()
         protocol.on_fast_response()
+
+    def _trace(self, tracer: RequestTracer, call: FastCall, status: int, seconds: float) -> None:
+        admitted, pending, served = self._admitted, self._pending, call.model.served
+        queue_seconds = 0.0 if pending is None else pending.queue_seconds
+        inputs = len(call.request.inputs)
+        tracer.record(
+            route=admitted.head.route.template,
+            traceparent=admitted.head.traceparent,
+            status=status,
+            seconds=seconds,
+            key_id=admitted.key_id,
+            request_id=admitted.request_id,
+            attributes=describe_prediction(served.name, served.version, inputs=inputs, queue_seconds=queue_seconds),
+        )
 
 
 class FastPathProtocol(DeadlineProtocol):

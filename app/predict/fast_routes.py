@@ -37,6 +37,8 @@ class RequestHead(NamedTuple):
     host: bytes
     authorization: bytes
     request_id: str
+    #: Span that caused the request, as W3C Trace Context writes it; "" without one.
+    traceparent: str
     #: Headers that the route alone reads, by their names in lower case.
     headers: Mapping[str, str]
 

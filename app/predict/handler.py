@@ -115,21 +115,22 @@ class PredictHandler:
         *,
         on_done: Callable[[Outputs | None, Exception | None], None],
         is_abandoned: Callable[[], bool],
-    ) -> bool:
+    ) -> PendingRequest | None:
         """Queue a request for a loaded model without waiting.
 
-        Return False where it needs more than one batch or sets of labels, or is slow to read. `on_done` is called once
+        Return None where it needs more than one batch or sets of labels, or is slow to read. `on_done` is called once
         with the outputs or an error, unless `is_abandoned`. Raises `InputError` and `QueueFull`.
         """
         if len(request.inputs) > model.batcher.max_rows:
-            return False
+            return None
         predictor = model.predictor
         parameters = predictor.parse_parameters(request.parameters)
         rows = [predictor.read(raw_input, parameters) for raw_input in request.inputs]
         if parameters.coverage is not None or (predictor.splits_texts and any(map(predictor.needs_split, rows))):
-            return False
-        model.batcher.submit(PendingRequest(rows, parameters.output, on_done, is_abandoned))
-        return True
+            return None
+        pending = PendingRequest(rows, parameters.output, on_done, is_abandoned)
+        model.batcher.submit(pending)
+        return pending
 
     def record(
         self,

@@ -29,9 +29,11 @@ ANY_TYPE: Final = ("*/*", RESPONSE_TYPE)
 #: Values of `Connection`, and whether another request may follow.
 KEEP_ALIVE: Final = {"": True, "keep-alive": True, "close": False}
 KNOWN_HEADERS: Final = frozenset(
-    {"content-type", "content-length", "authorization", "host", "accept", "x-request-id", "connection"}
+    {"content-type", "content-length", "authorization", "host", "accept", "x-request-id", "connection", "traceparent"}
 )
-IGNORED_HEADERS: Final = frozenset({"user-agent", "accept-encoding", "accept-language", "cache-control"})
+IGNORED_HEADERS: Final = frozenset(
+    {"user-agent", "accept-encoding", "accept-language", "cache-control", "tracestate", "baggage"}
+)
 #: Headers in which clients of OpenAI describe themselves.
 IGNORED_PREFIX: Final = "x-stainless-"
 
@@ -79,6 +81,7 @@ class HeadReader:
             host=headers.get("host", "").encode("ascii"),
             authorization=headers.get("authorization", "").encode("ascii"),
             request_id=headers.get("x-request-id", ""),
+            traceparent=headers.get("traceparent", ""),
             headers={name: headers[name] for name in route.headers & headers.keys()},
         )
 

@@ -50,6 +50,14 @@ class PendingRequest:
     is_abandoned: Callable[[], bool]
     #: Monotonic time after which it is not run any more.
     deadline: float | None = None
+    #: Monotonic times at which it entered and left the queue.
+    queued_at: float = 0.0
+    dequeued_at: float = 0.0
+
+    @property
+    def queue_seconds(self) -> float:
+        """Time in the queue; 0 before it has left it."""
+        return max(self.dequeued_at - self.queued_at, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +174,7 @@ class SharedQueue:
 
     def append(self, batcher: Batcher, request: PendingRequest) -> None:
         """Append a request, and run the queue if it was idle."""
+        request.queued_at = time.monotonic()
         self._queue.append((batcher, request))
         self._waiting += len(request.rows)
         if not self._is_running:
@@ -223,6 +232,7 @@ class SharedQueue:
             self._queue.popleft()
             self._waiting -= len(request.rows)
             batcher.on_dequeue(request)
+            request.dequeued_at = now
             if request.is_abandoned():
                 batcher.stats.dropped += len(request.rows)
             elif request.deadline is not None and now > request.deadline:

@@ -24,9 +24,11 @@ from app.serving.resolver import NameResolver
 from app.serving.sizes import choose_size
 from app.serving.traffic import SplitTraffic
 from app.serving.types import PredictResult
+from app.tracing import describe_prediction
 from ml.errors import InputError, PackageError
 from store import models
 from store.database import reading
+from store.telemetry.current_span import current_span
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -98,8 +100,13 @@ class PredictService:
             return await self._watch(candidate, load, inputs, parameters, deadline, budget_seconds)
 
         if split is None:
-            return await answer(by_candidate=False)
-        return await self.traffic.predict(split, split_key, answer)
+            result = await answer(by_candidate=False)
+        else:
+            result = await self.traffic.predict(split, split_key, answer)
+        if (span := current_span.get()) is not None:
+            name, version = result.served.name, result.served.version
+            span.annotate(describe_prediction(name, version, inputs=len(inputs), queue_seconds=result.queue_seconds))
+        return result
 
     async def _watch(
         self,
@@ -145,15 +152,17 @@ class PredictService:
         request = model.predictor.parse_parameters(parameters)
         outputs: list[dict[str, Any]] = []
         response_bytes = 0
+        queue_seconds = 0.0
         # All inputs are read before any is run: an invalid last input must not waste the work on the others.
         for rows in await self._read(model.predictor, inputs, request):
-            batch_outputs = await self._run(model, rows, request, deadline)
+            batch_outputs, batch_queue_seconds = await self._run(model, rows, request, deadline)
+            queue_seconds += batch_queue_seconds
             response_bytes += _file_bytes(batch_outputs)
             outputs += batch_outputs
             if response_bytes > MAX_RESPONSE_BYTES:
                 raise ResponseTooLarge(len(outputs), len(inputs), MAX_RESPONSE_BYTES)
         model.record.latency.observe(time.perf_counter() - start)
-        return PredictResult(served, model.predictor.finish(outputs, len(inputs), request))
+        return PredictResult(served, model.predictor.finish(outputs, len(inputs), request), queue_seconds)
 
     async def stream(
         self, reference: str, inputs: Sequence[Any], *, parameters: Mapping[str, Any]
@@ -249,7 +258,8 @@ class PredictService:
 
     async def _run(
         self, model: LoadedModel, rows: Sequence[Row], request: ParsedRequest, deadline: float | None
-    ) -> list[dict[str, Any]]:
+    ) -> tuple[list[dict[str, Any]], float]:
+        """Return the outputs of rows, and their time in the queue."""
         future: asyncio.Future[list[dict[str, Any]]] = asyncio.get_running_loop().create_future()
 
         def resolve(outputs: list[dict[str, Any]] | None, error: Exception | None) -> None:
@@ -258,8 +268,9 @@ class PredictService:
             else:
                 future.set_result(outputs or [])
 
-        model.batcher.submit(PendingRequest(rows, request.output, resolve, future.done, deadline))
-        return await future
+        pending = PendingRequest(rows, request.output, resolve, future.done, deadline)
+        model.batcher.submit(pending)
+        return await future, pending.queue_seconds
 
     async def _in_executor(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, work)

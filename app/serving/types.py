@@ -95,3 +95,5 @@ class PredictResult:
 
     served: ServedVersion
     outputs: list[dict[str, Any]]
+    #: Time that the inputs waited in the queue of the model.
+    queue_seconds: float = 0.0

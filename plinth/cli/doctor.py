@@ -35,6 +35,7 @@ def run_checks() -> Iterator[Check]:
     """Run the checks one after another and yield their results as they finish."""
     yield _check_service()
     yield _check_device()
+    yield _check_traces()
     with _check_broker() as (broker, environment):
         if broker:
             yield broker
@@ -77,6 +78,13 @@ def _check_device() -> Check:
     if "threads_why" in device:
         facts += f": {device['threads_why']}"
     return Check(name="device", is_ok=True, detail=f"{device['device']}: {device['why']} ({facts})")
+
+
+def _check_traces() -> Check:
+    result = _run_module("store.telemetry", os.environ)
+    if isinstance(result, str):
+        return Check(name="traces", is_ok=False, detail=result, fix=install_command("server"))
+    return Check(name="traces", is_ok=result["ok"], detail=result["detail"], fix=result["fix"])
 
 
 @contextmanager

@@ -85,6 +85,8 @@ class Job(Base):
     parent_id: Mapped[str | None]
     trial: Mapped[int | None]
     parameters: Mapped[dict[str, Any] | None]
+    #: Span of the request that submitted it, as W3C Trace Context writes it; None where traces are not sent.
+    traceparent: Mapped[str | None]
     dataset_id: Mapped[str | None] = mapped_column(ForeignKey("dataset.id"))
     #: Name under which the result is registered.
     model_name: Mapped[str | None]

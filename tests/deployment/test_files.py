@@ -137,11 +137,13 @@ def test_the_images_hold_every_package_and_nothing_else() -> None:
     assert let_through == {*(f"{name}/" for name in packages), "constraints.txt", "pyproject.toml", *PROJECT_TEXTS}
 
 
-def test_the_api_image_has_no_torch() -> None:
+def test_the_api_image_has_no_torch_and_all_images_can_send_traces() -> None:
     extras: dict[str, Any] = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"][
         "optional-dependencies"
     ]
     chosen = {name: OURS[name]["build"]["args"]["EXTRA"] for name in OURS}
-    assert chosen == {"api": "api", "migrate": "api", "webhooks": "api", "worker": "server", "worker-gpu": "server"}
-    assert not any(requirement.startswith(("torch", f"{DISTRIBUTION}[")) for requirement in extras["api"])
+    api, worker = "api,telemetry", "server,telemetry"
+    assert chosen == {"api": api, "migrate": api, "webhooks": api, "worker": worker, "worker-gpu": worker}
+    own = extras["api"] + extras["telemetry"]
+    assert not any(requirement.startswith(("torch", f"{DISTRIBUTION}[")) for requirement in own)
     assert any(requirement.startswith("torch") for requirement in extras["server"])

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Exemption:
-    """A word or name, or `*` for any, allowed in the files that match `path`."""
+    """A word or name, or a glob, allowed in the files that match `path`."""
 
     item: str
     path: str
@@ -50,7 +50,7 @@ class Allowlist:
     def permits(self, item: str, path: Path) -> bool:
         """Return whether an exemption covers the item in this file, and note its use."""
         for exemption in self.exemptions:
-            if exemption.item in (item, "*") and fnmatchcase(path.as_posix(), exemption.path):
+            if fnmatchcase(item, exemption.item) and fnmatchcase(path.as_posix(), exemption.path):
                 self.used.add(exemption)
                 return True
         return False

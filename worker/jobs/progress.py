@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ml.package.checksums import digest
@@ -67,6 +67,11 @@ class ProgressReporter:
             self._publish(progress.step, progress.checkpoint)
         if is_urgent or time.monotonic() - self._written_at >= WRITE_SECONDS:
             self.write()
+
+    def enter_phase(self, phase: str) -> None:
+        """Report that a phase begins after the last one of the trainer."""
+        if self._last is not None:
+            self(replace(self._last, phase=phase, metrics={}, checkpoint=None, message=None))
 
     def _is_urgent(self, progress: Progress) -> bool:
         """Return whether progress has a checkpoint, a new phase, or the first step."""

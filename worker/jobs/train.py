@@ -55,6 +55,7 @@ def run_training(claim: Claim, folder: Path, channel: ChildEnd) -> None:
         run_trial(claim, spec, inputs, folder, channel, reporter)
         return
     result = run_trainer(spec, inputs, folder, channel, reporter)
+    reporter.enter_phase("registering")
     register(result.package, claim, parent_id=inputs.parent_id, report=result.report, reason=result.reason)
 
 

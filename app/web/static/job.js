@@ -11,7 +11,7 @@ const controls = byId("controls");
 const MAX_LINES = 500;
 /** The place of the charts has no width while the page is left. */
 const MIN_CHART_WIDTH = 240;
-const TRAINING = ["preparing", "training", "evaluating", "exporting"];
+const TRAINING = ["preparing", "training", "evaluating", "exporting", "registering"];
 const FINAL = ["succeeded", "failed", "cancelled"];
 
 /** Curves of the jobs that are shown: points by metric, and the time of each step. */

@@ -106,6 +106,8 @@ with TestClient(app, base_url="http://localhost", headers={{"Authorization": "Be
 assert "onnxruntime" in sys.modules
 unwanted = {{"torch", "rich", "pygments"}}
 assert not [name for name in sys.modules if name.partition(".")[0] in unwanted or name.startswith("ml.learning")]
+# FastAPI imports the API of OpenTelemetry; the SDK and the exporter are imported where traces are sent.
+assert not [name for name in sys.modules if name.startswith(("opentelemetry.sdk", "opentelemetry.exporter"))]
 """
     assert all(importlib.util.find_spec(name) for name in ("torch", "rich", "pygments")), (
         "what is absent proves nothing"

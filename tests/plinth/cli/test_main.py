@@ -147,7 +147,9 @@ def test_the_doctor_passes_with_a_running_service(plinth_command: Run, stack: Ru
     examined = plinth_command("doctor")
     assert examined.returncode == 0, examined.stdout
     result = [line.split()[:2] for line in examined.stdout.splitlines() if line.startswith(("ok", "FAIL"))]
-    assert sorted(result) == [["ok", part] for part in ("blobs", "broker", "database", "device", "disk", "service")]
+    assert sorted(result) == [
+        ["ok", part] for part in ("blobs", "broker", "database", "device", "disk", "service", "traces")
+    ]
     assert stack.url in examined.stdout
 
 
@@ -168,12 +170,15 @@ def test_the_doctor_prints_failures_with_their_fix(tmp_path: Path) -> None:
             "PLINTH_DEVICE": "cuda:99",
             "PLINTH_REDIS_URL": f"redis+socket://{tmp_path}/nobody.sock?virtual_host=0",
             "PLINTH_DATABASE_URL": "sqlite:////nowhere/at/all.db",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9",
+            "OTEL_EXPORTER_OTLP_TIMEOUT": "0.2",
         },
     )
     assert examined.returncode == 1
-    for part in ("device", "broker", "database"):
+    for part in ("device", "traces", "broker", "database"):
         assert f"FAIL {part}" in examined.stdout
-    assert examined.stdout.count("fix:") == 3
+    assert "http://127.0.0.1:9/v1/traces does not accept traces" in examined.stdout
+    assert examined.stdout.count("fix:") == 4
     assert "Traceback" not in examined.stdout + examined.stderr
 
 
