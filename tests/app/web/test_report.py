@@ -138,8 +138,19 @@ def test_the_body_of_a_report_compares_each_part_alone_with_all_parts() -> None:
     ],
 )
 def test_the_body_of_a_report_names_the_labels_of_the_base_model(labels: Any, texts: list[str]) -> None:
-    transfer = {"loaded": ["w"], "new": [], "dropped": [], "labels": labels}
-    text = rendering.render(
+    text = _render_transfer({"loaded": ["w"], "new": [], "dropped": [], "labels": labels})
+    assert all(line in text for line in texts)
+    assert ("label" in text.partition("What came from the base model")[2]) == bool(texts)
+
+
+def test_the_body_of_a_report_names_what_crossed_from_another_signal() -> None:
+    crossed = {"architecture": "transformer", "source_signal": "tokens", "loaded": ["a", "b"], "new": ["c"]}
+    transfer = {"loaded": ["a", "b"], "new": ["c"], "dropped": [], "labels": None, "crossed": {"image": crossed}}
+    assert "image: the body of a transformer that read tokens; 2 tensors loaded, 1 new." in _render_transfer(transfer)
+
+
+def _render_transfer(transfer: dict[str, Any]) -> str:
+    return rendering.render(
         "report_body.html",
         report={"rows": 1, "warnings": [], "per_class": [], "training": None, "transfer": transfer},
         lines=[],
@@ -151,8 +162,6 @@ def test_the_body_of_a_report_names_the_labels_of_the_base_model(labels: Any, te
         metric_name=report.metric_name,
         reliability=([], ""),
     )
-    assert all(line in text for line in texts)
-    assert ("label" in text.partition("What came from the base model")[2]) == bool(texts)
 
 
 def test_a_large_matrix_becomes_a_list_of_confusions() -> None:
