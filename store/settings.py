@@ -55,6 +55,8 @@ class StoreSettings(BaseSettings):
     export_retention_days: float = Field(30.0, ge=0)
     #: Time after which the log file of an ended job is deleted.
     log_retention_days: float = Field(30.0, ge=0)
+    #: Time after which encoded rows are deleted that no run has read; a run can encode them again.
+    encoded_retention_days: float = Field(1.0, ge=0)
     #: Time after which the progress events and log lines of an ended job are deleted; curves and report stay.
     event_retention_days: float = Field(90.0, ge=0)
 

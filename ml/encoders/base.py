@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import numpy as np
@@ -13,7 +14,7 @@ from pydantic import ValidationError
 from ml.errors import PackageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
     from typing import Self
 
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 
 Raw = TypeVar("Raw")
 
-#: One encoded column: an array [N, ...] if all rows have one shape, else a list of N arrays.
-Column = np.ndarray | list[Any]
+#: One encoded column: an array [N, ...] if all rows have one shape, else N arrays.
+Column = np.ndarray | Sequence[Any]
 
 
 class Encoder(ABC, Generic[Raw]):

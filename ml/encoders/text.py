@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, cast
 
 import numpy as np
 from pydantic import Field
@@ -122,7 +122,8 @@ class TextEncoder(Encoder[str | TokenizedText]):
         config = TextConfig.model_validate({**options, "special": special})
         if config.kind == "given":
             raise SpecError("only a base model has a given tokenizer", hint="Set kind to byte_bpe or wordpiece.")
-        texts = [value for value in values if isinstance(value, str)]
+        # Not copied: a column of a dataset decodes a text when it is read.
+        texts = cast("Sequence[str]", values)
         tokenizer = _train_tokenizer(texts, config)
         learned = config.model_copy(
             update={
@@ -239,15 +240,17 @@ class TextEncoder(Encoder[str | TokenizedText]):
 
     def tokenize_whole(self, values: Sequence[str]) -> list[np.ndarray]:
         """Encode each text to int32 [T], uncut and without begin and end tokens."""
-        rows: list[np.ndarray] = []
+        return list(self.iterate_whole(values))
+
+    def iterate_whole(self, values: Sequence[str]) -> Iterator[np.ndarray]:
+        """Yield what `tokenize_whole` returns, reading the texts in blocks."""
         for start in range(0, len(values), BLOCK_TEXTS):
             texts = [str(value) for value in values[start : start + BLOCK_TEXTS]]
             pieces = [[*split_exactly(text)] if self.config.kind == "byte_bpe" else [text] for text in texts]
             tokens = self._tokenize_pieces(chain.from_iterable(pieces))
             for parts in pieces:
                 row = [next(tokens) for _ in parts]
-                rows.append(row[0] if len(row) == 1 else np.concatenate(row))
-        return rows
+                yield row[0] if len(row) == 1 else np.concatenate(row)
 
     def _tokenize_pieces(self, pieces: Iterable[str]) -> Iterator[np.ndarray]:
         for batch in batched_by_length(pieces, PIECE_CHARACTERS):

@@ -17,6 +17,7 @@ from ml.wire.text import LONG_TEXTS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
+    from pathlib import Path
 
     import numpy as np
 
@@ -42,6 +43,13 @@ class BatchAdapter(ABC):
 
     #: Encoders by slot, and by target for targets that have one.
     slot_encoders: Mapping[str, Encoder[Any]]
+    #: Folder for rows that `encode` would keep in memory otherwise; None without one.
+    scratch: Path | None = None
+
+    @property
+    def encodes_rows_alone(self) -> bool:
+        """True if the encoding of a row depends on no other row."""
+        return True
 
     @abstractmethod
     def encode(self, rows: Rows) -> dict[str, Column]:

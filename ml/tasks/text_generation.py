@@ -6,6 +6,7 @@ N documents, W windows of tokens, B batch, T tokens, K cached numbers per positi
 from __future__ import annotations
 
 import secrets
+from array import array
 from functools import cached_property
 from math import exp, log
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
@@ -15,7 +16,7 @@ from pydantic import BeforeValidator, Field
 
 from ml.config import Config
 from ml.data.conversations import Message, format_prompt
-from ml.encoders.text import CHARACTERS_PER_TOKEN
+from ml.encoders.text import BLOCK_TEXTS, CHARACTERS_PER_TOKEN
 from ml.errors import InputError
 from ml.generation.detokenizer import detokenize
 from ml.generation.loop import ForcedDecoding, GeneratedSequence, GenerationLoop, GenerationParams
@@ -186,6 +187,11 @@ class TextGeneration(StreamingTask):
         target = text if row.get("prompt") else text[len(prompt) :]
         return TextGenerationInput(prompt=prompt, max_new_tokens=PREVIEW_TOKENS), target
 
+    @property
+    def encodes_rows_alone(self) -> bool:
+        """False: a window may hold parts of several texts."""
+        return False
+
     def encode(self, rows: Rows) -> dict[str, Column]:
         """Return W windows of training texts, or the prompts of requests.
 
@@ -193,13 +199,17 @@ class TextGeneration(StreamingTask):
         """
         if "params" in rows.columns:
             return self._encode_requests(rows)
-        texts, prompts = rows.columns["text"], rows.columns.get("prompt")
+        lengths = array("q")
         windows = pack_sequences(
-            self._documents(rows), length=self._length, begin=begin_token(self._encoder), end=self._end
+            self._documents(rows, lengths),
+            length=self._length,
+            begin=begin_token(self._encoder),
+            end=self._end,
+            scratch=self.scratch,
         )
-        characters = [sum(len(texts[document]) for document in documents) for documents in windows.documents]
+        characters = [sum(lengths[document] for document in documents) for documents in windows.documents]
         columns: dict[str, Column] = {"text": windows.tokens, "characters": np.array(characters, dtype=np.int64)}
-        return columns if prompts is None else {**columns, "text_weight": windows.weights}
+        return columns if "prompt" not in rows.columns else {**columns, "text_weight": windows.weights}
 
     def collate(self, columns: dict[str, Column]) -> Arrays:
         """Return signals, masks and weights; for requests also `params` and an empty state."""
@@ -343,15 +353,22 @@ class TextGeneration(StreamingTask):
         while loop.is_busy:
             loop.step()
 
-    def _documents(self, rows: Rows) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield tokens and weights of each text after its prompt, whose weights are 0."""
-        texts = self._encoder.tokenize_whole(rows.columns["text"])
-        if "prompt" not in rows.columns:
-            yield from ((tokens, np.ones(len(tokens))) for tokens in texts)
-            return
-        prompts = self._encoder.tokenize_whole([self._end_prompt(prompt) for prompt in rows.columns["prompt"]])
-        for prompt, tokens in zip(prompts, texts, strict=True):
-            yield np.concatenate([prompt, tokens]), np.repeat([0.0, 1.0], [len(prompt), len(tokens)])
+    def _documents(self, rows: Rows, characters: array[int]) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+        """Yield tokens and weights of each text after its prompt, whose weights are 0.
+
+        Without prompts there are no weights. Appends the characters of each text.
+        """
+        for start in range(0, len(rows), BLOCK_TEXTS):
+            block = {name: column[start : start + BLOCK_TEXTS] for name, column in rows.columns.items()}
+            texts = list(block["text"])
+            characters.extend(map(len, texts))
+            documents = self._encoder.iterate_whole(texts)
+            if "prompt" not in block:
+                yield from ((tokens, None) for tokens in documents)
+                continue
+            prompts = self._encoder.iterate_whole([self._end_prompt(prompt) for prompt in block["prompt"]])
+            for prompt, tokens in zip(prompts, documents, strict=True):
+                yield np.concatenate([prompt, tokens]), np.repeat([0.0, 1.0], [len(prompt), len(tokens)])
 
     def _encode_requests(self, rows: Rows) -> dict[str, Column]:
         begin, max_tokens = begin_token(self._encoder), self._length - 1

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from store.disk.encoded_rows import ENCODED
 from store.disk.job_records import EVENTS, LOGS
 from store.disk.published import CHECKPOINTS, DATASETS, EXPORTS, MODELS, PREDICTIONS
 from store.disk.uploads import UPLOADS
@@ -17,10 +18,10 @@ if TYPE_CHECKING:
     from store.disk.base import DiskKind, Item
 
 KINDS: Final[Mapping[str, DiskKind]] = {
-    kind.name: kind for kind in (DATASETS, MODELS, PREDICTIONS, CHECKPOINTS, UPLOADS, EXPORTS, LOGS, EVENTS)
+    kind.name: kind for kind in (DATASETS, MODELS, PREDICTIONS, CHECKPOINTS, UPLOADS, EXPORTS, LOGS, EVENTS, ENCODED)
 }
 #: Kinds that each machine has for itself.
-LOCAL_KINDS: Final = (LOGS.name,)
+LOCAL_KINDS: Final = (LOGS.name, ENCODED.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

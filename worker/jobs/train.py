@@ -19,6 +19,7 @@ from ml.spec.schema import parse_stored_spec, references, split_references
 from store import jobs, models
 from store.blobs import blobs
 from store.database import reading
+from store.disk.encoded_rows import ENCODED_ROWS
 from store.errors import NotFound, StaleClaim
 from store.settings import store_settings
 from worker.control_channel import FINISH, LEAVE, ChildEnd
@@ -110,6 +111,7 @@ def run_trainer(
                 models=inputs.named,
                 device=device,
                 threads=_choose_threads(reporter),
+                cache=store_settings().home / ENCODED_ROWS,
                 on_progress=on_progress or reporter,
                 should_stop=_stop_requests(channel, can_finish=can_finish),
             )

@@ -23,6 +23,7 @@ from ml.learning.nn.operations import count_operations
 from ml.learning.nn.units import spell_out
 from ml.learning.pipeline.base_models import BaseModels
 from ml.learning.pipeline.crossing import describe_crossing, describe_crossings, train_stems
+from ml.learning.pipeline.encoded_rows import RowEncoder
 from ml.learning.pipeline.exits import ExitNetwork, SizeOutputs, choose_threshold, make_exits, simulate
 from ml.learning.pipeline.plan import TrainingPlan, make_plan
 from ml.learning.pipeline.reproduction import current_environment
@@ -108,6 +109,8 @@ class TrainingOptions(TypedDict, total=False):
     device: str
     #: Threads of torch; None leaves them as they are. A resumed run takes those of its checkpoint.
     threads: int | None
+    #: Folder of encoded rows for all runs of this machine; None for one in the folder of the run.
+    cache: Path | None
     #: Called with each progress report; by default nothing is.
     on_progress: Callable[[Progress], None]
     #: Called after each step and batch; by default nothing stops a run.
@@ -198,6 +201,10 @@ class _Run:
         _check_encoders_agree(self.bases, self.models)
         self.truncation: dict[str, dict[str, dict[str, int]]] = {}
         self.small_data_adjustments: str | None = None
+        # A checkpoint that is packed or measured reads the same rows, so that the number of rows is part of the name.
+        self._selection = f"seed {self.spec.seed}, validation {len(held_out)}"
+        folder = options.get("cache") or self.folder.encoded_rows
+        self._row_encoder = RowEncoder.create(self.plan.reader, folder, dataset=self.data)
         self.train_columns = self._encode("train", rows)
         self.held_out = held_out
 
@@ -324,12 +331,9 @@ class _Run:
 
     def _encode(self, split: str, rows: Rows) -> dict[str, Column]:
         """Encode rows to compact arrays; records in `truncation` what encoders dropped."""
-        for encoder in self.plan.encoders.values():
-            encoder.pop_losses()
-        columns = self.plan.reader.encode(rows)
-        losses = {name: encoder.pop_losses() for name, encoder in self.plan.encoders.items()}
-        self.truncation[split] = {name: counts for name, counts in losses.items() if counts}
-        return columns
+        encoded = self._row_encoder.encode(rows, f"{split} {len(rows)}, {self._selection}")
+        self.truncation[split] = encoded.losses
+        return encoded.columns
 
     def _train(
         self,

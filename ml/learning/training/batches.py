@@ -1,4 +1,4 @@
-"""Batches of one split, whose rows are in memory as compact arrays.
+"""Batches of one split, whose rows are compact arrays in memory or in mapped files.
 
 The content of a batch depends on (seed, epoch, step) alone, so that an interrupted run resumes with the batch that was
 next. There are no worker processes: selecting rows by index is faster than sending them between processes (see
@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from ml.encoders.base import take
+from ml.preprocessing.ragged_array import RaggedArray
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -164,12 +165,12 @@ class SequentialBatches:
 
 def _row_lengths(columns: Columns) -> np.ndarray | None:
     """Return the length of each row over all ragged columns; None without any."""
-    ragged = [
-        column
+    lengths = [
+        column.lengths if isinstance(column, RaggedArray) else np.array([len(row) for row in column])
         for column in columns.values()
-        if isinstance(column, list) and column and isinstance(column[0], np.ndarray)
+        if not isinstance(column, np.ndarray) and len(column) and isinstance(column[0], np.ndarray)
     ]
-    return np.sum([[len(row) for row in column] for column in ragged], axis=0) if ragged else None
+    return np.sum(lengths, axis=0) if lengths else None
 
 
 def to_arrays(tensors: Tensors) -> Arrays:

@@ -31,6 +31,11 @@ class RunFolder:
         """
         return self.root / "checkpoint"
 
+    @property
+    def encoded_rows(self) -> Path:
+        """Folder of encoded rows that no other run reads."""
+        return self.root / "encoded"
+
     def size(self, size: float) -> Path:
         """Folder of the package of a nested size.
 

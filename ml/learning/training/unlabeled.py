@@ -26,8 +26,16 @@ class Unlabeled(BatchAdapter):
         self.slot_encoders = encoders
         self.packs = packs
 
+    @property
+    def encodes_rows_alone(self) -> bool:
+        """False if windows hold parts of several texts."""
+        return not self.packs
+
     def encode(self, rows: Rows) -> dict[str, Column]:
         """Encode rows to compact arrays by slot."""
         if self.packs:
-            return {slot: texts_to_windows(encoder, rows.columns[slot]) for slot, encoder in self.slot_encoders.items()}
+            return {
+                slot: texts_to_windows(encoder, rows.columns[slot], scratch=self.scratch)
+                for slot, encoder in self.slot_encoders.items()
+            }
         return encode_slots(self.slot_encoders, {slot: slot for slot in self.slot_encoders}, rows)

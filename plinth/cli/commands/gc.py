@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from plinth.client.types import DiskPart, DiskSpace
 
 #: Kinds that have a retention, as `GET /api/v1/disk` names them.
-KINDS = ("checkpoints", "uploads", "exports", "logs", "events")
+KINDS = ("checkpoints", "uploads", "exports", "logs", "events", "encoded")
 
 Kinds = Annotated[
     list[str] | None,

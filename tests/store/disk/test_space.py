@@ -186,7 +186,23 @@ def test_events_of_an_ended_job_expire_but_its_states_and_curves_stay() -> None:
         assert job_events.metrics(session, claim.job_id) == {"train/loss": [(1, 1.0)]}
 
 
+def test_encoded_rows_go_once_no_run_has_read_them_or_with_their_dataset(tmp_path: Path) -> None:
+    upload_dataset(tmp_path, state="ready", days_ago=0)
+    with transaction() as session:
+        session.query(Dataset).one().summary = {"digest": "a" * 64}
+    folder = store_settings().home / "cache" / "encoded"
+    for name, days in (("a" * 32 + "-read", 0.5), ("a" * 32 + "-old", 2.0), ("b" * 32 + "-gone", 2.0)):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "text.values").write_bytes(b"12345")
+        (folder / f"{name}.lock").touch()
+        os.utime(folder / name, (time.time() - 86_400 * days,) * 2)
+    assert use_of("encoded") == (3, 15, 2, 10)
+    assert use_of("encoded", older_than_days=7) == (3, 15, 1, 5), "those of no dataset are not kept longer"
+    disk.clean(["encoded"])
+    assert sorted(path.name for path in folder.iterdir()) == ["a" * 32 + "-read", "a" * 32 + "-read.lock"]
+
+
 def test_every_kind_is_deleted_by_a_setting_of_its_own_or_by_its_owner() -> None:
     settings = [kind.setting for kind in disk.KINDS.values() if kind.setting]
-    assert len(set(settings)) == len(settings) == 5
+    assert len(set(settings)) == len(settings) == 6
     assert all(disk.retention_days(kind) for kind in disk.KINDS.values() if kind.setting)
