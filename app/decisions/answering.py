@@ -180,11 +180,18 @@ def native_input(served: ServedVersion, decision_input: DecisionInput) -> dict[s
     task = served.task or ""
     if task.startswith("text"):
         return {"text": decision_input.text or ""}
-    if decision_input.fields is not None:
-        return dict(decision_input.fields)
+    if task.startswith("multimodal"):
+        image = {"image": decision_input.image} if decision_input.image is not None else {}
+        return {**(decision_input.fields or _to_text_part(decision_input)), **image}
     if task.startswith(("image", "object")) and decision_input.image is not None:
         return {"image": decision_input.image}
+    if decision_input.fields is not None:
+        return dict(decision_input.fields)
     return {"text": decision_input.text or ""}
+
+
+def _to_text_part(decision_input: DecisionInput) -> dict[str, Any]:
+    return {"text": decision_input.plain_text} if decision_input.plain_text else {}
 
 
 def counted_text(served: ServedVersion, decision_input: DecisionInput) -> str | None:

@@ -223,7 +223,7 @@ def resolve_retry(
         if key is not None and not blobs.exists(key):
             raise Conflict(f"the file that {row.id} imported was deleted; import it again")
         return ResolvedSpec(kind=row.kind, spec=row.spec, request=None, dataset_id=None, model_name=row.model_name)
-    resolved = _resolve_stored(
+    resolved = resolve_stored(
         session, upgrade_spec(row.spec), catalog=catalog, blobs=blobs, allow_noncommercial=allow_noncommercial
     )
     return replace(resolved, request=row.request)
@@ -253,12 +253,16 @@ def resolve_clone(
     # Jobs of earlier versions have no request.
     request = row.request or upgrade_spec(row.spec)
     spec = merge_patch(request, changes)
-    return _resolve_stored(session, spec, catalog=catalog, blobs=blobs, allow_noncommercial=allow_noncommercial)
+    return resolve_stored(session, spec, catalog=catalog, blobs=blobs, allow_noncommercial=allow_noncommercial)
 
 
-def _resolve_stored(
+def resolve_stored(
     session: Session, spec: Mapping[str, Any], *, catalog: Catalog, blobs: Blobs, allow_noncommercial: bool
 ) -> ResolvedSpec:
+    """Check a spec as it was sent, and fill in its defaults.
+
+    Raises `ProblemError` 422 and `SpecError`.
+    """
     reject_invalid(spec, catalog=catalog, blobs=blobs)
     parsed = _SPECS.validate_python(spec)
     return resolve_spec(session, parsed, catalog=catalog, blobs=blobs, allow_noncommercial=allow_noncommercial)

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Body
 
-from app.dependencies import ModelName, PredictServiceDep, SessionDep
-from app.http.errors import problem_responses
+from app.dependencies import BlobsDep, CatalogDep, ModelName, PredictServiceDep, SessionDep
+from app.http.errors import ProblemError, problem_responses
 from app.http.request_body import JSONRoute
+from app.jobs.service import resolve_stored
 from app.models.watch_schemas import VersionTraffic, Watch, WatchSet
 from ml.errors import SpecError, unknown
 from store import datasets, models
-from store.adaptation import feedback, records, watches
+from store.adaptation import collection, feedback, records, watches
+from store.adaptation.training import make_finetune_spec
 from store.database import after_commit
 from store.errors import NotFound
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sqlalchemy.orm import Session
 
     from ml.errors import Finding
+    from ml.spec.catalog import Catalog
+    from store.blobs import Blobs
     from store.tables import Watch as WatchRow
 
 router = APIRouter(prefix="/api/v1/models", tags=["models"], route_class=JSONRoute)
@@ -46,6 +53,8 @@ def set_watch(
     body: Annotated[WatchSet, Body(openapi_examples=_EXAMPLES)],
     session: SessionDep,
     predict_service: PredictServiceDep,
+    catalog: CatalogDep,
+    blobs: BlobsDep,
 ) -> Watch:
     """Record a fraction of a model's answers, look for drift, and say what follows.
 
@@ -53,6 +62,8 @@ def set_watch(
     """
     if findings := _check(session, name, body):
         raise SpecError.of(findings)
+    if body.training:
+        _check_training(session, name, body, catalog=catalog, blobs=blobs)
     options = body.model_dump(mode="json", exclude={"keep", "fraction"})
     row = watches.put(session, name, keep=body.keep, fraction=body.fraction, options=options)
     after_commit(session, predict_service.names.clear)
@@ -83,6 +94,30 @@ def _check(session: Session, name: str, body: WatchSet) -> list[Finding]:
         except NotFound:
             findings.append(unknown("dataset", body.dataset, datasets.names(session), path="dataset"))
     return findings
+
+
+def _check_training(session: Session, name: str, body: WatchSet, *, catalog: Catalog, blobs: Blobs) -> None:
+    """Check the changes to the fine-tuning; raises `Conflict` without a dataset, and `ProblemError` 422."""
+    source = collection.find_source(session, name, body.dataset)
+    model, dataset = models.version(session, name), datasets.reference_of(source)
+    spec = make_finetune_spec(session, model, dataset=dataset, changes=body.training)
+    try:
+        resolve_stored(session, spec, catalog=catalog, blobs=blobs, allow_noncommercial=True)
+    except (ProblemError, SpecError) as error:
+        raise _in_training(error, body.training) from None
+
+
+def _in_training(error: ProblemError | SpecError, changes: Mapping[str, Any]) -> SpecError:
+    """Return the findings with their paths in the body of the request."""
+    findings = error.errors if isinstance(error, ProblemError) else error.findings
+    return SpecError.of(
+        [
+            replace(finding, path=f"training.{finding.path}")
+            if (finding.path or "").split(".")[0] in changes
+            else finding
+            for finding in findings
+        ]
+    )
 
 
 def _to_response(session: Session, row: WatchRow) -> Watch:

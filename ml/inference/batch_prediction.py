@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from ml.data.rows import Rows
+import numpy as np
+
+from ml.data.rows import Rows, find_missing
 from ml.errors import InputError
 from ml.inference.predictor import BATCH_BYTES
 from ml.tasks.base import Task
@@ -48,7 +50,7 @@ class BatchPredictor:
         while start < len(rows):
             end = min(len(rows), start + self._batch_rows)
             batch = rows.take(range(start, end))
-            if columns is not None:
+            if columns is not None and not _has_empty_row(batch, columns):
                 batch = Rows({name: batch.columns[name] for name in columns})
                 yield self._answer_rows(batch, start)
             else:
@@ -107,6 +109,14 @@ class BatchPredictor:
         """Choose the size of the next batches by the bytes of a row."""
         row_bytes = max(1, sum(getattr(value, "nbytes", 0) for value in batch[0].values()))
         self._batch_rows = max(1, min(MAX_BATCH_ROWS, BATCH_BYTES // row_bytes))
+
+
+def _has_empty_row(batch: Rows, columns: Sequence[str]) -> bool:
+    """Return whether a row has nothing that the model reads.
+
+    Only a conversion reports it.
+    """
+    return bool(np.logical_and.reduce([find_missing(batch.columns[name]) for name in columns]).any())
 
 
 def _describe(error: InputError) -> dict[str, Any]:

@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 
 #: Rows of feedback of one model.
 MAX_ROWS: Final = 100_000
+#: Bytes of the inputs of one model: 100,000 images of 20 KiB in base64.
+MAX_BYTES: Final = 2 * 1024**3
 #: Rows that are read from the database at a time.
 ROWS_PER_PAGE: Final = 500
+_LIMIT_HINT: Final = "make a dataset of them, and continue with a model of another name"
 
 
 def add(
@@ -35,7 +38,7 @@ def add(
 ) -> tuple[Feedback, str | None]:
     """Store the label of an input; return the row and its earlier label.
 
-    The last label of an input counts. Raises `Conflict` beyond `MAX_ROWS`.
+    The last label of an input counts. Raises `Conflict` beyond `MAX_ROWS` and `MAX_BYTES`.
     """
     lock(session, f"feedback {name}")
     query = select(Feedback).where(Feedback.model_name == name, Feedback.input_sha256 == input_sha256)
@@ -48,13 +51,20 @@ def add(
             session.execute(update(Feedback).where(Feedback.id == row.id).values(**values))
             session.refresh(row)
         return row, previous
-    if count(session, name) >= MAX_ROWS:
-        raise Conflict(f"{name} has {MAX_ROWS:,} rows of feedback, the limit; continue with a model of another name")
+    rows, size = measure(session, name)
+    if rows >= MAX_ROWS:
+        raise Conflict(f"{name} has {MAX_ROWS:,} rows of feedback, the limit; {_LIMIT_HINT}")
+    if size + len(content) > MAX_BYTES:
+        raise Conflict(
+            f"the inputs with feedback of {name} have {size:,} bytes, and one of {len(content):,} would exceed the "
+            f"limit of {MAX_BYTES:,}; {_LIMIT_HINT}"
+        )
     row = Feedback(
         id=new_id("fbk"),
         model_name=name,
         input=content,
         input_sha256=input_sha256,
+        bytes=len(content),
         label=label,
         request_id=request_id,
         version=version,
@@ -64,6 +74,13 @@ def add(
     session.flush()
     session.refresh(row)
     return row, None
+
+
+def measure(session: Session, name: str) -> tuple[int, int]:
+    """Return the rows of feedback of a model, and the bytes of their inputs."""
+    query = select(func.count(), func.coalesce(func.sum(Feedback.bytes), 0)).where(Feedback.model_name == name)
+    rows, size = session.execute(query).one()
+    return rows, int(size)
 
 
 def count(session: Session, name: str, *, after: str = "") -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from store import datasets, jobs, models
 from store.adaptation import collection, feedback, watches
+from store.adaptation.training import make_finetune_spec
 from store.errors import Conflict, NotFound
 from store.tables import FINAL_STATES, JobKind
 
@@ -78,15 +79,8 @@ def _begin(session: Session, watch: Watch, version: int) -> None:
     except (Conflict, NotFound) as error:
         _end(watch, "skipped", f"nothing can be trained: {error}", until=until)
         return
-    task = jobs.get(session, model.job_id).spec.get("task") or {"name": model.task}
-    spec = {
-        "task": task,
-        **watch.options["training"],
-        "kind": JobKind.FINETUNE,
-        "dataset": datasets.reference_of(dataset),
-        "start_from": f"{name}@{version}",
-        "model": name,
-    }
+    changes = watch.options["training"]
+    spec = make_finetune_spec(session, model, dataset=datasets.reference_of(dataset), changes=changes)
     job = jobs.submit(session, kind=JobKind.FINETUNE, spec=spec, request=spec, dataset_id=dataset.id, model_name=name)
     watch.state = {
         **watch.state,

@@ -10,7 +10,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from ml.data.dataset import Dataset
-from ml.data.derivation.feedback_rows import read_feedback
+from ml.data.derivation.feedback_rows import find_corrected, read_feedback
 from ml.data.derivation.selection import DatasetPart, Selection
 from ml.data.derivation.stored_rows import read_batches
 from ml.data.importing.importer import DatasetRequirements, Importer
@@ -69,6 +69,11 @@ def derive_dataset(
         selection = result
     summary = selection.parts[0].dataset.summary
     type_names = {column: column_type for column, column_type in summary.columns.items() if column_type != LABEL}
+    column = selection.data_columns[0]
+    if feedback is not None:
+        corrected = find_corrected(selection, feedback, column, max_pixels=limits.max_pixels)
+        selection = selection.take(~corrected)
+        messages.append(f"add_feedback replaced {int(corrected.sum()):,} rows whose inputs have feedback")
     with tempfile.TemporaryFile(dir=into.parent) as scratch:
         importer = Importer(scratch, limits, tasks or {}, task=summary.task)
         importer.split_plan = SplitPlan(is_final=True, random_splits=summary.random_splits)
@@ -77,7 +82,7 @@ def derive_dataset(
                 expected = f"0 to {count - 1}" if count else "no object, as the image has none"
                 importer.issues.add("no_such_object", at=at, actual=number, expected=expected)
         try:
-            added = read_feedback(feedback, selection.data_columns[0]) if feedback else ()
+            added = read_feedback(feedback, column) if feedback else ()
             # Behind the other rows of their split, so that the old test rows come first.
             importer.stage(chain(read_batches(selection), added), summary.format, type_names)
             _join_item_tables(importer, selection)

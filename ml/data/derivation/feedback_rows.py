@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ml.data.dataset import SPLITS
+from ml.data.derivation.selection import digest
+from ml.data.files import images
 from ml.data.formats.base import Batch
 from ml.data.importing.staging import LABEL
 from ml.data.locations import Locations
@@ -17,6 +19,8 @@ from ml.data.locations import Locations
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from ml.data.derivation.selection import Selection
 
 #: Operation of a dataset's origin that adds them.
 ADD_FEEDBACK: Final = "add_feedback"
@@ -49,6 +53,22 @@ def read_feedback(path: Path, column: str) -> Iterator[Batch]:
                 locations = Locations(f"feedback {split}", rows=np.arange(number + 1, number + len(batch) + 1))
                 number += len(batch)
                 yield Batch({column: values, LABEL: [row["label"] for row in batch]}, locations, split)
+
+
+def find_corrected(selection: Selection, path: Path, column: str, *, max_pixels: int) -> np.ndarray:
+    """Return bool [N]: rows to train and validate on whose input has feedback.
+
+    The label of feedback is the later one. Test rows stay as they are: versions are compared on them.
+    """
+    digests = {
+        digest(_to_value(value, max_pixels)) for batch in read_feedback(path, column) for value in batch.columns[column]
+    }
+    return selection.find_values(column, digests, splits=("train", "validation"))
+
+
+def _to_value(raw: str | bytes, max_pixels: int) -> Any:
+    """Return a raw value as rows of a dataset contain it."""
+    return images.read(raw, max_pixels=max_pixels).pixels if isinstance(raw, bytes) else raw
 
 
 def _to_raw(model_input: dict[str, Any], column: str) -> Any:

@@ -12,7 +12,7 @@ from ml.data.dataset import SPLITS, Dataset, array_path, table_path
 from ml.data.rows import ImageArray, Labels
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from ml.data.flagged_rows import RowPosition
     from ml.data.rows import Rows
@@ -180,6 +180,15 @@ class Selection:
             for row in rows.tolist():
                 yield row, values[int(self.indices[row])]
 
+    def find_values(self, column: str, digests: Collection[bytes], *, splits: Collection[str]) -> np.ndarray:
+        """Return bool [N]: the rows of these splits whose value has one of `digests`."""
+        matches = np.zeros(len(self), dtype=bool)
+        for part, split, rows in self.groups():
+            if split in splits:
+                values = part.rows(split).columns[column]
+                matches[rows] = [digest(values[int(self.indices[row])]) in digests for row in rows.tolist()]
+        return matches
+
     def hashes(self) -> np.ndarray:
         """Return uint64 [N], equal for rows with equal values and labels."""
         hashes = np.empty(len(self), dtype=np.uint64)
@@ -223,6 +232,11 @@ def _codes_of(part: DatasetPart, split: str, count: int) -> np.ndarray:
     labels = part.rows(split).columns[name]
     assert isinstance(labels, Labels), "labels are stored as codes"
     return labels.codes.astype(np.int32)
+
+
+def digest(value: Any) -> bytes:
+    """Return a hash that is equal for equal values of a column."""
+    return blake2b(_to_hashable(value), digest_size=2 * HASH_BYTES).digest()
 
 
 def _to_hashable(value: Any) -> bytes:

@@ -17,6 +17,7 @@ class Feedback(Base):
     __table_args__ = (
         UniqueConstraint("model_name", "input_sha256"),
         Index("ix_feedback_model_name_id", "model_name", "id"),
+        Index("ix_feedback_model_name_bytes", "model_name", "bytes"),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -24,6 +25,8 @@ class Feedback(Base):
     input_sha256: Mapped[str]
     #: The input as JSON.
     input: Mapped[bytes] = mapped_column(LargeBinary, deferred=True)
+    #: Bytes of `input`, here so that a sum does not read them all.
+    bytes: Mapped[int]
     label: Mapped[str]
     #: Request whose answer it is about, the version that answered, and its answer; None for an input of its own.
     request_id: Mapped[str | None]

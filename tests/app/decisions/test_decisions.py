@@ -36,6 +36,7 @@ def api(new_home: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory) 
             ("image_text_matching", "matcher"),
             ("text_classification", "reviews"),
             ("text_regression", "stars"),
+            ("multimodal_classification", "messages"),
             ("object_detection", "detector"),
         ):
             register(packages.untrained(task, folder / name), name=name)
@@ -137,6 +138,25 @@ def test_an_image_is_classified_by_both_protocols(client: openai.OpenAI, api: Ap
     request = {"type": "choice", "criteria": dict.fromkeys(expected)}
     status, body = ask(api, {"model": "shades", "state": {"image": image}, "questions": {"q": request}})
     assert (status, body["answers"]["q"]["probabilities"]) == (200, pytest.approx(expected))
+
+
+def test_a_model_of_several_parts_reads_the_image_and_the_text(client: openai.OpenAI, api: ApiProcess) -> None:
+    image = base64.b64encode(png(250)).decode()
+    both = native(api, "messages", {"image": image, "text": TEXT})["probabilities"]
+    url = f"data:image/png;base64,{image}"
+    parts = [{"type": "input_text", "text": TEXT}, {"type": "input_image", "image_url": url}]
+    message: Any = {"role": "user", "content": parts}
+    question: Any = {"type": "choice", "instructions": "Which?", "choices": [{"value": label} for label in both]}
+    (answer,) = client.decisions.create(model="messages", input=[message], questions=[question]).answers
+    assert answer.type == "choice"
+    assert {entry.value: entry.probability for entry in answer.probabilities} == pytest.approx(both, abs=1e-5)
+
+    questions = {"q": {"type": "choice", "criteria": dict.fromkeys(both)}}
+    for state in ({"image": url, "text": TEXT}, {"image": url}, TEXT):
+        fields = {"text": state} if isinstance(state, str) else {**state, "image": image}
+        expected = native(api, "messages", fields)["probabilities"]
+        status, body = ask(api, {"model": "messages", "state": state, "questions": questions})
+        assert (status, body["answers"]["q"]["probabilities"]) == (200, pytest.approx(expected, abs=1e-5))
 
 
 def test_a_predicted_number_is_a_score_between_two_levels(client: openai.OpenAI, api: ApiProcess) -> None:

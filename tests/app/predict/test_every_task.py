@@ -40,6 +40,16 @@ BARE = {
     "half an image": b"\x89PNG\r\n\x1a\n" + bytes(30),
     "half an audio clip": b"RIFF\xff\xff\xff\xffWAVEfmt ",
 }
+#: Inputs that both multimodal tasks refuse.
+MULTIMODAL: list[tuple[dict[str, Any], str]] = [
+    ({}, "at least one part"),
+    ({"text": " "}, "more than whitespace"),
+    ({"record": {}}, "at least 1"),
+    ({"record": {"lenght": 1}}, "length"),
+    ({"record": {"length": True}}, "a number"),
+    ({"text": "a", "image": "?"}, "base64"),
+    ({"text": "a", "audio": "UklGRg=="}, "audio"),
+]
 #: Invalid inputs that only the task detects, and a part of the message.
 TASK_ERRORS = {
     "recommendation": [
@@ -86,15 +96,8 @@ TASK_ERRORS = {
         ({"lenght": 1}, "length"),
         ({"site": [1]}, "site"),
     ],
-    "multimodal_classification": [
-        ({}, "at least one part"),
-        ({"text": " "}, "more than whitespace"),
-        ({"record": {}}, "at least 1"),
-        ({"record": {"lenght": 1}}, "length"),
-        ({"record": {"length": True}}, "a number"),
-        ({"text": "a", "image": "?"}, "base64"),
-        ({"text": "a", "audio": "UklGRg=="}, "audio"),
-    ],
+    "multimodal_classification": MULTIMODAL,
+    "multimodal_regression": MULTIMODAL,
     "object_detection": [({}, "either image or pixels"), ({"pixels": [[1]], "confidence": 1.5}, "0 to 1")],
 }
 

@@ -10,6 +10,7 @@ import pytest
 
 from store.adaptation import feedback, records, watches
 from store.database import transaction
+from store.errors import Conflict
 from store.ids import new_id
 from store.tables import Watch
 from tests.store.test_models import register_model
@@ -72,6 +73,18 @@ def test_figures_are_added_by_version_and_dropped_after_the_watch() -> None:
     with transaction() as session:
         row = watches.get(session, "digits")
         assert (row.monitors, row.state["events"][0]["kind"]) == (b"\0\1", "drift")
+
+
+def test_feedback_is_refused_beyond_its_bytes_and_a_correction_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feedback, "MAX_BYTES", 10)
+    with transaction() as session:
+        feedback.add(session, "digits", content=b"12345678", input_sha256="0", label="7")
+        feedback.add(session, "letters", content=b"12345678", input_sha256="0", label="a")
+        with pytest.raises(Conflict, match="have 8 bytes, and one of 3 would exceed the limit of 10"):
+            feedback.add(session, "digits", content=b"123", input_sha256="1", label="7")
+        feedback.add(session, "digits", content=b"12345678", input_sha256="0", label="1")
+        feedback.add(session, "digits", content=b"12", input_sha256="2", label="1")
+        assert feedback.measure(session, "digits") == (2, 10)
 
 
 def test_feedback_counts_answers_of_a_version_once() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageOps
 
-from plinth import Plinth
+from plinth import APIError, Plinth
 from plinth.client.types import Watch
 from tests.support.stack import RunningStack
 
@@ -74,6 +74,11 @@ def test_a_model_learns_what_drifts_and_is_not_taken_in_by_shuffled_labels(
 ) -> None:
     with start_stack(PLINTH_WATCH_SECONDS="0.3").client() as plinth:
         train(plinth, digits_zip)
+        with pytest.raises(APIError, match="valid number") as refusal:
+            plinth.models.set_watch("digits", then="promote", training={"schedule": {"learning_rate": "fast"}})
+        assert refusal.value.errors[0]["path"] == "training.schedule.learning_rate"
+        with pytest.raises(APIError, match="cnm"):
+            plinth.models.set_watch("digits", then="promote", training={"architecture": "cnm"})
         watch = plinth.models.set_watch(
             "digits", keep="rows", fraction=1, then="promote", training={"schedule": SCHEDULE}, min_feedback=1000
         )

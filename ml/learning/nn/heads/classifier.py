@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ml.config import Config
-from ml.learning.nn.heads._class_loss import ClassWeights, class_loss
+from ml.learning.nn.heads._losses import ClassWeights, class_loss
 from ml.learning.nn.heads.base import Head, Tensors
 from ml.signals import Feature
 

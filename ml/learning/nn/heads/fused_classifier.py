@@ -7,16 +7,15 @@ B batch, S slots.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from ml.config import Config
-from ml.learning.nn.batch_parts import reweight
-from ml.learning.nn.heads._class_loss import ClassWeights, Loss, class_loss
-from ml.learning.nn.heads._parts import Parts, Width
+from ml.learning.nn.heads._losses import ClassWeights, Loss, class_loss
+from ml.learning.nn.heads._parts import Fusion, Parts, Width, add_part_losses
 from ml.learning.nn.heads.base import Head, Tensors
 from ml.signals import Feature
 
@@ -26,10 +25,6 @@ if TYPE_CHECKING:
     from ml.learning.nn.architectures.base import Features, Widths
 
 
-#: Weight of the loss of the parts alone.
-PART_WEIGHT: Final = 1.0
-
-
 class FusedClassifierConfig(Config):
     """Options of the fused classification head. The number of classes comes from the data."""
 
@@ -37,7 +32,7 @@ class FusedClassifierConfig(Config):
     loss: Loss = "cross_entropy"
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     dropout: float = Field(0.0, ge=0, lt=1)
-    fusion: Literal["gated_sum", "transformer"] = "gated_sum"
+    fusion: Fusion = "gated_sum"
     width: Width = 128
     class_weights: ClassWeights = None
 
@@ -73,17 +68,11 @@ class FusedClassifier(Head):
         return {**outputs, "present": present_BS} if self.training else outputs
 
     def loss(self, outputs: Tensors, batch: Mapping[str, Tensor]) -> Tensor:
-        """Return the loss against `label`, int64 [B], in training with that of each part alone.
-
-        Without the latter, the part that learns fastest keeps the others from learning (Wang et al. 2020,
-        arXiv:1905.12681).
-        """
-        loss = self._class_loss(outputs["logits"], batch["label"])
+        """Return the loss against `label`, int64 [B], in training with that of each part alone."""
         if "present" not in outputs:
-            return loss
-        rows, slots = outputs["present"].nonzero(as_tuple=True)
-        part_loss = self._class_loss(outputs["part_logits"][rows, slots], batch["label"][rows])
-        return loss + PART_WEIGHT * reweight(part_loss, len(rows))
+            return self._class_loss(outputs["logits"], batch["label"])
+        alone, present_BS = outputs["part_logits"], outputs["present"]
+        return add_part_losses(outputs["logits"], alone, present_BS, batch["label"], self._class_loss)
 
     def _class_loss(self, logits: Tensor, label: Tensor) -> Tensor:
         config = self.config

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 from pydantic import Field
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ml.config import Config
+from ml.learning.nn.heads._losses import LOSSES, RegressionLoss
 from ml.learning.nn.heads.base import Head, Tensors
 from ml.signals import Feature
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 class RegressionConfig(Config):
     """Options of the regression head."""
 
-    loss: Literal["mse", "huber"] = "mse"
+    loss: RegressionLoss = "mse"
     dropout: float = Field(0.0, ge=0, lt=1)
 
 
@@ -41,7 +42,7 @@ class Regression(Head):
 
     def __init__(self, config: RegressionConfig, *, widths: Mapping[str, Widths]) -> None:
         super().__init__(config, widths=widths)
-        self._loss = functional.huber_loss if config.loss == "huber" else functional.mse_loss
+        self._loss = LOSSES[config.loss]
         self.dropout = nn.Dropout(config.dropout)
         self.linear = nn.Linear(sum(backbone.pooled for backbone in widths.values()), 1)
         nn.init.zeros_(self.linear.bias)

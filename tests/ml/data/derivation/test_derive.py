@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 from collections import Counter
@@ -16,6 +17,7 @@ from ml.data.derivation.check import check_operations, check_order
 from ml.data.derivation.derive import derive_dataset
 from ml.data.derivation.feedback_rows import choose_split
 from ml.data.derivation.operations import parse_operations
+from ml.data.files.images import encode_png
 from ml.data.flagged_rows import read_flagged_rows
 from ml.data.report import ImportReport
 from ml.tasks import TASKS
@@ -289,6 +291,41 @@ def test_feedback_is_added_behind_the_rows_of_its_split(source: Path) -> None:
         assert new[split] == old[split] + [(text, label) for text, label, own in rows if own == split]
     assert len(new["train"]) == 14
     assert any("add_feedback added 12 rows" in suggestion.message for suggestion in report.suggestions)
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_a_corrected_row_is_trained_on_by_its_later_label_alone(source: Path, split: str) -> None:
+    old = contents(source / "dataset")
+    text, label = old["train"][0]
+    file = source / "feedback.jsonl"
+    other = next(name for name in ("good", "bad") if name != label)
+    # A form of the text that the dataset stores alike.
+    file.write_text(json.dumps({"input": {"text": f" {text} "}, "label": other, "split": split}) + "\n")
+
+    report = derive_dataset(source / "dataset", source / "derived", [], name="reviews@1", feedback=file, tasks=TASKS)
+
+    new = contents(source / "derived")
+    assert {name: len(rows) for name, rows in new.items()} == {
+        name: len(rows) + (name == split) - (name == "train") for name, rows in old.items()
+    }
+    assert [own for rows in new.values() for words, own in rows if words == text] == [other]
+    assert any("replaced 1 rows" in suggestion.message for suggestion in report.suggestions)
+
+
+def test_a_corrected_image_replaces_its_row_whatever_its_file(tmp_path: Path) -> None:
+    files = make_zip(class_folders(make_images(40), make_labels(40)))
+    assert upload(tmp_path, {"a.zip": files}, task="image_classification").state == "ready"
+    rows = Dataset.open(tmp_path / "dataset").rows("train")
+    image, other = rows[0]["image"], next(row["label"] for row in rows if row["label"] != rows[0]["label"])
+    content = base64.b64encode(encode_png(image)).decode()
+    file = tmp_path / "feedback.jsonl"
+    file.write_text(json.dumps({"input": {"image": content}, "label": other, "split": "train"}) + "\n")
+
+    derive_dataset(tmp_path / "dataset", tmp_path / "derived", [], name="a@1", feedback=file, tasks=TASKS)
+
+    derived = Dataset.open(tmp_path / "derived").rows("train")
+    assert len(derived) == len(rows)
+    assert [row["label"] for row in derived if np.array_equal(row["image"], image)] == [other]
 
 
 def test_a_row_of_feedback_stays_in_its_split() -> None:

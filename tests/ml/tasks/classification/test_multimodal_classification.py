@@ -8,8 +8,10 @@ import pytest
 
 from ml.data.dataset import Dataset
 from ml.data.files import images
+from ml.data.rows import Rows
 from ml.encoders import ENCODERS
 from ml.errors import InputError, SpecError
+from ml.inference.batch_prediction import BatchPredictor
 from ml.inference.predictor import Predictor
 from ml.learning.nn.architectures import ARCHITECTURES
 from ml.package.package import ModelPackage
@@ -90,6 +92,19 @@ def test_a_row_gets_the_same_answer_alone_and_beside_rows_with_other_parts(resul
     for raw_input, batched in zip(inputs, predictor.predict(inputs), strict=True):
         (alone,) = predictor.predict([raw_input])
         assert batched["probabilities"] == pytest.approx(alone["probabilities"], abs=1e-4)
+
+
+def test_a_stored_row_without_a_part_that_the_model_reads_has_an_error(result: Any) -> None:
+    predictor = Predictor.load(result.package)
+    image = images.read(make_image(True, 7), max_pixels=100).pixels
+    columns = {"image": [image, None, image], "text": ["repair it", None, None], "features": [None, {"age": 3}, None]}
+
+    (results,) = BatchPredictor(predictor, {}).predict(Rows(columns))
+
+    assert [answer.index for answer in results if answer.error] == [1]
+    assert "at least one of image, text" in str(results[1].error)
+    expected = predictor.predict([{"image": make_image(True, 7)}])[0]
+    assert results[2].output["label"] == expected["label"]
 
 
 def test_the_graph_equals_the_network(result: Any) -> None:

@@ -1,10 +1,11 @@
-"""A class from the parts of a row.
+"""A class or a number from the parts of a row.
 
 An input has `image` (or `pixels`), `text`, `audio` and `record` (values by column), or some of them: those of its slots
 `image`, `text`, `audio` and `features`. For a missing part a blank one is encoded, and `{slot}_present`, bool [batch],
 is false. `logits` [batch, classes] are those of a classifier: their softmax, divided by the temperature of the
 calibration, is the probability of each of `labels`; `part_logits` [batch, slots, classes] are those of each part alone.
-An output for a text that was cut has `truncated`.
+`prediction` [batch] is in standard deviations of the target from its mean; `state` of the task has both. An output for
+a text that was cut has `truncated`.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ from ml.data.files.audio import encode_wav
 from ml.errors import InputError
 from ml.metrics.calibration import Calibration, to_probabilities
 
-TASKS: Final = ("multimodal_classification",)
+TASKS: Final = ("multimodal_classification", "multimodal_regression")
 #: Slot -> fields of an input that it is read from.
 FIELDS: Final = {"image": ("image", "pixels"), "text": ("text",), "audio": ("audio",), "features": ("record",)}
 
 
 def predict(inputs: list[dict[str, Any]], model: Any) -> list[dict[str, Any]]:
-    """Return label, confidence and probabilities of each input.
+    """Return label, confidence and probabilities of each input, or its number.
 
     Raises `InputError` for an input without a part.
     """
@@ -61,6 +62,8 @@ def _make_blank(slot: str) -> dict[str, Any]:
 
 
 def _decode(outputs: dict[str, np.ndarray], model: Any) -> list[dict[str, Any]]:
+    if "prediction" in outputs:
+        return _decode_numbers(outputs["prediction"], model.metadata["task"]["state"])
     logits, labels = outputs["logits"], model.metadata["labels"]
     calibration = Calibration.of_state(model.metadata["task"]["state"])
     probabilities = to_probabilities(logits, calibration.temperature if calibration else 1.0)
@@ -68,3 +71,8 @@ def _decode(outputs: dict[str, np.ndarray], model: Any) -> list[dict[str, Any]]:
         {"label": labels[best], "confidence": row[best], "probabilities": dict(zip(labels, row, strict=True))}
         for best, row in zip(logits.argmax(axis=1).tolist(), probabilities.tolist(), strict=True)
     ]
+
+
+def _decode_numbers(prediction: np.ndarray, state: dict[str, Any]) -> list[dict[str, Any]]:
+    values = prediction.astype(np.float64) * state["deviation"] + state["mean"]
+    return [{"value": value} for value in values.tolist()]

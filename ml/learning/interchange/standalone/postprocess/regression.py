@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-TASKS: Final = ("image_regression", "tabular_regression", "text_regression")
+TASKS: Final = ("image_regression", "rating_prediction", "tabular_regression", "text_regression")
 
 
 def predict(inputs: list[dict[str, Any]], model: Any) -> list[dict[str, Any]]:

@@ -1,18 +1,24 @@
-"""Loss of one class for each row, B rows and K classes."""
+"""Losses of one class, or of one number, for each row.
+
+B rows, K classes.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from collections.abc import Callable, Mapping
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
+from torch import Tensor
 from torch.nn import functional
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
 Loss = Literal["cross_entropy", "mean_squared_error"]
-
-
+RegressionLoss = Literal["mse", "huber"]
+#: Loss -> mean over the rows; the absolute error beyond one deviation counts once (Huber 1964).
+LOSSES: Final[Mapping[RegressionLoss, Callable[[Tensor, Tensor], Tensor]]] = {
+    "mse": functional.mse_loss,
+    "huber": functional.huber_loss,
+}
 ClassWeights = Annotated[
     tuple[float, ...] | None,
     Field(description="Weight of the rows of each class in the loss, with a mean over the training rows of 1."),

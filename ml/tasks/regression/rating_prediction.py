@@ -1,0 +1,95 @@
+"""Rating prediction: the rating that a user would give an item."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+import numpy as np
+from pydantic import Field
+
+from ml.metrics import regression
+from ml.metrics.biases import Biases
+from ml.tasks._tabular import SLOT, TabularTask
+from ml.tasks.regression.base import VALUE, RegressionTask, RegressionTaskConfig
+from ml.wire import RecordInput
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ml.data.cell_values import ColumnKind
+    from ml.data.dataset import DatasetSummary
+    from ml.data.rows import Row
+    from ml.encoders.base import Column
+    from ml.metrics.base import Evaluation
+
+#: Names of columns of users and items, in lower case and without other characters than a to z. Their numbers name
+#: something and measure nothing.
+ID_NAME: Final = re.compile(
+    r".*id|user|customer|reviewer|item|movie|film|book|product|song|track|artist|game|asin|isbn|sku"
+)
+#: Names of columns that a request lacks: when a rating was given.
+TIME_NAME: Final = re.compile(r"time|timestamp|ts|date|datetime|unixtime|reviewtime|createdat")
+#: Users and items that have a vector of their own, the most frequent ones.
+MAX_CATEGORIES: Final = 65_536
+
+
+class RatingPredictionConfig(RegressionTaskConfig):
+    """Loss and regularization."""
+
+    hidden_fraction: float = Field(
+        0.02, ge=0, lt=1, description="Fraction of users and items that training hides, as if they were unknown."
+    )
+
+
+class RatingPrediction(RegressionTask, TabularTask):
+    """Predicts the rating of a user for an item.
+
+    Both are known by their ids; further columns may describe them.
+    """
+
+    name = "rating_prediction"
+    summary = "Predict the rating that a user would give an item, from a table of users, items and ratings"
+    columns: ClassVar[Mapping[str, str]] = {SLOT: "record", VALUE: "number"}
+    config_type = RatingPredictionConfig
+    #: Ratings of one user are in all splits: the user is what is learned.
+    separates_subjects: ClassVar[bool] = False
+
+    @classmethod
+    def encoder_options(cls, summary: DatasetSummary) -> Mapping[str, Mapping[str, Any]]:
+        """Read ids as categories, and leave out times."""
+        options = dict(super().encoder_options(summary).get(SLOT, {}))
+        detected = {name: _choose_kind(name, kind) for name, kind in options.get("detected_kinds", {}).items()}
+        return {SLOT: {**options, "detected_kinds": detected, "max_categories": MAX_CATEGORIES}}
+
+    @classmethod
+    def to_input_and_target(cls, row: Row) -> tuple[RecordInput, float | None]:
+        """Return user, item and further columns, and the rating."""
+        return RecordInput.model_validate(row[SLOT]), row.get(VALUE)
+
+    def evaluate(
+        self, outputs: dict[str, Column], columns: dict[str, Column], *, train: dict[str, Column] | None
+    ) -> Evaluation:
+        """Compute RMSE, MAE and R2 in the unit of the ratings, and the largest errors.
+
+        The baseline predicts the mean of training; `reference` adds a bias for each user and each item.
+        """
+        evaluation = super().evaluate(outputs, columns, train=train)
+        evaluation.extra["features"] = self.describe_features()
+        if train is not None:
+            biases = Biases(self.to_table(train).codes, np.asarray(train[VALUE]))
+            metrics = regression.measure(biases.predict(self.to_table(columns).codes), np.asarray(columns[VALUE]))
+            evaluation.extra["reference"] = biases.describe(metrics, rows=len(train[VALUE]))
+        return evaluation
+
+    @classmethod
+    def example(cls) -> tuple[RecordInput, regression.RegressionOutput]:
+        """A user and an item, and the rating."""
+        return RecordInput.make_example(), regression.RegressionOutput(value=4.1)
+
+
+def _choose_kind(name: str, detected: ColumnKind) -> ColumnKind:
+    plain = re.sub(r"[^a-z]", "", name.lower())
+    if TIME_NAME.fullmatch(plain):
+        return "omitted"
+    return "category" if ID_NAME.fullmatch(plain) else detected
