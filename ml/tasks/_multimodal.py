@@ -61,7 +61,7 @@ class MultimodalConfig(Config):
     )
     fusion: Literal["gated_sum", "transformer"] = Field(
         "gated_sum",
-        description="`gated_sum`: sum of the features of all parts, weighted by a softmax over the parts of the row. "
+        description="`gated_sum`: sum of the features of all parts, weighted by gates that see all of them. "
         "`transformer`: two layers of attention between the parts.",
     )
     width: int = Field(128, ge=8, le=4096, multiple_of=4, description="Width of the joined features.")

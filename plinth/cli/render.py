@@ -256,11 +256,12 @@ def _print_calibration(section: Mapping[str, Any]) -> None:
 
 
 def _print_parts(sections: Mapping[str, Mapping[str, Any]]) -> None:
-    """Print the accuracy of each part of the rows alone, and that of all parts."""
+    """Print the accuracy or error of each part alone, and of all parts."""
     for part, section in sections.items():
-        alone, together = (format_number(section[name]) for name in ("accuracy", "accuracy_of_all"))
+        metric = "accuracy" if "accuracy" in section else "rmse"
+        alone, together = (format_number(section[name]) for name in (metric, f"{metric}_of_all"))
         rows = f"{section['rows']} rows"
-        console.print(f"[dim]{escape(part)} alone:[/] accuracy {alone}, with all parts {together}, on {rows}")
+        console.print(f"[dim]{escape(part)} alone:[/] {metric} {alone}, with all parts {together}, on {rows}")
 
 
 def _print_notes(report: Mapping[str, Any]) -> None:

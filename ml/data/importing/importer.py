@@ -509,7 +509,10 @@ class Importer:
         return {name: column_facts for name, column_facts in facts.items() if column_facts}
 
     def _detect_task(self, summary: DatasetSummary) -> str | None:
-        """Return the task that fits the dataset and uses most of its columns, or None."""
+        """Return the task that fits the dataset and uses most of its columns, or None.
+
+        Of several, it is one that is tested on other subjects than it learns from: that claims less.
+        """
         fitting = [
             name
             for name, task in self.tasks.items()
@@ -520,7 +523,7 @@ class Importer:
             name: len(self.tasks[name].columns) + len(self.tasks[name].optional_columns.items() & present)
             for name in fitting
         }
-        return max(fitting, key=lambda name: used[name], default=None)
+        return max(fitting, key=lambda name: (used[name], self.tasks[name].separates_subjects), default=None)
 
     def _describe_reading(self) -> str:
         """Return what was read, in one line; empty if no format was chosen."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 import numpy as np
 from pydantic import Field
 
+from ml.encoders.record import detected_kinds
 from ml.metrics import regression
 from ml.metrics.biases import Biases
 from ml.tasks._tabular import SLOT, TabularTask
@@ -54,6 +55,16 @@ class RatingPrediction(RegressionTask, TabularTask):
     config_type = RatingPredictionConfig
     #: Ratings of one user are in all splits: the user is what is learned.
     separates_subjects: ClassVar[bool] = False
+
+    @classmethod
+    def check_dataset(cls, summary: DatasetSummary) -> list[str]:
+        """Check the columns, the row counts, and that there are users or items."""
+        kinds = detected_kinds(summary)
+        reasons = super().check_dataset(summary)
+        if kinds and not any(_choose_kind(name, kind) == "category" for name, kind in kinds.items()):
+            message = f"{cls.name} needs columns of users and items, such as userId and itemId; the dataset has "
+            reasons.append(message + (", ".join(kinds) or "none"))
+        return reasons
 
     @classmethod
     def encoder_options(cls, summary: DatasetSummary) -> Mapping[str, Mapping[str, Any]]:

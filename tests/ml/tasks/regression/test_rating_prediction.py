@@ -33,6 +33,22 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return run(folder / "dataset", folder, spec("finetune", task="rating_prediction", schedule={"epochs": 30}))
 
 
+def test_a_table_without_users_and_items_is_refused_and_one_with_them_is_not_guessed(tmp_path: Path) -> None:
+    rows = [(row % 12, row % 7, row % 5 + 0.5) for row in range(90)]
+    for names, task, outcome in (
+        ("length,width,value", "rating_prediction", "rejected"),
+        ("user_id,item_id,value", "rating_prediction", "ready"),
+        ("user_id,item_id,value", None, "ready"),
+    ):
+        table = "\n".join([names, *(",".join(map(str, row)) for row in rows)]).encode()
+        report = upload(tmp_path / f"{names}-{task}", {"a.csv": table}, task=task, format="csv")
+        assert report.state == outcome, report.errors
+        if task is None:
+            assert report.guess.task == "tabular_regression"
+        elif outcome == "rejected":
+            assert "such as userId and itemId; the dataset has length, width" in str(report.errors)
+
+
 def test_every_user_is_in_all_splits(result: Any) -> None:
     dataset = Dataset.open(Path(result.package.directory).parent / "dataset")
     users = {split: {row["features"]["userId"] for row in dataset.rows(split)} for split in ("train", "test")}

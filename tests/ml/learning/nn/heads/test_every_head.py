@@ -35,6 +35,7 @@ CONFIG: dict[str, dict[str, Any]] = {
     "ctc": {"characters": VOCABULARY},
     "spectrogram": {"bands": 4, "voices": 2, "width": 8, "layers": 1},
     "regression": {"dropout": 0.1},
+    "fused_regression": {},
     "next_item": {"sequence": "text", "text": "title", "own": VOCABULARY, "negatives": VOCABULARY, "own_dropout": 0.0},
 }
 
