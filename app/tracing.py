@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, MutableMapping
 
     from store.telemetry.current_span import Attributes
-    from store.telemetry.tracer import ActiveSpan, Tracer
+    from store.telemetry.tracer import Tracer
 
 #: Name of the API process in traces, unless `OTEL_SERVICE_NAME` says otherwise.
 SERVICE: Final = "plinth-api"
@@ -50,7 +50,10 @@ class RequestTracer:
             route = getattr(scope.get("route"), "path", None)
             if route is not None:
                 span.rename(f"{scope['method']} {route}")
-            _end(span, route, status(), key_id=state.get("key_id"), request_id=state["request_id"])
+            span.annotate(
+                _describe_response(route, status(), key_id=state.get("key_id"), request_id=state["request_id"])
+            )
+            span.end(error=_error_of(status()))
 
     def record(
         self,
@@ -64,15 +67,17 @@ class RequestTracer:
         attributes: Attributes,
     ) -> None:
         """Make the span of a prediction that the fast path has just answered in `seconds`."""
+        start_ns = time.time_ns() - int(seconds * NANOSECONDS)
+        # All attributes at once, as setting them later takes a lock for each.
+        attributes = {
+            "http.request.method": "POST",
+            **attributes,
+            **_describe_response(route, status, key_id=key_id, request_id=request_id),
+        }
         span = self._tracer.start(
-            f"POST {route}",
-            parent=traceparent,
-            is_server=True,
-            start_ns=time.time_ns() - int(seconds * NANOSECONDS),
-            attributes={"http.request.method": "POST"},
+            f"POST {route}", parent=traceparent, is_server=True, start_ns=start_ns, attributes=attributes
         )
-        span.annotate(attributes)
-        _end(span, route, status, key_id=key_id, request_id=request_id)
+        span.end(error=_error_of(status))
 
     def close(self) -> None:
         """Send the last spans."""
@@ -98,12 +103,18 @@ def describe_prediction(model: str, version: int, *, inputs: int, queue_seconds:
     }
 
 
-def _end(span: ActiveSpan, route: str | None, status: int, *, key_id: str | None, request_id: str) -> None:
+def _describe_response(route: str | None, status: int, *, key_id: str | None, request_id: str) -> Attributes:
     attributes: dict[str, str | int] = {"http.response.status_code": status, "plinth.request.id": request_id}
     if route is not None:
         attributes["http.route"] = route
     if key_id is not None:
         attributes["plinth.key.id"] = key_id
-    span.annotate(attributes)
-    # As OpenTelemetry has it for servers: what a client did wrong is no error of the span.
-    span.end(error=str(status) if status >= HTTPStatus.INTERNAL_SERVER_ERROR else None)
+    return attributes
+
+
+def _error_of(status: int) -> str | None:
+    """Return the status if it is an error.
+
+    As OpenTelemetry has it, what a client did wrong is no error of the server.
+    """
+    return str(status) if status >= HTTPStatus.INTERNAL_SERVER_ERROR else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -11,7 +12,8 @@ from starlette.responses import Response
 from app.dependencies import MetricsDep, PredictServiceDep, SessionDep
 from app.health import service
 from app.health.schemas import Alive, Readiness, System
-from store import jobs
+from store import jobs, workers
+from store.settings import store_settings
 
 router = APIRouter(tags=["system"])
 
@@ -41,6 +43,8 @@ def read_readiness(response: Response) -> Readiness:
 def read_metrics(session: SessionDep, metrics: MetricsDep) -> Response:
     """Export counters and durations in the text format of Prometheus."""
     metrics.set_jobs(jobs.count_by_state(session))
+    free_bytes = shutil.disk_usage(store_settings().home).free
+    metrics.set_installation(workers=len(workers.list_alive(session)), free_bytes=free_bytes)
     return Response(metrics.exposition(), media_type="text/plain; version=0.0.4")
 
 

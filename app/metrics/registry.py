@@ -32,6 +32,8 @@ class MetricsRegistry:
             "plinth_loaded_models_bytes", "Size of the files of all models in memory.", registry=self._registry
         )
         self._jobs = Gauge("plinth_jobs", "Jobs by state.", ["state"], registry=self._registry)
+        self._workers = Gauge("plinth_workers", "Workers that are alive.", registry=self._registry)
+        self._free_bytes = Gauge("plinth_free_bytes", "Free space on the disk of PLINTH_HOME.", registry=self._registry)
         #: Value of the label `api_process`; None in the only process.
         self._api_process: str | None = None
 
@@ -49,6 +51,11 @@ class MetricsRegistry:
         self._jobs.clear()
         for state, count in counts.items():
             self._jobs.labels(state).set(count)
+
+    def set_installation(self, *, workers: int, free_bytes: int) -> None:
+        """Set what all API processes of a machine have in common."""
+        self._workers.set(workers)
+        self._free_bytes.set(free_bytes)
 
     def set_api_process(self, number: int) -> None:
         """Label all samples with the number of this API process."""

@@ -22,7 +22,7 @@ from benchmarks.serving.service import Service
 from tests.support.api_process import ApiProcess
 
 #: Files of this folder, each with a `measure`.
-QUESTIONS = ("images", "text", "cold", "idle", "alias", "beside", "trunks", "protocols")
+QUESTIONS = ("images", "text", "cold", "idle", "alias", "beside", "trunks", "protocols", "traces")
 
 
 def main() -> None:

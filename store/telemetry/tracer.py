@@ -107,8 +107,8 @@ class Tracer:
             start_ns: Its begin in nanoseconds since 1970; None for now.
             attributes: What the sampler may decide by.
         """
-        # Without a parent the context must be empty, or it would be a child of what this thread does.
-        context = _propagator.extract({_HEADER: parent} if parent else {}, context=Context())
+        # Never the context of this thread: the parent is what the caller says.
+        context = _propagator.extract({_HEADER: parent}, context=Context()) if parent else Context()
         kind = SpanKind.SERVER if is_server else SpanKind.INTERNAL
         return ActiveSpan(
             self._tracer.start_span(name, context=context, kind=kind, attributes=attributes, start_time=start_ns)

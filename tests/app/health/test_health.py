@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import re
 import shutil
 import subprocess
 import sys
@@ -75,6 +76,8 @@ def test_metrics_count_requests_predictions_and_jobs(client: TestClient, model: 
     assert 'plinth_http_requests_total{method="GET",route="/api/v1/datasets/{dataset}",status="404"} 1.0' in text
     assert 'plinth_predictions_total{model="shades"} 1.0' in text
     assert 'plinth_jobs{state="queued"} 1.0' in text
+    assert "plinth_workers 0.0" in text
+    assert float(re.search(r"^plinth_free_bytes (.+)$", text, re.MULTILINE)[1]) > 0
     assert "plinth_loaded_models 1.0" in text
     assert 'plinth_request_duration_seconds_count{model="shades"} 1.0' in text
     assert 'plinth_model_loads_total{model="shades"} 1.0' in text
