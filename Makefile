@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup install demo up check figures fix test coverage interop test-gpu catalog openapi reference docs migration clean
+.PHONY: help setup install demo up check figures fix test coverage interop cases test-gpu catalog openapi reference docs migration clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -63,7 +63,7 @@ fix: setup ## format, and mend what can be mended
 	@$(BIN)/ruff format .
 
 test: setup ## the whole suite
-	@$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
 coverage: setup ## the whole suite with branch coverage, child processes included; slower
 	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
@@ -75,6 +75,9 @@ interop: setup .venv-interop/.installed ## read datasets that the tools of the f
 	@test -x .venv-interop/bin/python || $(PYTHON) -m venv .venv-interop
 	@.venv-interop/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/interop/requirements.txt
 	@touch $@
+
+cases: setup ## the inputs of public bug reports, also those that take minutes
+	@PLINTH_ALL_CASES=1 $(BIN)/pytest tests/test_shared_cases.py
 
 test-gpu: setup ## the tests that need a GPU
 	@$(BIN)/pytest -m gpu

@@ -17,8 +17,16 @@ pytestmark = pytest.mark.process
 
 #: Modules that the scripts import.
 MODULES: Final = ("driving", "models_made")
-SCRIPTS: Final = sorted(path.stem for path in SHARED_CASES.glob("*.py") if path.stem not in MODULES)
-#: Started before the others, as each runs a chain of up to eighteen jobs.
+#: Eighteen imports, which take a twentieth of the suite; tests/ml/learning/interchange/test_gpt.py has the same settings.
+LONG: Final = ("rope_theta",)
+#: Set by `make cases`.
+RUNS_ALL: Final = "PLINTH_ALL_CASES" in os.environ
+SCRIPTS: Final = sorted(
+    path.stem
+    for path in SHARED_CASES.glob("*.py")
+    if path.stem not in MODULES and (RUNS_ALL or path.stem not in LONG)
+)
+#: Started before the others, as each runs a chain of jobs.
 FIRST: Final = ("rope_theta", "pooling_mode")
 #: The scripts are older than version 0.2.0, which renamed these public words.
 RENAMED_WORDS: Final = {"least_batches": "min_batches_per_epoch"}
