@@ -17,14 +17,12 @@ pytestmark = pytest.mark.process
 
 #: Modules that the scripts import.
 MODULES: Final = ("driving", "models_made")
-#: Eighteen imports, which take a twentieth of the suite; tests/ml/learning/interchange/test_gpt.py has the same settings.
+#: Eighteen imports: a twentieth of the suite. tests/ml/learning/interchange/test_gpt.py has the same settings.
 LONG: Final = ("rope_theta",)
 #: Set by `make cases`.
 RUNS_ALL: Final = "PLINTH_ALL_CASES" in os.environ
 SCRIPTS: Final = sorted(
-    path.stem
-    for path in SHARED_CASES.glob("*.py")
-    if path.stem not in MODULES and (RUNS_ALL or path.stem not in LONG)
+    path.stem for path in SHARED_CASES.glob("*.py") if path.stem not in MODULES and (RUNS_ALL or path.stem not in LONG)
 )
 #: Started before the others, as each runs a chain of jobs.
 FIRST: Final = ("rope_theta", "pooling_mode")
