@@ -65,7 +65,8 @@ class WorkerSettings(BaseSettings):
     import_cpu_seconds: int = Field(120, ge=1)
     #: CPU time added for each megabyte of a dataset.
     import_cpu_seconds_per_megabyte: float = Field(1, ge=0)
-    #: Rows of one dataset. Five million texts need 750 MB of `import_memory_bytes`.
+    #: Rows of one dataset. Five million texts need 750 MB of `import_memory_bytes`. A log may have four interactions
+    #: for each of them.
     import_max_rows: int = Field(5_000_000, ge=1)
     #: Files of one upload, those of archives included.
     import_max_files: int = Field(250_000, ge=1)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 from array import array
+from bisect import bisect_right
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -33,6 +35,13 @@ MIN_PREDICTED_ITEMS: Final = 2
 MAX_HELD_OUT_ITEMS: Final = 100
 
 
+#: Interactions for each row of the limit. One takes 22 bytes until all are sorted, a row about 160 until it is written.
+EVENTS_PER_ROW: Final = 4
+#: Events that are compared at a time.
+_BLOCK_EVENTS: Final = 1 << 20
+#: Ratings as far as they tell whether they are marks: 0 is no interaction if all are 0 or 1.
+_RATINGS: Final = ("none", "zero", "one", "other")
+_NONE, _ZERO, _ONE, _OTHER = range(len(_RATINGS))
 _NAN: Final = math.nan
 #: The same object in both orders, so that day and month are not open.
 _NO_TIME: Final = ParsedTime(_NAN, _NAN, "nothing")
@@ -101,16 +110,19 @@ class InteractionLog:
     users: dict[str, int] = field(default_factory=dict)
     #: Item id -> code, likewise.
     items: dict[str, int] = field(default_factory=dict)
-    _user_codes: list[int] = field(default_factory=list)
-    _item_codes: list[int] = field(default_factory=list)
-    _times: list[float] = field(default_factory=list)
-    #: File index and row of each event.
-    _positions: list[tuple[int, int]] = field(default_factory=list)
+    _user_codes: array[int] = field(default_factory=lambda: array("i"))
+    _item_codes: array[int] = field(default_factory=lambda: array("i"))
+    _times: array[float] = field(default_factory=lambda: array("d"))
+    #: Row of each event, 0 without one.
+    _rows: array[int] = field(default_factory=lambda: array("I"))
+    #: Files in the order in which they were read, and the first event of each.
     _files: list[str] = field(default_factory=list)
+    _file_starts: list[int] = field(default_factory=list)
     _timed_count: int = 0
-    #: Mark of each event, NaN without one: 0 is no interaction. Likewise the rating.
-    _signals: array[float] = field(default_factory=lambda: array("f"))
-    _ratings: array[float] = field(default_factory=lambda: array("f"))
+    #: Whether the mark of each event says that it is no interaction.
+    _is_negative: bytearray = field(default_factory=bytearray)
+    #: `_RATINGS` of each event.
+    _ratings: bytearray = field(default_factory=bytearray)
     #: Events whose date is another one with the day first, and that time; NaN if there is none.
     _open_events: array[int] = field(default_factory=lambda: array("q"))
     _day_first_times: array[float] = field(default_factory=lambda: array("d"))
@@ -139,19 +151,21 @@ class InteractionLog:
         except DataRejected as rejection:
             self.issues.record(rejection, at=at, rows=1)
             return
-        if len(self) >= self.limits.max_rows:
-            raise DataRejected("too_many_rows", expected=f"at most {self.limits.max_rows:,} rows")
+        if len(self) >= EVENTS_PER_ROW * self.limits.max_rows:
+            expected = f"at most {EVENTS_PER_ROW * self.limits.max_rows:,} interactions, {EVENTS_PER_ROW} a row"
+            raise DataRejected("too_many_rows", expected=expected)
         if not self._files or self._files[-1] != at.file:
             self._files.append(at.file or "")
+            self._file_starts.append(len(self))
         self._user_codes.append(self.users.setdefault(user_id, len(self.users)))
         self._item_codes.append(self.items.setdefault(item_id, len(self.items)))
         if time.is_open:
             self._note_open_time(time, at)
         # A date that is none with the month first is read with the day first, or rejected, in `_resolve_dates`.
         self._times.append(math.inf if time.month_first is None else time.month_first)
-        self._signals.append(math.nan if mark is None else mark)
+        self._is_negative.append(mark is not None and mark <= 0)
         self._ratings.append(_to_rating(rating))
-        self._positions.append((len(self._files) - 1, at.row or 0))
+        self._rows.append(at.row or 0)
 
     def histories(self) -> Iterator[History]:
         """Yield the items of each user by time, or by split and time.
@@ -160,51 +174,55 @@ class InteractionLog:
         """
         self._report_units()
         names = self._item_names()
-        users, items, times = np.array(self._user_codes), np.array(self._item_codes), self._resolve_dates()
-        # Without timestamps all times are equal, and the order of the file remains.
-        splits = self._event_splits()
-        order = np.lexsort((np.arange(len(users)), times, splits, users))
-        order = order[self._is_taken()[order]]
+        users, items = _view(self._user_codes, np.int32), _view(self._item_codes, np.int32)
+        times, splits = self._resolve_dates(), self._event_splits()
+        # The sort is stable: without timestamps all times are equal, and the order of the file remains.
+        order = np.lexsort((times, users) if splits is None else (times, splits, users))
+        order = _select(order, self._is_taken())
         if not len(order):
             return
         if self._timed_count:
-            order = order[self._has_time(times)[order]]
+            order = _select(order, self._has_time(times))
         else:
             self.issues.add("interactions_without_time", count=len(self))
-        ends = np.flatnonzero(np.diff(users[order], append=-1)) + 1
+        ordered_users = users[order]
+        ends = [*(np.flatnonzero(ordered_users[1:] != ordered_users[:-1]) + 1).tolist(), len(order)]
+        del ordered_users
         self._report_ties(order, users, times)
-        unsorted_events: list[int] = []
-        repeated_events: list[int] = []
-        for events in np.split(order, ends[:-1]):
+        unsorted_events, repeated_events = array("q"), list[int]()
+        repeated_count = 0
+        for start, end in pairwise([0, *ends]):
+            events = order[start:end]
             descents = np.flatnonzero(np.diff(events) < 0)
-            unsorted_events += events[descents[:1] + 1].tolist()
+            unsorted_events.extend(events[descents[:1] + 1].tolist())
             unique_events = self._drop_duplicates(events, items, times)
             _, first_occurrences = np.unique(items[unique_events], return_index=True)
-            repeated_events += np.delete(unique_events, first_occurrences).tolist()
+            repeated = np.delete(unique_events, first_occurrences)
+            repeated_count += len(repeated)
+            repeated_events.extend(repeated[: max(1, self.issues.max_samples) - len(repeated_events)].tolist())
             yield History(
                 [names[code] for code in items[unique_events].tolist()],
                 self._location(int(unique_events[0])),
-                [SPLITS[code] for code in splits[unique_events].tolist()] if self.splits else None,
+                None if splits is None else [SPLITS[code] for code in splits[unique_events].tolist()],
             )
         self._report("interactions_sorted", unsorted_events)
-        self._report("interactions_repeated", repeated_events)
+        self._report("interactions_repeated", repeated_events, count=repeated_count)
 
     @property
     def has_binary_ratings(self) -> bool:
         """True if all ratings are 0 or 1, so that 0 is no interaction."""
-        ratings = np.frombuffer(self._ratings, dtype=np.float32) if len(self) else np.empty(0, dtype=np.float32)
-        values = set(np.unique(ratings[~np.isnan(ratings)]).tolist())
-        return values == {0.0, 1.0}
+        counts = np.bincount(_view(self._ratings, np.uint8), minlength=len(_RATINGS))
+        return bool(counts[_ZERO] and counts[_ONE] and not counts[_OTHER])
 
     def _is_taken(self) -> np.ndarray:
         """Return a mask of the events that are interactions, bool [E].
 
         Marks of 0 become issues.
         """
-        is_taken = ~(np.array(self._signals, dtype=np.float32) <= 0)
+        is_taken = _view(self._is_negative, np.uint8) == 0
         if self.has_binary_ratings:
-            is_taken &= np.array(self._ratings, dtype=np.float32) != 0
-        self._report("interactions_negative", np.flatnonzero(~is_taken).tolist(), rows=1)
+            is_taken &= _view(self._ratings, np.uint8) != _ZERO
+        self._report("interactions_negative", np.flatnonzero(~is_taken), rows=1)
         return np.asarray(is_taken)
 
     def _note_open_time(self, time: ParsedTime, at: Location) -> None:
@@ -220,9 +238,10 @@ class InteractionLog:
 
         A date that has a month above 12 in one order decides for the other. Without any, the month is first.
         """
-        times = np.array(self._times)
+        times = _view(self._times, np.float64)
         if not len(self._open_events):
             return times
+        times = times.copy()
         if self._day_first_at and self._month_first_at:
             actual = "a date with the day first, others have the month first"
             self.issues.add("timestamp_invalid", at=self._day_first_at, actual=actual, expected="one order", rows=1)
@@ -241,19 +260,26 @@ class InteractionLog:
         """
         if not self._timed_count:
             return
-        is_tied = (np.diff(users[order]) == 0) & (np.diff(times[order]) == 0)
-        tied = order[np.union1d(np.flatnonzero(is_tied), np.flatnonzero(is_tied) + 1)]
-        if len(tied):
-            actual = f"{len(tied) / len(order):.1%} of {len(order):,} interactions"
-            self.issues.add("times_equal", at=self._location(int(tied[0])), actual=actual, count=len(tied))
+        is_tied = np.zeros(len(order), dtype=bool)
+        for start in range(0, len(order), _BLOCK_EVENTS):
+            block = order[start : start + _BLOCK_EVENTS + 1]
+            follows = (np.diff(users[block]) == 0) & (np.diff(times[block]) == 0)
+            is_tied[start : start + len(follows)] |= follows
+            is_tied[start + 1 : start + 1 + len(follows)] |= follows
+        if count := int(is_tied.sum()):
+            actual = f"{count / len(order):.1%} of {len(order):,} interactions"
+            at = self._location(int(order[is_tied.argmax()]))
+            self.issues.add("times_equal", at=at, actual=actual, count=count)
 
-    def _event_splits(self) -> np.ndarray:
-        """Return int64 [E] into `SPLITS`: the split of each event.
+    def _event_splits(self) -> np.ndarray | None:
+        """Return the splits of the events, int8 [E] into `SPLITS`; None without any.
 
         It is 0 if the file of the event names none.
         """
-        of_files = np.array([SPLITS.index(self.splits.get(file, SPLITS[0])) for file in self._files], dtype=np.int64)
-        return np.asarray(of_files[[file for file, _ in self._positions]])
+        if not self.splits:
+            return None
+        of_files = np.array([SPLITS.index(self.splits.get(file, SPLITS[0])) for file in self._files], dtype=np.int8)
+        return np.repeat(of_files, np.diff([*self._file_starts, len(self)]))
 
     def _item_names(self) -> list[str]:
         names = drop_fractions(list(self.items))
@@ -265,7 +291,7 @@ class InteractionLog:
     def _has_time(self, times: np.ndarray) -> np.ndarray:
         """Return a mask of the events with a timestamp, bool [E]; the others become issues."""
         has_time = np.asarray(~np.isnan(times))
-        self._report("timestamp_missing", np.flatnonzero(~has_time).tolist(), rows=1)
+        self._report("timestamp_missing", np.flatnonzero(~has_time), rows=1)
         return has_time
 
     def _drop_duplicates(self, events: np.ndarray, items: np.ndarray, times: np.ndarray) -> np.ndarray:
@@ -282,15 +308,17 @@ class InteractionLog:
         self._report("interactions_duplicate", np.delete(events, first_occurrences).tolist(), rows=1)
         return np.asarray(events[np.sort(first_occurrences)])
 
-    def _report(self, code: str, events: Sequence[int], *, rows: int = 0) -> None:
-        samples = events[: self.issues.max_samples] or events[:1]
+    def _report(
+        self, code: str, events: Sequence[int] | np.ndarray, *, rows: int = 0, count: int | None = None
+    ) -> None:
+        samples = events[: max(1, self.issues.max_samples)]
         for event in samples:
-            self.issues.add(code, at=self._location(event), rows=rows)
-        self.issues.add_more(code, len(events) - len(samples), rows=rows)
+            self.issues.add(code, at=self._location(int(event)), rows=rows)
+        self.issues.add_more(code, (len(events) if count is None else count) - len(samples), rows=rows)
 
     def _location(self, event: int) -> Location:
-        file, row = self._positions[event]
-        return Location(file=self._files[file], row=row or None)
+        file = self._files[bisect_right(self._file_starts, event) - 1]
+        return Location(file=file, row=self._rows[event] or None)
 
     def _read_time(self, timestamp: Any, at: Location) -> ParsedTime:
         """Return seconds since 1970; NaN for an event without a timestamp."""
@@ -322,12 +350,23 @@ def split_history(history: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]
     yield "test", history
 
 
-def _to_rating(cell: Any) -> float:
-    """Return a rating; NaN for one that is no number."""
+def _to_rating(cell: Any) -> int:
+    """Return which of `_RATINGS` a rating is."""
     try:
-        return float(cell)
+        rating = float(cell)
     except (TypeError, ValueError):
-        return math.nan
+        return _NONE
+    return _NONE if math.isnan(rating) else _ZERO if rating == 0 else _ONE if rating == 1 else _OTHER
+
+
+def _view(values: array[Any] | bytearray, dtype: Any) -> np.ndarray:
+    """Return the values as an array that shares their memory."""
+    return np.frombuffer(values, dtype=dtype) if len(values) else np.empty(0, dtype=dtype)
+
+
+def _select(order: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Return the events of `order` that a mask selects."""
+    return order if mask.all() else order[mask[order]]
 
 
 def _parse_id(value: Any, field_name: str) -> str:
