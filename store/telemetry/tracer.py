@@ -18,6 +18,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from plinth import __version__
+from store.telemetry.reporting_exporter import ReportingExporter
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
@@ -85,7 +86,7 @@ class Tracer:
             resource=_describe_process(service),
             shutdown_on_exit=False,
         )
-        self._exporter = exporter or OTLPSpanExporter()
+        self._exporter = ReportingExporter(exporter or OTLPSpanExporter())
         self._provider.add_span_processor(BatchSpanProcessor(self._exporter))
         self._tracer = self._provider.get_tracer("plinth", __version__)
 
