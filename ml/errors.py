@@ -7,6 +7,7 @@ MLError
 ├── InputError           one input of a prediction cannot be read
 ├── PackageError         a package on disk is invalid or too new
 │   └── DamagedPackage   a file is missing, or its checksum differs
+├── RankEnded            a process of a training on several devices has ended
 ├── TrainingDiverged     the loss is not finite
 └── TrainingInterrupted  the run was interrupted; its last checkpoint is complete
 """
@@ -167,6 +168,12 @@ class PackageError(MLError):
 
 class DamagedPackage(PackageError):
     """A file of a package is missing or damaged; another copy may be intact."""
+
+
+class RankEnded(MLError):
+    """A process of a training on several devices has ended before the training."""
+
+    code = "crashed"
 
 
 class TrainingDiverged(MLError):

@@ -17,14 +17,15 @@ if TYPE_CHECKING:
 MAX_SILENCE_SECONDS = 15.0
 
 
-def heartbeat(session: Session, name: str, *, slots: int) -> bool:
-    """Report a worker as alive.
+def heartbeat(session: Session, name: str, *, slots: int, devices: int | None = None) -> bool:
+    """Report a worker as alive, with what it offers.
 
-    Return whether it is the oldest one, which cleans up for all.
+    `devices` are those for one training. Return whether it is the oldest one, which cleans up for all.
     """
     session.execute(delete(Worker).where(Worker.seen_at < clock(-MAX_SILENCE_SECONDS)))
-    if not update_rows(session, update(Worker).where(Worker.name == name).values(seen_at=clock(), slots=slots)):
-        session.add(Worker(name=name, slots=slots, started_at=clock(), seen_at=clock()))
+    changes = {"seen_at": clock(), "slots": slots, "devices": devices}
+    if not update_rows(session, update(Worker).where(Worker.name == name).values(changes)):
+        session.add(Worker(name=name, slots=slots, devices=devices, started_at=clock(), seen_at=clock()))
         session.flush()
     return session.scalar(select(Worker.name).order_by(Worker.started_at, Worker.name).limit(1)) == name
 

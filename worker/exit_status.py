@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from enum import IntEnum
 from typing import Any
 
-from ml.errors import DataError, MLError, PackageError, SpecError, TrainingDiverged, TrainingInterrupted
+from ml.errors import DataError, MLError, PackageError, RankEnded, SpecError, TrainingDiverged, TrainingInterrupted
 from store.errors import StaleClaim, StorageFull
 
 MAX_MESSAGE_CHARACTERS = 4_000
@@ -47,6 +47,8 @@ def classify_error(error: BaseException) -> tuple[ExitStatus, dict[str, Any] | N
         return ExitStatus.BAD_DATA, _payload_of(error)
     if isinstance(error, SpecError | TrainingDiverged):
         return ExitStatus.BAD_SPEC, _payload_of(error)
+    if isinstance(error, RankEnded):
+        return ExitStatus.CRASHED, error_payload(error.code, error.message, error.hint)
     if _is_disk_full(error):
         return ExitStatus.NO_SPACE, error_payload(
             "storage_full",
@@ -57,7 +59,7 @@ def classify_error(error: BaseException) -> tuple[ExitStatus, dict[str, Any] | N
         return ExitStatus.CRASHED, error_payload(
             "out_of_memory",
             "the run ran out of memory",
-            "Lower schedule.batch_size, or choose a smaller preset.",
+            "Lower schedule.batch_size, set schedule.accumulate, or choose a smaller preset.",
         )
     return ExitStatus.CRASHED, error_payload(
         "internal_error", f"{type(error).__name__}: {error}", "See the job log for the traceback."

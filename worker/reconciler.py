@@ -16,6 +16,7 @@ from store.database import transaction
 from store.errors import BrokerUnavailable
 from store.notifications import notify, queue_length
 from worker.adaptation.loop import adapt_models
+from worker.devices import offered_devices
 from worker.garbage_collection import collect_garbage, collect_local_garbage
 from worker.retry import DATABASE_ERRORS, driver_error
 
@@ -70,8 +71,9 @@ class Reconciler:
 
     def reconcile(self) -> None:
         """Do one round: heartbeat, expired leases, due notifications, watches, garbage."""
+        devices = offered_devices(self.settings)
         with transaction() as session:
-            is_oldest = workers.heartbeat(session, self.name, slots=self.settings.job_slots)
+            is_oldest = workers.heartbeat(session, self.name, slots=self.settings.job_slots, devices=devices)
         with transaction() as session:
             expired = jobs.requeue_expired(session)
         for job_id in expired:

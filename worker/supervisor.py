@@ -13,7 +13,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from store import jobs
+from store import jobs, workers
 from store.database import reading, transaction
 from store.errors import NotFound, StaleClaim
 from store.notifications import notify_if_possible
@@ -66,12 +66,16 @@ class Supervisor:
         """Run a job that is still queued, then those that waited for its slot."""
         try:
             with reading() as session:
-                kind = jobs.get(session, job_id).kind
+                job = jobs.get(session, job_id)
+                kind, devices = job.kind, job.spec.get("devices")
         except NotFound:
             log.warning("notified of %s, which does not exist", job_id)
             return
         if kind not in PROGRAMS:
             log.warning("%s has the kind %s, unknown to this worker: left to a newer worker", job_id, kind)
+            return
+        if isinstance(devices, int) and self._has_better_worker(devices):
+            log.info("%s trains on %d devices: left to a worker that has them", job_id, devices)
             return
         if not PROGRAMS[kind].takes_a_slot:
             self._run(job_id)
@@ -80,6 +84,12 @@ class Supervisor:
         while following:
             self._run(following)
             following = self._slots.release()
+
+    def _has_better_worker(self, devices: int) -> bool:
+        """Tell whether another worker has as many devices, and this one does not."""
+        with reading() as session:
+            offers = {worker.name: worker.devices or 1 for worker in workers.list_alive(session)}
+        return offers.get(self.name, devices) < devices <= max(offers.values(), default=1)
 
     def _run(self, job_id: str) -> None:
         if self.draining.is_set():

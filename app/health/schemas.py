@@ -41,6 +41,7 @@ class Worker(BaseModel):
 
     name: str
     slots: int = Field(description="Number of jobs that it runs at the same time.")
+    devices: int | None = Field(None, description="Number of GPUs, or of cores, that one training may use.")
     started_at: datetime
     seen_at: datetime = Field(description="Time of its last heartbeat.")
 

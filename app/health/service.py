@@ -112,7 +112,13 @@ def read_system(pool: ModelPool, *, with_device: bool) -> System:
     with reading() as session:
         counts = jobs.count_by_state(session, with_validations=False)
         alive = [
-            Worker(name=row.name, slots=row.slots, started_at=row.started_at, seen_at=row.seen_at)
+            Worker(
+                name=row.name,
+                slots=row.slots,
+                devices=row.devices,
+                started_at=row.started_at,
+                seen_at=row.seen_at,
+            )
             for row in workers.list_alive(session)
         ]
     return System(

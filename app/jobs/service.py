@@ -9,6 +9,7 @@ from pydantic import Field, TypeAdapter
 
 from app.http.pagination import ListOf
 from app.http.validation import parse
+from app.jobs.devices import check_devices
 from app.jobs.licenses import check_license
 from app.jobs.model_jobs import (
     resolve_batch_prediction,
@@ -174,6 +175,7 @@ def _resolve_training(
     manifests = {path: read_manifest(model, blobs) for path, model in named_models.items()}
     parent, others = split_references(manifests)
     findings += check(spec, catalog, summary, parent, others)
+    findings += check_devices(session, spec)
     if not allow_noncommercial or spec.allow_noncommercial is False:
         findings += _check_licenses(session, dataset, named_models)
     if findings or dataset is None:

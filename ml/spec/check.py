@@ -136,7 +136,7 @@ class _Check:
             message = "nesterov needs a momentum above 0"
             hint = "Set momentum, 0.9 for example, or nesterov to false."
             yield Finding(code="conflict", message=message, path="schedule.nesterov", hint=hint)
-        yield from check_division(schedule)
+        yield from check_division(self.spec)
 
     def _check_slots(self, requirements: Requirements) -> Iterator[Finding]:
         """Each slot has one backbone, and the backbone fits."""

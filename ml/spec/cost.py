@@ -36,6 +36,7 @@ class TrainingCost(Config):
     checkpoint_bytes: int
     disk_bytes: int = Field(description="Checkpoints that are kept at a time.")
     device: str
+    devices: int = Field(1, description="Processes that train together; the memory is that of all.")
     threads: int
     warnings: list[str] = Field(default_factory=list)
 
@@ -56,7 +57,7 @@ def find_waste(cost: TrainingCost, spec: Pretrain | Finetune) -> Iterator[str]:
     if cost.memory_bytes > cost.available_memory_bytes:
         yield (
             f"it needs {cost.memory_bytes / 1e9:.1f} GB of memory, and {cost.available_memory_bytes / 1e9:.1f} GB are "
-            f"free: lower schedule.batch_size to {cost.largest_batch_size}"
+            f"free: lower schedule.batch_size to {cost.largest_batch_size}, or set schedule.accumulate"
         )
     if cost.batch_size == 1 and cost.rows > 1 and cost.largest_batch_size > 1:
         yield "batches of one row use a processor badly: raise schedule.batch_size"

@@ -95,7 +95,7 @@ def resolve(
         recipes = [*base_recipes, *recipes]
     schedule = _fill_schedule(spec.schedule, recipes)
     if spec.schedule.batch_size is None:
-        schedule = schedule.lower_batch_size(schedule.accumulate or 1)
+        schedule = schedule.lower_batch_size(spec.parts)
     if tuning is not None and spec.schedule.learning_rate is None:
         rate = max(schedule.learning_rate or 0.0, tuning.min_learning_rate)
         schedule = schedule.model_copy(update={"learning_rate": rate})

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, TypeVar
 
-from pydantic import Field, TypeAdapter
+from pydantic import AfterValidator, Field, TypeAdapter
+from pydantic_core import PydanticCustomError
 
 from ml.config import Choice, Config, Named
 from ml.package.version_1 import upgrade_spec
@@ -20,6 +21,13 @@ MODEL_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 START_FROM: Final = "start_from"
 #: `format` of an option in its JSON schema: the option names a registered model.
 MODEL_FORMAT: Final = "model"
+
+
+def _require_one_node(nodes: int) -> int:
+    if nodes > 1:
+        message = "a training runs on one machine: set devices for several processes or GPUs of it, and leave nodes out"
+        raise PydanticCustomError("not_offered", message)
+    return nodes
 
 
 class _Training(Config):
@@ -40,6 +48,14 @@ class _Training(Config):
         "reads another signal, the body alone is used.",
     )
     schedule: Schedule = Schedule()
+    devices: Annotated[int, Field(ge=1, le=64)] | Literal["all"] | None = Field(
+        None,
+        description="Number of GPUs, or of processes on a CPU, that train together: each computes a part of every "
+        "batch. `all` takes those of the worker; null is one.",
+    )
+    nodes: Annotated[int, AfterValidator(_require_one_node)] | None = Field(
+        None, ge=1, description="Machines of one training: 1, more are not offered."
+    )
     seed: int = Field(0, ge=0, lt=2**32)
     model: str = Field(pattern=MODEL_NAME, description="Name under which the result is registered as the next version.")
     allow_noncommercial: bool | None = Field(
@@ -51,6 +67,12 @@ class _Training(Config):
     )
     #: Whether the package predicts the task that was trained; without it, it is a base model.
     packages_task: ClassVar[bool]
+
+    @property
+    def parts(self) -> int:
+        """Number of parts of a batch, where `all` devices count as one."""
+        devices = self.devices if isinstance(self.devices, int) else 1
+        return devices * (self.schedule.accumulate or 1)
 
 
 class Pretrain(_Training):

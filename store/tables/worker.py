@@ -16,5 +16,7 @@ class Worker(Base):
 
     name: Mapped[str] = mapped_column(primary_key=True)
     slots: Mapped[int]
+    #: Devices that it offers to one training; None if it does not say.
+    devices: Mapped[int | None]
     started_at: Mapped[datetime]
     seen_at: Mapped[datetime]

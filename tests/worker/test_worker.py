@@ -50,21 +50,28 @@ def test_a_sandboxed_reader_ends_at_the_end_of_its_input(tmp_path):
 
 
 def test_a_gpu_has_one_run_at_a_time(tmp_path):
-    first = gpu_lock._reserve_first_free(["cuda:0", "cuda:1"], tmp_path)
-    second = gpu_lock._reserve_first_free(["cuda:0", "cuda:1"], tmp_path)
-    assert (first[0], second[0]) == ("cuda:0", "cuda:1")
-    assert gpu_lock._reserve_first_free(["cuda:0", "cuda:1"], tmp_path) is None
-    first[1].close()
-    again = gpu_lock._reserve_first_free(["cuda:0", "cuda:1"], tmp_path)
-    assert again[0] == "cuda:0"
-    for _, lock in (again, second):
+    names = ["cuda:0", "cuda:1"]
+    first = gpu_lock._reserve_first_free(names, tmp_path, 1)
+    second = gpu_lock._reserve_first_free(names, tmp_path, 1)
+    assert (list(first), list(second)) == (["cuda:0"], ["cuda:1"])
+    assert gpu_lock._reserve_first_free(names, tmp_path, 1) == {}
+    first["cuda:0"].close()
+    # A run of two GPUs holds none while one of them is in use.
+    assert gpu_lock._reserve_first_free(names, tmp_path, 2) == {}
+    again = gpu_lock._reserve_first_free(names, tmp_path, 1)
+    assert list(again) == ["cuda:0"]
+    for lock in (again["cuda:0"], second["cuda:1"]):
+        lock.close()
+    both = gpu_lock._reserve_first_free(names, tmp_path, 2)
+    assert list(both) == names
+    for lock in both.values():
         lock.close()
 
 
 def test_the_cpu_is_shared(tmp_path):
     never = pytest.fail
     with (
-        gpu_lock.gpu_lock("cpu", locks=tmp_path, on_wait=never, should_leave=bool) as first,
-        gpu_lock.gpu_lock("cpu", locks=tmp_path, on_wait=never, should_leave=bool) as second,
+        gpu_lock.gpu_locks("cpu", 2, locks=tmp_path, on_wait=never, should_leave=bool) as first,
+        gpu_lock.gpu_locks("cpu", 1, locks=tmp_path, on_wait=never, should_leave=bool) as second,
     ):
-        assert (first, second) == ("cpu", "cpu")
+        assert (first, second) == (["cpu", "cpu"], ["cpu"])

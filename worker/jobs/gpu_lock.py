@@ -1,13 +1,13 @@
-"""GPU lock: one run per GPU.
+"""GPU locks: one run per GPU.
 
 A file lock that the run itself holds, so that it is free only once the run has ended.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import time
-from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING
 
 import torch
@@ -22,18 +22,19 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.5
 
 
-@contextmanager
-def gpu_lock(
-    device_name: str, *, locks: Path, on_wait: Callable[[str], None], should_leave: Callable[[], bool]
-) -> Iterator[str]:
-    """Yield the name of the device to compute on.
+@contextlib.contextmanager
+def gpu_locks(
+    device_name: str, count: int, *, locks: Path, on_wait: Callable[[str], None], should_leave: Callable[[], bool]
+) -> Iterator[list[str]]:
+    """Yield the names of the devices to compute on.
 
-    A GPU is reserved for this run.
+    GPUs are reserved for this run, all at once: a run that holds some never waits for others.
 
-    Waits until a GPU is free.
+    Waits until as many GPUs are free.
 
     Args:
         device_name: `auto`, `cpu`, `cuda` or `cuda:N`.
+        count: Number of devices, which `ml.learning.nn.device.choose_several` has found.
         locks: Folder of the lock files.
         on_wait: Called with a message before waiting.
         should_leave: Polled while waiting.
@@ -43,20 +44,21 @@ def gpu_lock(
     """
     candidates = _candidates(device_name)
     if candidates == ["cpu"]:
-        yield "cpu"
+        yield ["cpu"] * count
         return
     locks.mkdir(parents=True, exist_ok=True)
-    reservation = _reserve_first_free(candidates, locks)
-    if reservation is None:
-        on_wait(f"waiting for {' or '.join(candidates)}, in use by another run")
-    while reservation is None:
+    reservations = _reserve_first_free(candidates, locks, count)
+    if not reservations:
+        on_wait(f"waiting for {'' if count == 1 else f'{count} of '}{' or '.join(candidates)}, in use by other runs")
+    while not reservations:
         if should_leave():
             raise TrainingInterrupted("requested to leave while waiting for a GPU")
         time.sleep(POLL_SECONDS)
-        reservation = _reserve_first_free(candidates, locks)
-    name, lock = reservation
-    with lock:
-        yield name
+        reservations = _reserve_first_free(candidates, locks, count)
+    with contextlib.ExitStack() as stack:
+        for lock in reservations.values():
+            stack.enter_context(lock)
+        yield list(reservations)
 
 
 def _candidates(device_name: str) -> list[str]:
@@ -66,13 +68,21 @@ def _candidates(device_name: str) -> list[str]:
     return [f"cuda:{number}" for number in range(torch.cuda.device_count())]
 
 
-def _reserve_first_free(names: Sequence[str], locks: Path) -> tuple[str, IO[bytes]] | None:
+def _reserve_first_free(names: Sequence[str], locks: Path, count: int) -> dict[str, IO[bytes]]:
+    """Return the locks of `count` free devices by name, or none if there are fewer."""
+    reservations: dict[str, IO[bytes]] = {}
     for name in names:
-        lock = (locks / f"{name.replace(':', '-')}.lock").open("ab")
+        if len(reservations) == count:
+            break
+        lock: IO[bytes] = (locks / f"{name.replace(':', '-')}.lock").open("ab")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.close()
         else:
-            return name, lock
-    return None
+            reservations[name] = lock
+    if len(reservations) == count:
+        return reservations
+    for lock in reservations.values():
+        lock.close()
+    return {}

@@ -6,6 +6,7 @@ Every write is conditional on the claim.
 from __future__ import annotations
 
 import logging
+import os
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -57,7 +58,8 @@ class ProgressReporter:
         Write it at once if a user may wait for it, else once a second has passed.
         """
         is_urgent = self._is_urgent(progress)
-        cpu_seconds = round(self.earlier_cpu_seconds + time.process_time(), 1)
+        # With the other processes of a training on several devices, once they have ended.
+        cpu_seconds = round(self.earlier_cpu_seconds + sum(os.times()[:4]), 1)
         self._last, self._progress = progress, {**_to_json(progress), "cpu_seconds": cpu_seconds}
         if progress.metrics:
             self._metrics.append((progress.step, progress.metrics))

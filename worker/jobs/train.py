@@ -31,7 +31,7 @@ from worker.retry import retrying_transaction
 from worker.settings import worker_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from ml.learning.training.progress import Progress, Stop
@@ -102,15 +102,15 @@ def run_trainer(
         # Importing torch takes seconds: only now, as the control channel works and all files are there.
         from ml.learning.pipeline.train import train, train_trial
 
-        with _lock_device(channel, reporter) as device:
+        with _lock_devices(spec, channel, reporter) as devices:
             return (train_trial if is_trial else train)(
                 spec,
                 inputs.dataset,
                 folder,
                 start_from=inputs.bases,
                 models=inputs.named,
-                device=device,
-                threads=_choose_threads(reporter),
+                devices=devices,
+                threads=_choose_threads(reporter, devices),
                 cache=store_settings().home / ENCODED_ROWS,
                 on_progress=on_progress or reporter,
                 should_stop=_stop_requests(channel, can_finish=can_finish),
@@ -121,18 +121,24 @@ def run_trainer(
             reporter.write()
 
 
-def _choose_threads(reporter: ProgressReporter) -> int:
-    """Return the number of threads, and write it to the job's log with the reason."""
+def _choose_threads(reporter: ProgressReporter, devices: Sequence[str]) -> int:
+    """Return the number of threads of each process, and log it with the reason."""
     threads = worker_settings().choose_threads()
-    reporter.log(f"computing with {threads.count} {'thread' if threads.count == 1 else 'threads'}: {threads.reason}")
-    return threads.count
+    ranks = len(devices)
+    count = max(1, threads.count // ranks) if devices[0] == "cpu" else threads.count
+    place = "" if ranks == 1 else f" in each of {ranks} processes, on {', '.join(sorted(set(devices)))}"
+    reporter.log(f"computing with {count} {'thread' if count == 1 else 'threads'}{place}: {threads.reason}")
+    return count
 
 
-def _lock_device(channel: ChildEnd, reporter: ProgressReporter) -> AbstractContextManager[str]:
+def _lock_devices(spec: Spec, channel: ChildEnd, reporter: ProgressReporter) -> AbstractContextManager[list[str]]:
     from worker.jobs import gpu_lock
+    from worker.jobs.device import choose_count
 
-    return gpu_lock.gpu_lock(
-        worker_settings().device,
+    settings = worker_settings()
+    return gpu_lock.gpu_locks(
+        settings.device,
+        choose_count(spec.devices, settings),
         locks=store_settings().home / "locks",
         on_wait=reporter.log,
         should_leave=lambda: channel.request == LEAVE,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 
@@ -39,6 +41,33 @@ def choose(request: str = "auto") -> Device:
         message = f"device {request!r} is not available: {_explain_gpus()}"
         raise SpecError(message, hint="Set PLINTH_DEVICE=auto or cpu.")
     return Device(f"cuda:{number or 0}", "requested")
+
+
+def choose_several(request: str, count: int | Literal["all"]) -> list[Device]:
+    """Choose devices for the processes of one training.
+
+    On a CPU each process uses cores of it, and `all` is one for each core. Raises `SpecError` if there are not enough.
+    """
+    first = choose(request)
+    if first.name == "cpu":
+        devices = [first] * count_cores()
+        limit = f"{len(devices)} {'core' if len(devices) == 1 else 'cores'}"
+    elif request == "auto":
+        devices = [choose(f"cuda:{number}") for number in range(torch.cuda.device_count())]
+        limit = _explain_gpus()
+    else:
+        devices, limit = [first], f"PLINTH_DEVICE is {request}"
+    if count == "all":
+        return devices
+    if count > len(devices):
+        message = f"a training on {count} devices cannot run here: {limit}"
+        raise SpecError(message, hint="Lower devices, or leave it out.")
+    return devices[:count]
+
+
+def count_cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _explain_gpus() -> str:

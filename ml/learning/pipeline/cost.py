@@ -65,7 +65,7 @@ def measure_cost(
     """
     rows = _count_training_rows(Dataset.open(dataset))
     schedule = spec.schedule
-    batch_size = schedule.batch_rows(rows, parts=schedule.accumulate or 1)
+    batch_size = schedule.batch_rows(rows, parts=spec.parts)
     batches = max(1, rows // batch_size)
     epochs = require_resolved(schedule.epochs)
     steps = epochs * schedule.epoch_repeats(batches) * batches
@@ -86,11 +86,14 @@ def measure_cost(
             should_stop=stopwatch,
             max_rows=max(MAX_ROWS, batch_size),
         )
+    processes = len(devices.choose_several(device, spec.devices or 1))
     times = stopwatch.times
     intervals = [after - before for before, after in itertools.pairwise(times)] or [times[0] - begin]
     newest = max(RunFolder(workdir).own_checkpoints.iterdir())
     tensors = checkpoint.load(newest).tensors_under("objective")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    # Every process has its own rows and weights.
+    peak, memory_before = peak * processes, memory_before * processes
     available = _available_bytes() + peak
     bytes_per_row = max(1.0, (peak - memory_before) / batch_size)
     size = sum(path.stat().st_size for path in newest.iterdir())
@@ -108,6 +111,7 @@ def measure_cost(
         checkpoint_bytes=size,
         disk_bytes=checkpoint.MAX_CHECKPOINTS * size,
         device=devices.choose(device).name,
+        devices=processes,
         threads=torch.get_num_threads(),
     )
     return cost.model_copy(update={"warnings": list(find_waste(cost, spec))})

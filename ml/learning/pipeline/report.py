@@ -68,6 +68,8 @@ class TrainingSection(TypedDict):
     trained_parameters: int
     #: Threads of torch. On a CPU the last bits of the weights depend on them.
     threads: int
+    #: Processes that trained together.
+    devices: int
 
 
 class ReliabilityBinSection(TypedDict):

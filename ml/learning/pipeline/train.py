@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Unpack, cast
 
 import numpy as np
 import torch
+from pydantic import TypeAdapter
 
 from ml.data.dataset import Dataset
 from ml.errors import SpecError, TrainingDiverged, TrainingInterrupted
@@ -26,6 +28,7 @@ from ml.learning.pipeline.crossing import describe_crossing, describe_crossings,
 from ml.learning.pipeline.encoded_rows import RowEncoder
 from ml.learning.pipeline.exits import ExitNetwork, SizeOutputs, choose_threshold, make_exits, simulate
 from ml.learning.pipeline.plan import TrainingPlan, make_plan
+from ml.learning.pipeline.ranks import LaterRank, Rank, RankRequest, TrainingOptions, start_ranks
 from ml.learning.pipeline.reproduction import current_environment
 from ml.learning.pipeline.robustness import measure_robustness
 from ml.learning.pipeline.sizes import describe_size, make_slices, measure_sizes
@@ -53,7 +56,6 @@ from ml.spec.schema import Spec, references, split_references
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
     from torch import Tensor
     from torch.nn import Parameter
@@ -98,25 +100,6 @@ class TrainingResult:
     reason: str
 
 
-class TrainingOptions(TypedDict, total=False):
-    """Base models, device and callbacks of a run."""
-
-    #: Package of the base model, or by slot the package that provides its backbone.
-    start_from: Path | Mapping[str, Path] | None
-    #: Packages of the models that options name, by path of the option (`ml.spec.schema.references`).
-    models: Mapping[str, Path] | None
-    #: `auto`, or the name of a device.
-    device: str
-    #: Threads of torch; None leaves them as they are. A resumed run takes those of its checkpoint.
-    threads: int | None
-    #: Folder of encoded rows for all runs of this machine; None for one in the folder of the run.
-    cache: Path | None
-    #: Called with each progress report; by default nothing is.
-    on_progress: Callable[[Progress], None]
-    #: Called after each step and batch; by default nothing stops a run.
-    should_stop: Callable[[], Stop | None]
-
-
 def train(spec: Spec, dataset: Path, workdir: Path, **options: Unpack[TrainingOptions]) -> TrainingResult:
     """Train, evaluate, export and package a model, from the last checkpoint if there is one.
 
@@ -133,7 +116,8 @@ def train(spec: Spec, dataset: Path, workdir: Path, **options: Unpack[TrainingOp
         TrainingDiverged: A loss or a weight is not finite.
         TrainingInterrupted: `should_stop` returned `Stop.LEAVE`.
     """
-    return _Run(spec, dataset, workdir, options).result()
+    with start_ranks(spec, dataset, workdir, options) as rank:
+        return _Run(spec, dataset, workdir, options, rank).result()
 
 
 def train_trial(
@@ -144,7 +128,19 @@ def train_trial(
     Returns the report on validation rows. The last checkpoint is complete: `train` continues from it with the test and
     the package, as if it had trained. With `max_rows`, no more rows are trained on; then nothing can continue from it.
     """
-    return _Run(spec, dataset, workdir, options, max_rows=max_rows).trial_report()
+    with start_ranks(spec, dataset, workdir, options, max_rows=max_rows) as rank:
+        return _Run(spec, dataset, workdir, options, rank, max_rows=max_rows).trial_report()
+
+
+def train_as_rank(request: RankRequest, *, ready: int) -> None:
+    """Do the steps of a training with the process that has made the request.
+
+    `ready` is the descriptor of the pipe that tells it that this one is prepared.
+    """
+    spec: Spec = TypeAdapter[Spec](Spec).validate_python(request.spec)
+    rank = LaterRank(request, ready=ready)
+    dataset, workdir = Path(request.dataset), Path(request.workdir)
+    _Run(spec, dataset, workdir, request.options(), rank, max_rows=request.max_rows).fit()
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,14 +171,17 @@ class _Run:
         dataset: Path,
         workdir: Path,
         options: TrainingOptions,
+        rank: Rank,
         *,
         max_rows: int | None = None,
     ) -> None:
+        self.rank = rank
         self.workdir = workdir
         self.folder = RunFolder(workdir)
         self.device = devices.choose(options.get("device", "auto")).torch
         if threads := options.get("threads"):
             torch.set_num_threads(threads)
+        self.ranks = 1
         self.should_stop: Callable[[], Stop | None] = options.get("should_stop", lambda: None)
         self._on_progress: Callable[[Progress], None] = options.get("on_progress", lambda _: None)
         self._last = Progress(epoch=0, epochs=0, step=0, steps=0)
@@ -209,7 +208,7 @@ class _Run:
         self.held_out = held_out
 
     def result(self) -> TrainingResult:
-        fitted = self._fit()
+        fitted = self.fit()
         network, tuning, outcome = fitted.network, fitted.tuning, fitted.outcome
         tensors = dict(network.named_parameters())
         training = self._training_section(fitted)
@@ -254,7 +253,7 @@ class _Run:
         return TrainingResult(package, report, metrics, outcome.reason)
 
     def trial_report(self) -> TrainingReport:
-        fitted = self._fit()
+        fitted = self.fit()
         _require_finite(fitted.network)
         return {
             **self._last_validation(fitted.outcome),
@@ -264,7 +263,8 @@ class _Run:
             "truncation": self.truncation,
         }
 
-    def _fit(self) -> _Fitted:
+    def fit(self) -> _Fitted:
+        """Train the network, with all ranks."""
         torch.manual_seed(self.spec.seed)
         network = self.plan.network()
         transfer = self._transfer(network) if self.bases else None
@@ -318,6 +318,7 @@ class _Run:
             "is_cut_by_budget": outcome.is_cut_by_budget,
             "trained_parameters": sum(tensors[name].numel() for name in fitted.trained_names),
             "threads": torch.get_num_threads(),
+            "devices": self.ranks,
         }
 
     def _split(self) -> tuple[Rows, Rows]:
@@ -353,10 +354,11 @@ class _Run:
             {path.rpartition(".")[2]: load_network(package).to(self.device) for path, package in self.models.items()}
         )
         rows = len(next(iter(self.train_columns.values())))
-        division = Division(accumulate=schedule.accumulate or 1)
+        processes = self.rank.connect()
+        division = Division(processes.ranks, schedule.accumulate or 1, processes.rank)
         if rows < division.parts:
             message = f"{rows} training rows cannot be divided into {division.parts} parts of a batch"
-            raise SpecError(message, hint="Lower schedule.accumulate.")
+            raise SpecError(message, hint="Lower devices or schedule.accumulate.")
         batches = ShuffledBatches(
             self.train_columns,
             collate=plan.reader.collate,
@@ -367,25 +369,29 @@ class _Run:
             division=division,
         )
         # However batches are divided, a run continues from the same checkpoints.
-        spec_json = self.spec.model_dump_json(exclude={"schedule": {"accumulate"}})
+        spec_json = self.spec.model_dump_json(exclude={"devices": True, "nodes": True, "schedule": {"accumulate"}})
         trainer = Trainer(
             objective,
             batches,
             self._sequential(self._encode("validation", self.held_out)) if len(self.held_out) else None,
             schedule,
             device=self.device,
-            checkpoints=Checkpoints(self.workdir),
+            checkpoints=Checkpoints(self.workdir, writes=processes.rank == 0),
             fingerprint=self._fingerprint(spec_json),
             earlier_fingerprints=list(map(self._fingerprint, version_1.earlier_spec_jsons(spec_json))),
             on_progress=self._forward_progress,
             should_stop=self.should_stop,
             group_options=group_options,
+            processes=processes,
             seed=self.spec.seed,
         )
         self._report_small_data(trainer, batches, rows)
         for reduction in filter(None, (encoder.reduction(self.data.summary) for encoder in plan.encoders.values())):
             self._report_phase("preparing", reduction)
-        return trainer.fit()
+        self.ranks = processes.ranks
+        outcome = trainer.fit()
+        self.rank.close()
+        return outcome
 
     def _report_small_data(self, trainer: Trainer, batches: ShuffledBatches, rows: int) -> None:
         schedule = self.spec.schedule

@@ -77,7 +77,8 @@ class ProcessGroup(SingleProcess):
             distributed.barrier()
 
     def close(self) -> None:
-        """Disconnect; the other ranks must not be waiting for this one."""
+        """Wait until all ranks call this, and disconnect."""
+        distributed.barrier()
         distributed.destroy_process_group()
 
     def agree(self, *decisions: int) -> tuple[int, ...]:

@@ -105,6 +105,13 @@ def train(
     ] = False,
     epochs: Annotated[int | None, typer.Option(help="Number of epochs.", min=1)] = None,
     batch_size: Annotated[int | None, typer.Option(help="Rows in a batch.", min=1)] = None,
+    accumulate: Annotated[
+        int | None, typer.Option(help="Parts of a batch that are computed one after the other: less memory.", min=1)
+    ] = None,
+    devices: Annotated[
+        str | None,
+        typer.Option(help="GPUs, or processes on a CPU, that train together: a number, or all of a worker."),
+    ] = None,
     optimizer: Annotated[str | None, typer.Option(help="sgd, adam, adamw or muon.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
     seed: Annotated[int, typer.Option(help="Random seed.", min=0)] = 0,
@@ -119,7 +126,13 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Pretrain or fine-tune a model, or search for its best settings, and watch the job."""
-    schedule = drop_none(epochs=epochs, batch_size=batch_size, optimizer=optimizer, learning_rate=learning_rate)
+    schedule = drop_none(
+        epochs=epochs,
+        batch_size=batch_size,
+        accumulate=accumulate,
+        optimizer=optimizer,
+        learning_rate=learning_rate,
+    )
     spec = drop_none(
         kind="pretrain" if objective else "finetune",
         objective=objective,
@@ -131,6 +144,7 @@ def train(
         sizes=_parse_sizes(sizes),
         exits=exits or None,
         schedule=schedule or None,
+        devices=int(devices) if devices and devices.isdecimal() else devices,
         seed=seed,
         model=model,
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from store import datasets, jobs
+from store import datasets, jobs, workers
 from store.database import transaction
 from tests.app.datasets.test_datasets import finish_queued_validation
 from tests.support.api_process import ApiProcess
@@ -60,6 +60,32 @@ def test_a_job_is_accepted_with_every_default_filled_in(client: TestClient) -> N
     assert client.get(response.headers["location"]).json() == job
     assert [job["id"] for job in client.get("/api/v1/jobs?state=queued").json()["data"]] == [job["id"]]
     assert client.get("/api/v1/jobs?state=running&state=failed").json()["data"] == []
+
+
+def test_more_devices_than_any_worker_has_are_refused_at_once(client: TestClient) -> None:
+    ready_dataset()
+    # Without a worker, nobody knows.
+    assert client.post("/api/v1/jobs", json=finetune(devices=9)).status_code == 202
+    with transaction() as session:
+        workers.heartbeat(session, "small", slots=1, devices=1)
+        workers.heartbeat(session, "large", slots=1, devices=4)
+    response = client.post("/api/v1/jobs?validate_only=true", json=finetune(devices=9))
+    assert response.status_code == 422
+    (finding,) = response.json()["errors"]
+    assert (finding["path"], finding["expected"]) == ("devices", "at most 4")
+    assert finding["message"] == "no worker has 9 devices for one training; the most is 4"
+    checked = client.post("/api/v1/jobs?validate_only=true", json=finetune(devices=4))
+    assert (checked.status_code, checked.json()["spec"]["devices"]) == (200, 4)
+    assert client.post("/api/v1/jobs", json=finetune(devices="all")).status_code == 202
+
+
+def test_several_machines_are_refused_with_the_field_to_use(client: TestClient) -> None:
+    ready_dataset()
+    response = client.post("/api/v1/jobs", json=finetune(nodes=2))
+    assert response.status_code == 422
+    (finding,) = response.json()["errors"]
+    assert finding["path"] == "nodes"
+    assert "set devices" in finding["message"]
 
 
 def test_validate_only_checks_everything_and_makes_no_job(client: TestClient) -> None:
@@ -110,9 +136,9 @@ def test_invalid_fields_are_reported_with_their_path(client: TestClient) -> None
         (
             finetune(schedule={"precison": "auto"}),
             "schedule.precison",
-            "there is no field named 'precison'; known: batch_size, checkpoint_every_seconds, decay, early_stopping, "
-            "epochs, gradient_clip_norm, learning_rate, max_steps, min_batches_per_epoch, min_steps, momentum, "
-            "nesterov, optimizer, precision, warmup_fraction, weight_decay",
+            "there is no field named 'precison'; known: accumulate, batch_size, checkpoint_every_seconds, decay, "
+            "early_stopping, epochs, gradient_clip_norm, learning_rate, max_steps, min_batches_per_epoch, min_steps, "
+            "momentum, nesterov, optimizer, precision, warmup_fraction, weight_decay",
         ),
     ],
 )

@@ -447,6 +447,23 @@ def test_parts_of_a_batch_divide_its_size() -> None:
     assert check(finetune(schedule={"batch_size": 104, "accumulate": 8}), CATALOG) == []
 
 
+def test_devices_divide_a_batch_with_its_parts() -> None:
+    (finding,) = check(finetune(schedule={"batch_size": 100}, devices=3), CATALOG)
+    assert (finding.code, finding.path) == ("conflict", "devices")
+    assert "100 rows cannot be divided into 3 equal parts" in finding.message
+    (finding,) = check(finetune(schedule={"batch_size": 100, "accumulate": 2}, devices=3), CATALOG)
+    assert (finding.path, finding.found) == ("schedule.accumulate", "6")
+    assert resolve(finetune(devices=3), CATALOG).schedule.batch_size % 3 == 0
+    # How many there are, the worker knows.
+    assert check(finetune(schedule={"batch_size": 101}, devices="all"), CATALOG) == []
+
+
+def test_a_training_runs_on_one_machine() -> None:
+    with pytest.raises(ValidationError, match="a training runs on one machine: set devices"):
+        finetune(nodes=2)
+    assert check(finetune(nodes=1), CATALOG) == []
+
+
 def test_a_batch_size_of_a_recipe_is_lowered_to_what_the_parts_divide() -> None:
     size = resolve(finetune(), CATALOG).schedule.batch_size
     assert resolve(finetune(schedule={"accumulate": 3}), CATALOG).schedule.batch_size == size - size % 3 < size

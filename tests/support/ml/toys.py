@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ml.learning.training.batches import Columns
+    from ml.learning.training.progress import Stop
 
 CPU = torch.device("cpu")
 ROWS = 96
@@ -74,3 +75,14 @@ def trainer(folder: Path, *, objective: Objective | None = None, **changes: Any)
     }
     options = {**defaults, **changes}
     return Trainer(objective, options.pop("train"), options.pop("validation"), plan, **options)
+
+
+class AtStep:
+    """Requests `stop` at the call with this number."""
+
+    def __init__(self, step: int, stop: Stop) -> None:
+        self.left, self.stop = step, stop
+
+    def __call__(self) -> Stop | None:
+        self.left -= 1
+        return self.stop if self.left == 0 else None

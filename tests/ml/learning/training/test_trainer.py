@@ -17,7 +17,7 @@ from ml.learning.training.progress import Progress, Stop
 from ml.learning.training.trainer import KEPT_GAIN_LOSS, Trainer
 from ml.schedule import Schedule
 from tests.support.ml import toy_run
-from tests.support.ml.toys import CPU, ROWS, Toy, columns, schedule, trainer
+from tests.support.ml.toys import CPU, ROWS, AtStep, Toy, columns, schedule, trainer
 
 
 def _weights(run: Any) -> dict[str, torch.Tensor]:
@@ -26,17 +26,6 @@ def _weights(run: Any) -> dict[str, torch.Tensor]:
 
 def _equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
-
-
-class AtStep:
-    """Requests `stop` at the call with this number."""
-
-    def __init__(self, step: int, stop: Stop) -> None:
-        self.left, self.stop = step, stop
-
-    def __call__(self) -> Stop | None:
-        self.left -= 1
-        return self.stop if self.left == 0 else None
 
 
 def test_the_loss_falls_and_every_epoch_is_reported(tmp_path: Path) -> None:
