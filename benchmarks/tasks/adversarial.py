@@ -55,8 +55,8 @@ class Case:
 CASES: Final = {
     # Trained against more than it is judged by: a single step is weaker than the forty that judge.
     "mnist": Case("image_classification", {"architecture": "cnn"}, 0.3, (0.0, 0.1, 0.2, 0.3)),
-    # Embeddings of words lie close together: a radius of 0.1 makes any word any other one. Under attack alone nothing is
-    # learned, so both losses count, as in Miyato et al. 2017, equation 7.
+    # Embeddings of words lie close together: a radius of 0.1 makes any word any other one. Under attack alone nothing
+    # is learned, so both losses count, as in Miyato et al. 2017, equation 7.
     "sst2": Case("text_classification", {"architecture": "transformer"}, 0.02, (0.0, 0.01, 0.02, 0.05), 0.5),
     "fsdd": Case("audio_classification", {}, 0.2, (0.0, 0.05, 0.1, 0.2)),
 }
