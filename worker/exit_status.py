@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import errno
 import signal
-from collections.abc import Iterator
 from enum import IntEnum
 from typing import Any
 
 from ml.errors import DataError, MLError, PackageError, RankEnded, SpecError, TrainingDiverged, TrainingInterrupted
+from ml.out_of_memory import causes, is_out_of_memory
 from store.errors import StaleClaim, StorageFull
 
 MAX_MESSAGE_CHARACTERS = 4_000
 DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 DISK_FULL_PHRASES = ("no space left", "disk is full", "os error 28", "disk quota exceeded")
-OUT_OF_MEMORY_PHRASES = ("out of memory", "can't allocate memory", "cannot allocate memory", "unable to allocate")
 
 
 class ExitStatus(IntEnum):
@@ -66,17 +65,6 @@ def classify_error(error: BaseException) -> tuple[ExitStatus, dict[str, Any] | N
     )
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an error, or a cause of it, is a lack of memory.
-
-    Libraries often say so only in the message.
-    """
-    return any(
-        isinstance(cause, MemoryError) or any(phrase in str(cause).lower() for phrase in OUT_OF_MEMORY_PHRASES)
-        for cause in _causes(error)
-    )
-
-
 def exit_description(status: int) -> dict[str, Any]:
     """Return the error payload for a child that ended without reporting an error."""
     if status == -signal.SIGKILL:
@@ -99,12 +87,6 @@ def _payload_of(error: MLError) -> dict[str, Any]:
     return error_payload(error.code, error.message, error.hint, user_fault=True)
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
 def _is_disk_full(error: BaseException) -> bool:
     """Return whether an error, or a cause of it, is a full disk.
 
@@ -114,5 +96,5 @@ def _is_disk_full(error: BaseException) -> bool:
         isinstance(cause, StorageFull)
         or (isinstance(cause, OSError) and cause.errno in DISK_FULL_ERRNOS)
         or any(phrase in str(cause).lower() for phrase in DISK_FULL_PHRASES)
-        for cause in _causes(error)
+        for cause in causes(error)
     )

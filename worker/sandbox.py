@@ -23,9 +23,9 @@ from typing import Any, Final, Literal
 
 from ml.data.issues import to_printable
 from ml.errors import TrainingInterrupted
+from ml.out_of_memory import is_out_of_memory
 from worker.child_process import environment_without_secrets
 from worker.control_channel import die_with_parent
-from worker.exit_status import is_out_of_memory
 
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
 PR_SET_NO_NEW_PRIVS = 38

@@ -231,6 +231,9 @@ class Task(TaskAdapter):
         """Return the reasons why a dataset does not fit; empty if it fits."""
         return cls.missing_columns(summary) + check_row_counts(summary)
 
+    def check_encoded(self, columns: Mapping[str, Column]) -> None:
+        """Raise `DataError` if no encoded training row can be learned from."""
+
     @classmethod
     def check_options(cls, config: Mapping[str, Any], summary: DatasetSummary) -> list[str]:
         """Return the reasons why a dataset does not fit the task's options."""

@@ -98,19 +98,22 @@ class SpeechRecognition(Task):
         return AudioInput(audio=audio.encode_wav(row["audio"])), row.get("text")
 
     def encode(self, rows: Rows) -> dict[str, Column]:
-        """Return frames and, if the rows have texts, their characters.
-
-        Raises `DataError` if every text has more characters than its clip has frames, as CTC cannot learn from those.
-        """
+        """Return frames and, if the rows have texts, their characters."""
         names = [name for name, column in self.encoded_columns.items() if column in rows.columns]
         columns = {name: self.slot_encoders[name].encode(rows.columns[self.encoded_columns[name]]) for name in names}
         if "text" in columns and len(columns["text"]):
             too_long = len(self._too_long_texts(columns))
-            if too_long == len(columns["text"]):
-                message = "every text has more characters than its audio clip has frames, so training has no usable row"
-                raise DataError(message, hint="Check that texts belong to their audio clips, and that no clip is cut.")
             self.text_encoder.count_loss("ignored, as they have more characters than their audio has frames", too_long)
         return columns
+
+    def check_encoded(self, columns: Mapping[str, Column]) -> None:
+        """Raise `DataError` if every text has more characters than its clip has frames.
+
+        CTC cannot learn from those.
+        """
+        if len(columns["text"]) and len(self._too_long_texts(columns)) == len(columns["text"]):
+            message = "every text has more characters than its audio clip has frames, so training has no usable row"
+            raise DataError(message, hint="Check that texts belong to their audio clips, and that no clip is cut.")
 
     def augment(self, columns: dict[str, Column], generator: np.random.Generator) -> dict[str, Column]:
         """Vary speed, pitch, position and level, and mask parts, if augmentation is on."""
@@ -178,7 +181,7 @@ class SpeechRecognition(Task):
         ]
         return {"rows": len(too_long), "sample": sample}
 
-    def _too_long_texts(self, columns: dict[str, Column]) -> dict[int, tuple[int, int]]:
+    def _too_long_texts(self, columns: Mapping[str, Column]) -> dict[int, tuple[int, int]]:
         """Return row -> (frames, required frames) for rows with too few frames.
 
         CTC needs a frame for each character, and one for a blank between equal characters.

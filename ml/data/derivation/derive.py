@@ -71,7 +71,7 @@ def derive_dataset(
     type_names = {column: column_type for column, column_type in summary.columns.items() if column_type != LABEL}
     column = selection.data_columns[0]
     if feedback is not None:
-        corrected = find_corrected(selection, feedback, column, max_pixels=limits.max_pixels)
+        corrected = find_corrected(selection, feedback, column, limits=limits)
         selection = selection.take(~corrected)
         messages.append(f"add_feedback replaced {int(corrected.sum()):,} rows whose inputs have feedback")
     with tempfile.TemporaryFile(dir=into.parent) as scratch:

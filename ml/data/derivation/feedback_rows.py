@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ml.data.derivation.selection import Selection
+    from ml.data.limits import Limits
 
 #: Operation of a dataset's origin that adds them.
 ADD_FEEDBACK: Final = "add_feedback"
@@ -55,20 +56,24 @@ def read_feedback(path: Path, column: str) -> Iterator[Batch]:
                 yield Batch({column: values, LABEL: [row["label"] for row in batch]}, locations, split)
 
 
-def find_corrected(selection: Selection, path: Path, column: str, *, max_pixels: int) -> np.ndarray:
+def find_corrected(selection: Selection, path: Path, column: str, *, limits: Limits) -> np.ndarray:
     """Return bool [N]: rows to train and validate on whose input has feedback.
 
     The label of feedback is the later one. Test rows stay as they are: versions are compared on them.
     """
     digests = {
-        digest(_to_value(value, max_pixels)) for batch in read_feedback(path, column) for value in batch.columns[column]
+        digest(_to_value(value, limits)) for batch in read_feedback(path, column) for value in batch.columns[column]
     }
     return selection.find_values(column, digests, splits=("train", "validation"))
 
 
-def _to_value(raw: str | bytes, max_pixels: int) -> Any:
+def _to_value(raw: str | bytes, limits: Limits) -> Any:
     """Return a raw value as rows of a dataset contain it."""
-    return images.read(raw, max_pixels=max_pixels).pixels if isinstance(raw, bytes) else raw
+    if isinstance(raw, str):
+        return raw
+    side, max_pixels = limits.max_kept_side, limits.max_pixels
+    reduced = images.reduce(raw, max_side=side, max_pixels=max_pixels) if side else None
+    return (reduced[1] if reduced else images.read(raw, max_pixels=max_pixels)).pixels
 
 
 def _to_raw(model_input: dict[str, Any], column: str) -> Any:

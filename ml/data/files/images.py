@@ -11,7 +11,7 @@ x265 under the GPL as well, and the codec is patented. DICOM is refused because 
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -199,7 +199,8 @@ def reduce(data: bytes, *, max_side: int, max_pixels: int = MAX_PIXELS) -> tuple
     file = io.BytesIO()
     pixels = decoded.pixels
     Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(file, "JPEG", quality=_REDUCED_QUALITY)
-    return file.getvalue(), decoded
+    # The pixels that a later reading of the file has, so that equal images stay equal.
+    return file.getvalue(), replace(decoded, pixels=decode(file.getvalue()))
 
 
 def _to_unreadable(error: Exception) -> UnreadableImage:

@@ -5,15 +5,18 @@ It reads a `RankRequest` from the standard input, which rank 0 holds open as lon
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
 import sys
 import threading
+import traceback
 
 from ml.errors import TrainingDiverged, TrainingInterrupted
 from ml.learning.pipeline.ranks import RankRequest
 from ml.learning.pipeline.train import train_as_rank
+from ml.out_of_memory import is_out_of_memory
 
 
 def main() -> int:
@@ -30,6 +33,11 @@ def main() -> int:
     except (TrainingDiverged, TrainingInterrupted):
         # Rank 0 says so.
         return 0
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        traceback.print_exc()
+        return errno.ENOMEM
     return 0
 
 

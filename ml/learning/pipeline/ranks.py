@@ -6,6 +6,7 @@ and end with the training. They belong to its process group, and end when it doe
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -19,9 +20,11 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypedDict, TypeVar
 
 import torch
 
+from ml.data.dataset import Dataset
 from ml.errors import RankEnded
 from ml.learning.nn import device as devices
 from ml.learning.training.distributed import ProcessGroup, SingleProcess
+from ml.out_of_memory import is_out_of_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,6 +39,11 @@ T = TypeVar("T", Path, str)
 MODULE: Final = "ml.learning.pipeline.rank"
 #: Time for the kernel to report the end of a rank whose sockets it has closed.
 END_SECONDS: Final = 2.0
+SEE_LOG: Final = "The job's log may say why."
+KILLED: Final = (
+    "Unless someone killed it by hand, the machine ran out of memory: lower schedule.batch_size, or set "
+    "schedule.accumulate."
+)
 
 
 class TrainingOptions(TypedDict, total=False):
@@ -148,8 +156,8 @@ class FirstRank(Rank):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            # The error of an operation in which another rank is missing.
-            if isinstance(error, RuntimeError):
+            # The error of an operation in which another rank is missing, unless memory is.
+            if isinstance(error, RuntimeError) and not is_out_of_memory(error):
                 self._raise_ended()
         finally:
             self._kill()
@@ -160,8 +168,12 @@ class FirstRank(Rank):
                 status = process.wait(END_SECONDS)
             except subprocess.TimeoutExpired:
                 continue
+            if status == errno.ENOMEM:
+                raise MemoryError(f"the process of rank {rank} is out of memory")
             end = signal.Signals(-status).name if status < 0 else f"status {status}"
-            raise RankEnded(f"the process of rank {rank} ended with {end}", hint="The job's log may say why.")
+            raise RankEnded(
+                f"the process of rank {rank} ended with {end}", hint=KILLED if status == -signal.SIGKILL else SEE_LOG
+            )
 
     def _kill(self) -> None:
         for process in self._processes:
@@ -185,6 +197,15 @@ class LaterRank(Rank):
         return self._group
 
 
+def limit_devices(names: Sequence[str], spec: Spec, dataset: Path) -> list[str]:
+    """Return as many of all devices as a batch has rows for.
+
+    More of them would raise the batch size.
+    """
+    rows = Dataset.open(dataset).summary.splits.get("train", 0)
+    return list(names)[: max(1, spec.schedule.batch_rows(rows) // (spec.schedule.accumulate or 1))]
+
+
 def start_ranks(
     spec: Spec, dataset: Path, workdir: Path, options: TrainingOptions, *, max_rows: int | None = None
 ) -> Rank:
@@ -195,6 +216,8 @@ def start_ranks(
     names = options.get("devices") or [
         device.name for device in devices.choose_several(options.get("device", "auto"), spec.devices or 1)
     ]
+    if spec.devices == "all":
+        names = limit_devices(names, spec, dataset)
     options["device"] = names[0]
     if len(names) == 1:
         return Rank()

@@ -205,6 +205,8 @@ class _Run:
         folder = options.get("cache") or self.folder.encoded_rows
         self._row_encoder = RowEncoder.create(self.plan.reader, folder, dataset=self.data)
         self.train_columns = self._encode("train", rows)
+        if self.plan.task is not None:
+            self.plan.task.check_encoded(self.train_columns)
         self.held_out = held_out
 
     def result(self) -> TrainingResult:

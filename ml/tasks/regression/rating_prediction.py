@@ -24,11 +24,13 @@ if TYPE_CHECKING:
     from ml.encoders.base import Column
     from ml.metrics.base import Evaluation
 
-#: Names of columns of users and items, in lower case and without other characters than a to z. Their numbers name
-#: something and measure nothing.
-ID_NAME: Final = re.compile(
-    r".*id|user|customer|reviewer|item|movie|film|book|product|song|track|artist|game|asin|isbn|sku"
+#: Words, in lower case, by which the last word of a name says that its numbers name something and measure nothing.
+ID_WORD: Final = re.compile(
+    r"(user|customer|reviewer|member|item|movie|film|book|product|song|track|artist|game|place|business)?(id)?"
+    r"|uid|iid|asin|isbn|sku"
 )
+#: Words of a name: `userId`, `user_id` and `user id` have two.
+WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 #: Names of columns that a request lacks: when a rating was given.
 TIME_NAME: Final = re.compile(r"time|timestamp|ts|date|datetime|unixtime|reviewtime|createdat")
 #: Users and items that have a vector of their own, the most frequent ones.
@@ -100,7 +102,7 @@ class RatingPrediction(RegressionTask, TabularTask):
 
 
 def _choose_kind(name: str, detected: ColumnKind) -> ColumnKind:
-    plain = re.sub(r"[^a-z]", "", name.lower())
-    if TIME_NAME.fullmatch(plain):
+    words = [word.lower() for word in WORD.findall(name)]
+    if TIME_NAME.fullmatch("".join(words)):
         return "omitted"
-    return "category" if ID_NAME.fullmatch(plain) else detected
+    return "category" if words and ID_WORD.fullmatch(words[-1]) else detected

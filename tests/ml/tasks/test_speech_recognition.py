@@ -92,7 +92,14 @@ def test_texts_longer_than_their_frames_are_reported_with_both_numbers() -> None
 
 def test_an_error_says_that_no_text_fits_its_audio() -> None:
     with pytest.raises(DataError, match="more characters than its audio clip has frames"):
-        task("ab").encode(Rows({"audio": CLIPS[:1], "text": ["ab" * 40]}))
+        subject = task("ab")
+        subject.check_encoded(subject.encode(Rows({"audio": CLIPS[:1], "text": ["ab" * 40]})))
+
+
+def test_one_text_that_does_not_fit_is_no_error_in_a_block_of_its_own() -> None:
+    subject = task("ab")
+    blocks = [subject.encode(Rows({"audio": CLIPS[:1], "text": [text]})) for text in ("ab", "ab" * 40)]
+    subject.check_encoded({name: [*blocks[0][name], *blocks[1][name]] for name in blocks[0]})
 
 
 def test_light_augmentation_masks_a_copy_and_leaves_the_text() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import json
 from collections import Counter
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from ml.data.dataset import SPLITS, Dataset
 from ml.data.derivation.check import check_operations, check_order
@@ -326,6 +328,31 @@ def test_a_corrected_image_replaces_its_row_whatever_its_file(tmp_path: Path) ->
     derived = Dataset.open(tmp_path / "derived").rows("train")
     assert len(derived) == len(rows)
     assert [row["label"] for row in derived if np.array_equal(row["image"], image)] == [other]
+
+
+def test_a_correction_of_a_large_photo_replaces_its_row(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    photos = []
+    for row in range(20):
+        pixels = np.kron(generator.integers(0, 255, (11, 11, 3)), np.ones((100, 100, 1))).astype(np.uint8)
+        file = io.BytesIO()
+        Image.fromarray(pixels).save(file, "JPEG", quality=60)
+        photos.append((f"{'ab'[row % 2]}/{row}.jpg", file.getvalue()))
+    assert upload(tmp_path, {"a.zip": make_zip(photos)}, task="image_classification").state == "ready"
+    before = len(Dataset.open(tmp_path / "dataset").rows("train"))
+    lines = [
+        {"input": {"image": base64.b64encode(data).decode()}, "label": "ba"[row % 2], "split": "train"}
+        for row, (_, data) in enumerate(photos)
+    ]
+    file_of_feedback = tmp_path / "feedback.jsonl"
+    file_of_feedback.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    report = derive_dataset(
+        tmp_path / "dataset", tmp_path / "derived", [], name="a@1", feedback=file_of_feedback, tasks=TASKS
+    )
+
+    replaced = before + Dataset.open(tmp_path / "dataset").summary.splits["validation"]
+    assert f"add_feedback replaced {replaced} rows whose inputs have feedback" in str(report.suggestions)
 
 
 def test_a_row_of_feedback_stays_in_its_split() -> None:

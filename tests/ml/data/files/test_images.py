@@ -242,6 +242,8 @@ def test_a_large_photo_is_reduced_by_a_power_of_two(size, orientation, expected)
     reduced = images.reduce(data, max_side=1024)
     assert reduced is not None
     file, decoded = reduced
+    # Else a copy of the photo would not be recognized once it is stored.
+    assert np.array_equal(images.read(file).pixels, decoded.pixels)
     assert decoded.pixels.shape[:2] == expected
     # JPEG loses little of smooth colors, and nothing is rotated a second time.
     assert np.abs(images.decode(file).astype(int) - decoded.pixels).mean() < 3

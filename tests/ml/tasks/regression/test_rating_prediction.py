@@ -8,6 +8,7 @@ import pytest
 
 from ml.data.dataset import Dataset
 from ml.inference.predictor import Predictor
+from ml.tasks.regression.rating_prediction import _choose_kind
 from tests.support.ml.dataset_files import upload
 from tests.support.ml.digits import run, spec
 
@@ -47,6 +48,16 @@ def test_a_table_without_users_and_items_is_refused_and_one_with_them_is_not_gue
             assert report.guess.task == "tabular_regression"
         elif outcome == "rejected":
             assert "such as userId and itemId; the dataset has length, width" in str(report.errors)
+
+
+@pytest.mark.parametrize("name", ["userId", "user_id", "userid", "movie", "hotel id", "PRODUCT_ID", "asin", "hotelId"])
+def test_ids_are_categories_though_they_are_numbers(name: str) -> None:
+    assert _choose_kind(name, "number") == "category"
+
+
+@pytest.mark.parametrize("name", ["price_paid", "bid", "humid", "age", "price", "1", ""])
+def test_numbers_that_measure_something_stay_numbers(name: str) -> None:
+    assert _choose_kind(name, "number") == "number"
 
 
 def test_every_user_is_in_all_splits(result: Any) -> None:
