@@ -15,7 +15,7 @@ import numpy as np
 
 from ml.data.dataset import SPLITS, TEST, TRAIN, VALIDATION
 from ml.data.files.upload import parse_split
-from ml.data.importing.staging import NO_SPLIT
+from ml.data.importing.staging import NO_LABEL, NO_SPLIT
 from ml.data.issues import DataRejected
 
 if TYPE_CHECKING:
@@ -154,8 +154,10 @@ def _assign_appended(staging: Staging, plan: SplitPlan, left_out: np.ndarray) ->
     rows = np.flatnonzero(splits == NO_SPLIT)
     fractions = plan.fractions or plan.appended_fractions
     assert fractions is not None, "rows are appended"
-    is_new_class = ~np.isin(staging.codes[rows], staging.codes[:count])
-    by_class = rows if plan.fractions else rows[is_new_class]
+    is_new_class = ~np.isin(staging.codes[rows], np.append(staging.codes[:count], NO_LABEL))
+    # With all rows of their groups: two ways to split a patient or a conversation would tear it.
+    joins_new_class = np.isin(groups[rows], groups[rows[is_new_class]])
+    by_class = rows if plan.fractions else rows[joins_new_class]
     splits[by_class] = _split_by_class(staging, by_class, fractions, seed=plan.seed)
     drawn = np.setdiff1d(rows, by_class)
     splits[drawn] = _split_by_hash(staging, groups, drawn, fractions)
@@ -208,6 +210,7 @@ def group_rows(staging: Staging) -> np.ndarray:
     memberships = [values for values in (staging.groups, subjects_to_separate(staging)) if values is not None]
     if not memberships:
         return keys
+    assert all(len(values) == len(keys) for values in memberships), "every row has a membership"
     # Rows with one key join the groups of all of them; the root of a group is its first row.
     roots = np.arange(len(keys))
 

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 LABEL: Final = "label"
 #: Column type of places in the pixels of an image.
 OBJECTS: Final = "objects"
+#: Rows without a group have numbers from here; the hashes of files in the upper bits of others make collisions rare.
+FIRST_NUMBER: Final = np.uint64(1 << 63)
 #: Split code of a row for which the data names no split.
 NO_SPLIT: Final = -1
 #: Label code of a row without a label.
@@ -94,7 +96,8 @@ class Staging:
         self._hashes: dict[str, list[np.ndarray]] = {}
         self._codes: list[np.ndarray] = []
         self._splits: list[np.ndarray] = []
-        self._groups: list[np.ndarray] = []
+        #: One entry per segment; None for rows that belong to nothing.
+        self._groups: list[np.ndarray | None] = []
         self._subjects: list[np.ndarray] = []
         #: Name of the column of subjects; "" without one.
         self.subject_name = ""
@@ -141,11 +144,7 @@ class Staging:
         split = SPLITS.index(batch.split) if batch.split else NO_SPLIT
         self._codes.append(codes[codes != _REJECTED])
         self._splits.append(np.full(len(rows), split, dtype=np.int8))
-        if batch.groups is not None:
-            # Groups of a batch of several files are unique by themselves.
-            file = batch.locations.files if isinstance(batch.locations.files, str) else ""
-            number = np.uint64(crc32(file.encode()) << 32)
-            self._groups.append(np.array(batch.groups, dtype=np.uint64)[rows] ^ number)
+        self._groups.append(_number_groups(batch, rows))
         self.subject_name = self.subject_name or batch.subject_name
         self._subjects.append(_hash_names(batch.subjects, rows))
         self._starts.append(self._rows)
@@ -194,8 +193,17 @@ class Staging:
 
     @property
     def groups(self) -> np.ndarray | None:
-        """Numbers of what rows belong to, uint64 [N]; None if the format names no groups."""
-        return np.concatenate(self._groups) if self._groups else None
+        """Numbers of what rows belong to, uint64 [N]; None if no batch names groups.
+
+        Rows of other batches, such as stored ones, have numbers of their own.
+        """
+        if all(groups is None for groups in self._groups):
+            return None
+        numbers = np.arange(len(self), dtype=np.uint64) + FIRST_NUMBER
+        for segment, groups in zip(self.segments, self._groups, strict=True):
+            if groups is not None:
+                numbers[segment.start : segment.start + len(segment)] = groups
+        return numbers
 
     @property
     def subjects(self) -> np.ndarray:
@@ -321,6 +329,19 @@ def _check_optional(
         data[position] = value
     hashes[positions] = present.hashes
     return CheckedValues(accepted, data, hashes)
+
+
+def _number_groups(batch: Batch, rows: np.ndarray) -> np.ndarray | None:
+    """Return numbers of what rows belong to, uint64 [len(rows)]; None without groups.
+
+    They are unique within the upload.
+    """
+    if batch.groups is None:
+        return None
+    # Groups of a batch of several files are unique by themselves.
+    file = batch.locations.files if isinstance(batch.locations.files, str) else ""
+    groups: np.ndarray = np.array(batch.groups, dtype=np.uint64)[rows]
+    return groups ^ np.uint64(crc32(file.encode()) << 32)
 
 
 def _hash_names(names: Sequence[str] | np.ndarray | None, rows: np.ndarray) -> np.ndarray:

@@ -9,17 +9,19 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ml.audio.waveform import Audio
 from ml.data.dataset import SPLITS, Dataset
 from ml.data.derivation.derive import derive_dataset
 from ml.data.derivation.earlier_version import EarlierVersion
 from ml.data.derivation.operations import parse_operations
+from ml.data.files.audio import encode_wav
 from ml.data.formats.base import Batch
 from ml.data.importing.importer import import_dataset
 from ml.data.issues import DataRejected
 from ml.data.locations import Locations
 from ml.data.report import ImportReport
 from ml.tasks import TASKS
-from tests.support.ml.dataset_files import codes, count, sample, upload
+from tests.support.ml.dataset_files import codes, count, make_zip, sample, upload
 
 WORDS = ("alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa")
 
@@ -104,6 +106,78 @@ def test_rows_about_one_subject_stay_in_one_split_over_all_versions(tmp_path: Pa
     }
     report = append(tmp_path / "third", {"c.csv": visits("c", 3)}, to=tmp_path / "second")
     assert "subjects_in_several_splits" not in codes(report)
+
+
+def test_a_new_subject_with_a_new_class_stays_in_one_split(tmp_path: Path) -> None:
+    def visits(name: str, patients: range, classes: tuple[str, ...]) -> bytes:
+        generator, rows = np.random.default_rng(0), [patient for patient in patients for _ in range(6)]
+        lines = [
+            f"{text},{classes[generator.integers(len(classes))]},p{patient}"
+            for text, patient in zip(texts(name, len(rows)), rows, strict=True)
+        ]
+        return "\n".join(["text,label,patient_id", *lines, ""]).encode()
+
+    first = {"a.csv": visits("a", range(30), ("ill", "well"))}
+    upload(tmp_path / "first", first, task="text_classification")
+    new = visits("b", range(20, 60), ("ill", "well", "dead"))
+    report = append(tmp_path / "second", {"b.csv": new}, to=tmp_path / "first")
+    assert (report.state, report.classes) == ("ready", ["dead", "ill", "well"])
+    assert all(report.splits[split] % 6 == 0 for split in SPLITS)
+    assert "subjects_in_several_splits" not in codes(report)
+
+
+def as_conversations(name: str, count: int) -> bytes:
+    """Conversations of four turns as JSON Lines."""
+    turns = [
+        [
+            {"role": role, "content": f"{name} {number} {role} {turn}"}
+            for turn in range(4)
+            for role in ("user", "assistant")
+        ]
+        for number in range(count)
+    ]
+    return "".join(json.dumps({"messages": messages}) + "\n" for messages in turns).encode()
+
+
+def test_the_turns_of_an_appended_conversation_stay_in_one_split(tmp_path: Path) -> None:
+    upload(tmp_path / "first", {"a.jsonl": as_conversations("old", 60)}, task="text_generation")
+    report = append(tmp_path / "next", {"b.jsonl": as_conversations("new", 80)}, to=tmp_path / "first")
+    assert report.state == "ready", report.errors
+    talks = {split: [text.split()[1] for text in new_texts(tmp_path / "next", split)] for split in SPLITS}
+    assert sum(map(len, talks.values())) == 4 * 80
+    assert talks["test"]
+    assert not set(talks["train"]) & {*talks["validation"], *talks["test"]}
+    assert not set(talks["validation"]) & set(talks["test"])
+
+
+def new_texts(folder: Path, split: str) -> list[str]:
+    return [text for text in contents(folder)[split] if text.startswith("new")]
+
+
+def test_the_clips_of_an_appended_audio_file_stay_in_one_split(tmp_path: Path) -> None:
+    def speech(name: str, files: int) -> dict[str, bytes]:
+        generator, lines, members = np.random.default_rng(len(name)), [], []
+        for number in range(files):
+            samples = generator.uniform(-0.5, 0.5, 4_000).astype(np.float32)
+            members.append((f"{name}{number}.wav", encode_wav(Audio(samples, 4_000))))
+            lines += [
+                {
+                    "audio_filepath": f"{name}{number}.wav",
+                    "offset": clip / 4,
+                    "duration": 0.25,
+                    "text": f"file {number}",
+                }
+                for clip in range(4)
+            ]
+        manifest = "".join(json.dumps(line) + "\n" for line in lines).encode()
+        return {f"{name}.zip": make_zip([("manifest.json", manifest), *members])}
+
+    upload(tmp_path / "first", speech("old", 20), task="speech_recognition")
+    report = append(tmp_path / "next", speech("later", 40), to=tmp_path / "first")
+    assert report.state == "ready", report.errors
+    before, after = contents(tmp_path / "first"), contents(tmp_path / "next")
+    files = {split: set(after[split][len(before[split]) :]) for split in SPLITS}
+    assert sum(map(len, files.values())) == 40, "every file is in one split"
 
 
 def test_classes_are_the_union_and_a_new_one_is_in_every_split(tmp_path: Path, first: Path) -> None:
