@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from fnmatch import fnmatchcase
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import case, func, select, update
@@ -77,21 +80,60 @@ def create(
 def latest_ready(session: Session, name: str) -> Dataset:
     """Return the version that rows are appended to, and let no other be added meanwhile.
 
-    Raises `NotFound` without any version, and `Conflict` while the latest is being checked or if none is ready: two
-    appends at once would lose the rows of one.
+    Raises `NotFound` without any version, and `Conflict` while the latest is being checked, if none is ready, or if
+    the latest lacks rows that were appended to another: the next version would lose them.
     """
     lock(session, f"dataset {name}")
-    live = select(Dataset).where(Dataset.deleted_at.is_(None), Dataset.name == name).order_by(Dataset.version.desc())
-    versions = session.scalars(live).all()
-    if not versions:
+    query = select(Dataset).where(Dataset.name == name).order_by(Dataset.version.desc())
+    versions = session.scalars(query).all()
+    live = [version for version in versions if version.deleted_at is None]
+    if not live:
         raise NotFound("dataset", name, names(session))
-    unchecked = next((version for version in versions if version.state not in ("ready", "rejected")), None)
+    unchecked = next((version for version in live if version.state not in ("ready", "rejected")), None)
     if unchecked is not None:
         raise Conflict(f"{reference_of(unchecked)} is {unchecked.state}; append to it once it is ready")
-    ready = next((version for version in versions if version.state == "ready"), None)
-    if ready is None:
+    ready = [version for version in live if version.state == "ready"]
+    if not ready:
         raise Conflict(f"no version of {name} is ready, so there are no rows to append to; create it without `append`")
-    return ready
+    latest, reference = ready[0], reference_of(ready[0])
+    beside = _appended_beside(latest, ready, {reference_of(version): version for version in versions})
+    if beside is not None:
+        other = reference_of(beside)
+        raise Conflict(
+            f"{other} has rows that {reference}, the latest, was made without, and the next version would lose them; "
+            f"delete {reference} to append to those before it, or delete {other} if its rows are not needed"
+        )
+    return latest
+
+
+def _appended_beside(latest: Dataset, ready: Sequence[Dataset], versions: Mapping[str, Dataset]) -> Dataset | None:
+    """Return a version with appended rows that the latest lacks, or None.
+
+    It is ready and no ancestor of the latest. An upload of its own replaces the versions before it. `versions`:
+    reference -> version, deleted ones as well.
+    """
+    lineage = _lineage(latest, versions)
+    oldest = lineage[-1].version
+    others = (version for version in ready if version.version > oldest and version not in lineage)
+    return next((version for version in others if _adds_rows(version, versions)), None)
+
+
+def _lineage(dataset: Dataset, versions: Mapping[str, Dataset]) -> Sequence[Dataset]:
+    """Return a version and those it was made of, itself first."""
+    lineage = [dataset]
+    while origin := versions.get((lineage[-1].origin or {}).get("dataset", "")):
+        lineage.append(origin)
+    return lineage
+
+
+def _adds_rows(dataset: Dataset, versions: Mapping[str, Dataset]) -> bool:
+    """Return whether a version has appended rows that no ready ancestor has."""
+    ancestors = itertools.takewhile(lambda version: version.state != "ready", _lineage(dataset, versions)[1:])
+    return any(_is_append(version) for version in (dataset, *ancestors))
+
+
+def _is_append(dataset: Dataset) -> bool:
+    return any(operation["operation"] == APPEND for operation in (dataset.origin or {}).get("operations", ()))
 
 
 def has_histories(dataset: Dataset) -> bool:
@@ -108,21 +150,50 @@ def exists(session: Session, dataset_id: str) -> bool:
 def _append_to(session: Session, earlier: Dataset, spec: dict[str, Any]) -> dict[str, Any]:
     """Return the spec of an import whose rows follow those of a stored version.
 
-    Columns and quoting are those by which that was read, if none are named. Histories of users have no times any more,
-    so that a log of interactions is read again from all uploads, as one.
+    Columns and quoting are those by which files were last read for it, if none are named. Histories of users have no
+    times any more, so that a log of interactions is read again from all uploads, as one.
     """
     summary = earlier.summary or {}
-    before = import_spec(session, earlier.id) or {}
-    inherited = {name: before.get(name) for name in ("columns", "quoting") if spec[name] is None}
+    before = import_spec(session, earlier.id)
+    options = before or _last_import(session, earlier.id)
+    inherited = {name: options.get(name) for name in ("columns", "quoting") if spec[name] is None}
     spec = {**spec, **inherited, "task": spec["task"] or summary.get("task")}
     if not has_histories(earlier):
         return {**spec, "earlier": earlier.id, "earlier_name": reference_of(earlier)}
-    if not before:
+    if before is None:
         raise Conflict(
             f"{reference_of(earlier)} was derived from other rows, and histories without times cannot be joined with "
             "new ones; upload all logs together as the next version"
         )
-    return {**spec, "format": spec["format"] or before["format"], "sources": [*before["sources"], *spec["sources"]]}
+    sources, splits = [*before["sources"], *spec["sources"]], _join_splits(earlier, before, spec)
+    return {**spec, "format": spec["format"] or before["format"], "sources": sources, "splits": splits}
+
+
+def _join_splits(earlier: Dataset, before: Mapping[str, Any], spec: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the splits of earlier files and new ones that are read together.
+
+    Raises `Conflict` if an earlier file would change its split, or a new one would not be in the one requested for it.
+    """
+    old, new = before.get("splits") or {}, spec["splits"] or {}
+    names_files = all(isinstance(split, str) for split in new.values())
+    joined = {**old, **{name: split for name, split in new.items() if name not in old}} if names_files else new
+    moved = [file for file in _file_names(before) if _split_of(joined, file) != _split_of(old, file)]
+    moved += [file for file in _file_names(spec) if _split_of(new, file) not in (None, _split_of(joined, file))]
+    if moved:
+        raise Conflict(
+            f"`splits` contradicts those of {reference_of(earlier)}, whose files are read again, for "
+            f"{name_some(sorted(set(moved)))}; rename the new files, and name each of them in `splits`"
+        )
+    return joined or None
+
+
+def _file_names(spec: Mapping[str, Any]) -> list[str]:
+    return [PurePath(source["filename"]).name for source in spec["sources"]]
+
+
+def _split_of(splits: Mapping[str, Any], file: str) -> str | None:
+    """Return the split that a request names for a file, as the import does."""
+    return next((split for name, split in splits.items() if name == file or fnmatchcase(file, name)), None)
 
 
 def derive(
@@ -158,6 +229,11 @@ def reference_of(dataset: Dataset) -> str:
     return f"{dataset.name}@{dataset.version}"
 
 
+def reads_upload(source: Dataset, operations: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether operations read the upload of a dataset instead of its rows."""
+    return source.state == "rejected" or reads_again(operations)
+
+
 def reads_again(operations: Sequence[Mapping[str, Any]]) -> bool:
     """Return whether operations read an upload anew instead of its rows."""
     return [operation["operation"] for operation in operations] == ["read_again"]
@@ -181,6 +257,18 @@ def import_spec(session: Session, dataset_id: str) -> Mapping[str, Any] | None:
         return None
     upload = import_spec(session, job.spec["dataset_ids"][job.spec["dataset"]])
     return with_options(upload, job.spec["operations"]) if upload else None
+
+
+def _last_import(session: Session, dataset_id: str) -> Mapping[str, Any]:
+    """Return the spec by which files were last read for a dataset.
+
+    These may be files of what it was derived from. Empty if nothing is known of them.
+    """
+    spec = import_spec(session, dataset_id)
+    if spec is not None:
+        return spec
+    job = session.scalar(select(Job).where(Job.dataset_id == dataset_id, Job.kind == JobKind.DERIVE))
+    return _last_import(session, job.spec["dataset_ids"][job.spec["dataset"]]) if job else {}
 
 
 def rows_read(session: Session, dataset_id: str) -> int | None:
@@ -260,7 +348,7 @@ def delete(session: Session, dataset_id: str) -> list[str]:
     unfinished = Job.state.not_in(FINAL_STATES)
     readers = session.scalars(select(Job.id).where(Job.dataset_id == dataset.id, unfinished)).all()
     makers = session.execute(select(Job.id, Job.spec).where(Job.kind.in_(DATASET_KINDS), unfinished)).all()
-    needed_by = [*readers, *(job_id for job_id, spec in makers if dataset.id in _datasets_of(spec))]
+    needed_by = [*readers, *(job_id for job_id, spec in makers if dataset.id in _datasets_of(session, spec))]
     if needed_by:
         raise Conflict(f"{dataset.name}@{dataset.version} is needed by {name_some(needed_by)}; wait, or cancel them")
     session.execute(update(Dataset).where(Dataset.id == dataset.id).values(deleted_at=clock()))
@@ -272,9 +360,15 @@ def delete(session: Session, dataset_id: str) -> list[str]:
     return [*sorted(sources), *([dataset.key] if dataset.key else [])]
 
 
-def _datasets_of(spec: Mapping[str, Any]) -> Collection[str]:
+def _datasets_of(session: Session, spec: Mapping[str, Any]) -> Collection[str]:
     """Return the ids of the datasets that a job reads to make another."""
-    return [*spec.get("dataset_ids", {}).values(), *([spec["earlier"]] if spec.get("earlier") else [])]
+    if "dataset_ids" not in spec:
+        return [spec["earlier"]] if spec.get("earlier") else []
+    ids = spec["dataset_ids"]
+    source = session.get(Dataset, ids[spec["dataset"]])
+    reads = source is not None and reads_upload(source, spec["operations"])
+    upload = import_spec(session, source.id) if source and reads else None
+    return [*ids.values(), *(_datasets_of(session, upload) if upload else ())]
 
 
 def _source_keys(session: Session, *conditions: ColumnElement[bool]) -> set[str]:

@@ -174,7 +174,7 @@ def derive(
     """
     source = datasets.get(session, reference)
     operations, others = check_derivation(session, source, request, catalog)
-    if source.state == "rejected" or datasets.reads_again(operations):
+    if datasets.reads_upload(source, operations):
         _require_upload(session, source, blobs)
 
     def create() -> Created:

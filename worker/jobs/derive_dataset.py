@@ -33,7 +33,7 @@ def derive(claim: Claim, folder: Path, _channel: ChildEnd) -> None:
     with reading() as session:
         rows = {reference: datasets.get(session, row_id) for reference, row_id in claim.spec["dataset_ids"].items()}
         source = rows.pop(claim.spec["dataset"])
-        reads_upload = source.state == "rejected" or datasets.reads_again(claim.spec["operations"])
+        reads_upload = datasets.reads_upload(source, claim.spec["operations"])
         upload = datasets.import_spec(session, source.id) if reads_upload else None
     if upload and datasets.reads_again(claim.spec["operations"]):
         upload = datasets.with_options(upload, claim.spec["operations"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from store.blobs import blobs
 from store.database import transaction
 from store.jobs import JobFilter, claim, finish_validation, listing
 from tests.app.datasets.test_datasets import finish_queued_validation, upload
-from tests.app.datasets.test_derivation import SUMMARY
+from tests.app.datasets.test_derivation import SUMMARY, derive
 
 LOG = {"format": "interactions", "task": "recommendation", "columns": {"history": "items"}, "splits": {"train": 9}}
 TUS = {"Tus-Resumable": "1.0.0", "Content-Type": "application/offset+octet-stream"}
@@ -51,6 +52,66 @@ def test_uploads_are_appended_as_they_were_read_before(reviews: TestClient) -> N
     assert (spec["earlier"], spec["earlier_name"], len(spec["sources"])) == (first["id"], "reviews@1", 2)
     assert (spec["task"], spec["columns"]) == ("text_classification", {"text": "message"})
     assert reviews.delete("/api/v1/datasets/reviews@1").status_code == 409, "its rows are being read"
+
+
+def test_columns_and_quoting_outlast_operations_between_two_parts(client: TestClient) -> None:
+    upload(client, name="reviews", columns='{"text": "message"}', quoting="none")
+    finish_queued_validation(ready=True, summary=SUMMARY)
+    for _ in range(2):
+        derive(client, {"operation": "dedupe"})
+        finish_queued_derivation(SUMMARY)
+    create(client, send(client), append=True)
+    spec = newest_spec(client)
+    assert (spec["earlier_name"], spec["columns"], spec["quoting"]) == ("reviews@3", {"text": "message"}, "none")
+    finish_queued_validation(ready=True, summary=SUMMARY)
+    create(client, send(client), append=True, columns={"text": "body"})
+    assert (newest_spec(client)["columns"], newest_spec(client)["quoting"]) == ({"text": "body"}, "none")
+
+
+def test_rows_appended_beside_an_operation_on_the_version_before_are_not_lost(reviews: TestClient) -> None:
+    create(reviews, send(reviews), append=True)
+    derive(reviews, {"operation": "dedupe"}, reference="reviews@1")
+    finish_queued_validation(ready=True, summary=SUMMARY)
+    finish_queued_derivation(SUMMARY)
+    part = send(reviews)
+    response = create(reviews, part, append=True)
+    assert (response.status_code, "delete reviews@3" in response.json()["detail"]) == (409, True), response.text
+    reviews.delete("/api/v1/datasets/reviews@3")
+    assert create(reviews, part, append=True).json()["origin"]["dataset"] == "reviews@2"
+
+
+def test_a_repaired_part_is_not_appended_to_while_it_lacks_a_later_part(reviews: TestClient) -> None:
+    create(reviews, send(reviews), append=True)
+    finish_queued_validation(ready=False)
+    create(reviews, send(reviews), append=True)
+    finish_queued_validation(ready=True, summary=SUMMARY)
+    derive(reviews, {"operation": "leave_out_bad_rows"}, reference="reviews@2")
+    assert reviews.delete("/api/v1/datasets/reviews@1").status_code == 409, "its rows are read again"
+    finish_queued_derivation(SUMMARY)
+    response = create(reviews, send(reviews), append=True)
+    assert (response.status_code, "reviews@3 has rows" in response.json()["detail"]) == (409, True), response.text
+    derive(reviews, {"operation": "dedupe"}, reference="reviews@3")
+    finish_queued_derivation(SUMMARY)
+    response = create(reviews, send(reviews), append=True)
+    assert "reviews@4 has rows" in response.json()["detail"], "the repaired part has rows of its own"
+    reviews.delete("/api/v1/datasets/reviews@4")
+    assert create(reviews, send(reviews), append=True).json()["origin"]["dataset"] == "reviews@5"
+
+
+def test_an_upload_of_its_own_replaces_all_versions_before(reviews: TestClient) -> None:
+    create(reviews, send(reviews), append=True)
+    finish_queued_validation(ready=True, summary=SUMMARY)
+    create(reviews, send(reviews))
+    finish_queued_validation(ready=True, summary=SUMMARY)
+    assert create(reviews, send(reviews), append=True).json()["origin"]["dataset"] == "reviews@3"
+
+
+def test_parts_of_deleted_versions_are_in_those_that_were_made_of_them(reviews: TestClient) -> None:
+    for version in (1, 2):
+        create(reviews, send(reviews), append=True)
+        finish_queued_validation(ready=True, summary=SUMMARY)
+        reviews.delete(f"/api/v1/datasets/reviews@{version}")
+    assert create(reviews, send(reviews), append=True).json()["origin"]["dataset"] == "reviews@3"
 
 
 def test_a_form_is_appended_to_the_latest_ready_version(reviews: TestClient) -> None:
@@ -131,10 +192,51 @@ def test_a_log_is_read_again_with_the_new_events_as_its_rows_have_no_times(clien
     assert (response.status_code, "upload them again" in response.json()["detail"]) == (409, True)
 
 
+def upload_logs(client: TestClient, splits: dict[str, str]) -> None:
+    """Make a dataset of one log per name in `splits`."""
+    files = [("file", (name, b"user,item\n")) for name in splits]
+    data = {"name": "reviews", "splits": json.dumps(splits)}
+    assert client.post("/api/v1/datasets", files=files, data=data).status_code == 202
+    finish_queued_validation(ready=True, summary=LOG)
+
+
+def append_log(client: TestClient, filename: str, splits: dict[str, Any]):
+    data = {"name": "reviews", "append": "true", "splits": json.dumps(splits) if splits else ""}
+    return client.post("/api/v1/datasets", files={"file": (filename, b"user,item\n")}, data=data)
+
+
+def test_logs_that_are_read_again_stay_in_the_splits_they_were_named_for(client: TestClient) -> None:
+    upload_logs(client, {"old.csv": "train", "held.csv": "test"})
+    assert append_log(client, "may.csv", {}).status_code == 202
+    assert newest_spec(client)["splits"] == {"old.csv": "train", "held.csv": "test"}
+    finish_queued_validation(ready=True, summary=LOG)
+    assert append_log(client, "june.csv", {"june.csv": "validation"}).status_code == 202
+    assert newest_spec(client)["splits"] == {"old.csv": "train", "held.csv": "test", "june.csv": "validation"}
+
+
+@pytest.mark.parametrize(
+    ("filename", "splits"),
+    [
+        ("held-1.csv", {"held-1.csv": "train"}),
+        ("held-2.csv", {"held-2.csv": "train"}),
+        ("may.csv", {"o*": "test"}),
+        ("may.csv", {"train": 0.8, "test": 0.2}),
+    ],
+)
+def test_no_request_moves_an_earlier_log_to_another_split(
+    client: TestClient, filename: str, splits: dict[str, Any]
+) -> None:
+    upload_logs(client, {"held-1.csv": "test", "held-*.csv": "test"})
+    append_log(client, "old.csv", {})
+    finish_queued_validation(ready=True, summary=LOG)
+    response = append_log(client, filename, splits)
+    assert (response.status_code, "rename" in response.json()["detail"]) == (409, True), response.text
+
+
 def test_a_log_is_not_appended_to_derived_histories(client: TestClient) -> None:
     create(client, send(client))
     finish_queued_validation(ready=True, summary=LOG)
-    client.post("/api/v1/datasets/reviews/derive", json={"operations": [{"operation": "dedupe"}]})
+    derive(client, {"operation": "dedupe"})
     finish_queued_derivation(LOG)
     response = create(client, send(client), append=True)
     assert (response.status_code, "upload all logs together" in response.json()["detail"]) == (409, True)
