@@ -274,6 +274,16 @@ class PartAlone(BaseModel):
     accuracy_of_all: float = Field(description="Accuracy with all parts, on the same rows.")
 
 
+class PartError(BaseModel):
+    """One part of the rows alone, for tasks that predict a number from several."""
+
+    rows: int = Field(description="Rows that have the part.")
+    rmse: float = Field(description="RMSE of the model when it reads this part alone.")
+    mae: float
+    r2: float
+    rmse_of_all: float = Field(description="RMSE with all parts, on the same rows.")
+
+
 class Slice(BaseModel):
     """The first metric on rows of one class, length, size or value."""
 
@@ -338,7 +348,9 @@ class Report(BaseModel):
     )
     calibration: CalibrationReport | None = Field(None, description="For tasks that choose a class.")
     conformal: list[LabelSets] | None = None
-    parts: dict[str, PartAlone] | None = Field(None, description="For tasks that join several parts of a row.")
+    parts: dict[str, PartAlone | PartError] | None = Field(
+        None, description="For tasks that join several parts of a row."
+    )
     slices: list[Slice] | None = Field(None, description="The worst first; only in evaluations.")
     mistakes: MistakeList | None = Field(None, description="Only in evaluations.")
     sweep: dict[str, Any] | None = Field(

@@ -157,6 +157,18 @@ class PartSection(TypedDict):
     accuracy_of_all: float
 
 
+class PartErrorSection(TypedDict):
+    """Errors of one part of a row alone, in the unit of the target."""
+
+    #: Rows that have the part.
+    rows: int
+    rmse: float
+    mae: float
+    r2: float
+    #: RMSE of all parts together, on the same rows.
+    rmse_of_all: float
+
+
 class EvaluationReport(TypedDict):
     """Metrics on one split; a task adds sections of its own, such as `confusion_matrix`."""
 
@@ -177,8 +189,8 @@ class EvaluationReport(TypedDict):
     #: Only for classifiers.
     calibration: NotRequired[CalibrationSection]
     conformal: NotRequired[list[LabelSetsSection]]
-    #: Only for classifiers of several parts: slot -> its part alone.
-    parts: NotRequired[dict[str, PartSection]]
+    #: Only for models of several parts: slot -> its part alone.
+    parts: NotRequired[dict[str, PartSection] | dict[str, PartErrorSection]]
     warnings: NotRequired[list[str]]
     #: Conditions under which a metric means something else than its name suggests.
     notes: NotRequired[list[str]]

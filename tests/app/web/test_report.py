@@ -104,8 +104,14 @@ def test_the_body_of_a_report_draws_the_reliability_curve() -> None:
     assert "0.5 confident, 0.25 right on 4 rows" in text
 
 
-def test_the_body_of_a_report_compares_each_part_alone_with_all_parts() -> None:
-    part = {"rows": 40, "accuracy": 0.5, "interval": [0.4, 0.6], "accuracy_of_all": 0.975}
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"rows": 40, "accuracy": 0.5, "interval": [0.4, 0.6], "accuracy_of_all": 0.975},
+        {"rows": 40, "rmse": 0.5, "mae": 0.25, "r2": 0.1, "rmse_of_all": 0.975},
+    ],
+)
+def test_the_body_of_a_report_compares_each_part_alone_with_all_parts(part: dict[str, Any]) -> None:
     document = {
         "rows": 44,
         "warnings": [],

@@ -89,3 +89,9 @@ def test_a_report_compares_each_part_alone_with_all_parts(capsys: pytest.Capture
     part = {"rows": 40, "accuracy": 0.5, "interval": [0.4, 0.6], "accuracy_of_all": 0.975}
     render.print_evaluation({"split": "test", "rows": 44, "metrics": {"accuracy": 0.97}, "parts": {"text": part}})
     assert "text alone: accuracy 0.5, with all parts 0.975, on 40 rows" in capsys.readouterr().out
+
+
+def test_a_report_of_numbers_compares_the_error_of_each_part(capsys: pytest.CaptureFixture[str]) -> None:
+    part = {"rows": 40, "rmse": 5.5, "mae": 4.0, "r2": 0.2, "rmse_of_all": 0.25}
+    render.print_evaluation({"split": "test", "rows": 44, "metrics": {"rmse": 0.3}, "parts": {"text": part}})
+    assert "text alone: rmse 5.5, with all parts 0.25, on 40 rows" in capsys.readouterr().out
