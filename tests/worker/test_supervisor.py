@@ -3,35 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from migrations.__main__ import upgrade
 from store import jobs
-from store.database import engine, transaction
+from store.database import transaction
 from store.tables import JobKind
-from tests.support.settings import forget_settings
 from tests.support.worker import finishing_program
 from worker import job_kinds
 from worker.job_kinds import JobProgram
 from worker.settings import WorkerSettings
 from worker.supervisor import Run
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    for name in ("PLINTH_DATABASE_URL", "PLINTH_REDIS_URL", "PLINTH_BLOB_URL"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("PLINTH_HOME", str(tmp_path))
-    forget_settings()
-    with engine().begin() as connection:
-        upgrade(connection)
-    yield tmp_path
-    forget_settings()
 
 
 @pytest.mark.process

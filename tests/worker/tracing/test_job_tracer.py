@@ -7,27 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from migrations.__main__ import upgrade
 from store import jobs
-from store.database import engine, transaction
+from store.database import transaction
 from store.jobs import Claim
 from store.telemetry.current_span import current_span
 from store.telemetry.tracer import Tracer
 from tests.support.otlp_receiver import OtlpReceiver, ReceivedSpan
-from tests.support.settings import forget_settings
 from worker.tracing.job_tracer import JobTracer, open_job_tracer
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    for name in ("PLINTH_DATABASE_URL", "PLINTH_REDIS_URL", "PLINTH_BLOB_URL"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("PLINTH_HOME", str(tmp_path))
-    forget_settings()
-    with engine().begin() as connection:
-        upgrade(connection)
-    yield tmp_path
-    forget_settings()
 
 
 @pytest.fixture

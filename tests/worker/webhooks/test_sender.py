@@ -22,8 +22,7 @@ from sqlalchemy import update
 from standardwebhooks import Webhook as Verifier
 from standardwebhooks import WebhookVerificationError
 
-from migrations.__main__ import upgrade
-from store.database import make_engine, transaction
+from store.database import transaction
 from store.tables import WebhookDelivery
 from store.webhooks import deliveries, subscriptions
 from store.webhooks.outbox import emit
@@ -38,19 +37,11 @@ LOOPBACK = [ip_network("127.0.0.0/8")]
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def home(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home folder with an empty database, whose webhooks may reach this machine."""
-    for name in ("PLINTH_DATABASE_URL", "PLINTH_REDIS_URL", "PLINTH_BLOB_URL"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("PLINTH_HOME", str(tmp_path))
     monkeypatch.setenv("PLINTH_WEBHOOK_ALLOWED_NETWORKS", "127.0.0.0/8")
-    engine = make_engine(f"sqlite:///{tmp_path / 'plinth.db'}")
-    with engine.begin() as connection:
-        upgrade(connection)
-    engine.dispose()
     forget_settings()
-    yield tmp_path
-    forget_settings()
+    return home
 
 
 @pytest.fixture
