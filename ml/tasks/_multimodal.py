@@ -7,7 +7,7 @@ B batch, S slots.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
 
 import numpy as np
@@ -299,6 +299,16 @@ class MultimodalTask(Task):
         # The largest draw is never hidden, so that a row keeps a part.
         is_last = draws_BS == draws_BS.max(axis=1, keepdims=True)
         return np.asarray(present_BS & ((draws_BS >= self.config.part_dropout) | is_last))
+
+    def rows_by_part(self, columns: Mapping[str, Column]) -> Iterator[tuple[int, str, np.ndarray]]:
+        """Yield index, name and rows of every slot that some row has.
+
+        The rows are positions, int64.
+        """
+        for index, slot in enumerate(self.slots):
+            rows = np.flatnonzero(np.asarray(columns[f"{slot}{PRESENT}"]))
+            if len(rows):
+                yield index, slot, rows
 
     def needs_split(self, row: Row) -> bool:
         """Return whether the text is very long."""

@@ -36,6 +36,8 @@ class TabularTask(Task):
     encoded_columns: ClassVar[Mapping[str, str]] = {SLOT: SLOT}
     encoders: ClassVar[Mapping[str, str]] = {SLOT: "record"}
     input_type = RecordInput
+    #: Column of the target.
+    target: ClassVar[str]
     graphs: ClassVar[Mapping[str, tuple[str, ...]]] = {MODEL: (SLOT,)}
 
     @property
@@ -70,6 +72,11 @@ class TabularTask(Task):
     def read(self, raw_input: Any, *, parameters: Mapping[str, Any]) -> Row:
         """Return the values by column; raises `InputError` for unknown fields."""
         return {SLOT: read_record(raw_input, self.kinds, parameters=parameters)}
+
+    @classmethod
+    def to_input_and_target(cls, row: Row) -> tuple[RecordInput, Any]:
+        """Return the record, and the target."""
+        return RecordInput.model_validate(row[SLOT]), row.get(cls.target)
 
     def augment(self, columns: dict[str, Column], generator: np.random.Generator) -> dict[str, Column]:
         """Hide a few values.

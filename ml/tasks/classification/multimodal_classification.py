@@ -8,7 +8,7 @@ import numpy as np
 
 from ml.metrics import classification
 from ml.metrics.base import wilson_interval
-from ml.tasks._multimodal import PRESENT, Dropout, MultimodalConfig, MultimodalTask
+from ml.tasks._multimodal import Dropout, MultimodalConfig, MultimodalTask
 from ml.tasks.classification.base import ClassificationConfig, ClassificationTask
 from ml.wire import ImageInput, TextOutput
 from ml.wire.multimodal import MultimodalInput
@@ -56,16 +56,14 @@ class MultimodalClassification(MultimodalTask, ClassificationTask):
         is_right_N = np.asarray(outputs["logits"]).argmax(axis=1) == label
         alone_NSK = np.asarray(outputs["part_logits"])
         sections = {}
-        for index, slot in enumerate(self.slots):
-            rows = np.flatnonzero(np.asarray(columns[f"{slot}{PRESENT}"]))
-            if len(rows):
-                accuracy = float((alone_NSK[rows, index].argmax(axis=1) == label[rows]).mean())
-                sections[slot] = {
-                    "rows": len(rows),
-                    "accuracy": accuracy,
-                    "interval": list(wilson_interval(accuracy, len(rows))),
-                    "accuracy_of_all": float(is_right_N[rows].mean()),
-                }
+        for index, slot, rows in self.rows_by_part(columns):
+            accuracy = float((alone_NSK[rows, index].argmax(axis=1) == label[rows]).mean())
+            sections[slot] = {
+                "rows": len(rows),
+                "accuracy": accuracy,
+                "interval": list(wilson_interval(accuracy, len(rows))),
+                "accuracy_of_all": float(is_right_N[rows].mean()),
+            }
         evaluation.extra["parts"] = sections
         return evaluation
 

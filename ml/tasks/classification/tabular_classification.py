@@ -17,7 +17,6 @@ from ml.wire import RecordInput
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ml.data.rows import Row
     from ml.encoders.base import Column
     from ml.metrics.base import Evaluation
 
@@ -38,11 +37,6 @@ class TabularClassification(ClassificationTask, TabularTask):
     summary = "Assign the measurements of a row to one of the classes of the training data"
     columns: ClassVar[Mapping[str, str]] = {SLOT: "record", "label": "label"}
     config_type = TabularClassificationConfig
-
-    @classmethod
-    def to_input_and_target(cls, row: Row) -> tuple[RecordInput, str | None]:
-        """Return the record, and the label."""
-        return RecordInput.model_validate(row[SLOT]), row.get("label")
 
     def evaluate(
         self, outputs: dict[str, Column], columns: dict[str, Column], *, train: dict[str, Column] | None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from ml.metrics import regression
-from ml.tasks._multimodal import PRESENT, Dropout, MultimodalConfig, MultimodalTask
+from ml.tasks._multimodal import Dropout, MultimodalConfig, MultimodalTask
 from ml.tasks.regression.base import VALUE, RegressionTask, RegressionTaskConfig
 from ml.wire import ImageInput, TextOutput
 from ml.wire.multimodal import MultimodalInput
@@ -57,14 +57,12 @@ class MultimodalRegression(MultimodalTask, RegressionTask):
         joined = self._to_unit(np.asarray(outputs["prediction"]))
         alone_NS = self._to_unit(np.asarray(outputs["part_predictions"]))
         sections = {}
-        for index, slot in enumerate(self.slots):
-            rows = np.flatnonzero(np.asarray(columns[f"{slot}{PRESENT}"]))
-            if len(rows):
-                sections[slot] = {
-                    "rows": len(rows),
-                    **regression.measure(alone_NS[rows, index], value[rows]),
-                    "rmse_of_all": regression.measure(joined[rows], value[rows])["rmse"],
-                }
+        for index, slot, rows in self.rows_by_part(columns):
+            sections[slot] = {
+                "rows": len(rows),
+                **regression.measure(alone_NS[rows, index], value[rows]),
+                "rmse_of_all": regression.measure(joined[rows], value[rows])["rmse"],
+            }
         evaluation.extra["parts"] = sections
         return evaluation
 

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from ml.data.cell_values import ColumnKind
     from ml.data.dataset import DatasetSummary
-    from ml.data.rows import Row
     from ml.encoders.base import Column
     from ml.metrics.base import Evaluation
 
@@ -74,11 +73,6 @@ class RatingPrediction(RegressionTask, TabularTask):
         options = dict(super().encoder_options(summary).get(SLOT, {}))
         detected = {name: _choose_kind(name, kind) for name, kind in options.get("detected_kinds", {}).items()}
         return {SLOT: {**options, "detected_kinds": detected, "max_categories": MAX_CATEGORIES}}
-
-    @classmethod
-    def to_input_and_target(cls, row: Row) -> tuple[RecordInput, float | None]:
-        """Return user, item and further columns, and the rating."""
-        return RecordInput.model_validate(row[SLOT]), row.get(VALUE)
 
     def evaluate(
         self, outputs: dict[str, Column], columns: dict[str, Column], *, train: dict[str, Column] | None

@@ -16,7 +16,6 @@ from ml.wire import RecordInput
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ml.data.rows import Row
     from ml.encoders.base import Column
     from ml.metrics.base import Evaluation
 
@@ -37,11 +36,6 @@ class TabularRegression(RegressionTask, TabularTask):
     summary = "Predict a number from the measurements of a row: a price, a yield, a duration"
     columns: ClassVar[Mapping[str, str]] = {SLOT: "record", VALUE: "number"}
     config_type = TabularRegressionConfig
-
-    @classmethod
-    def to_input_and_target(cls, row: Row) -> tuple[RecordInput, float | None]:
-        """Return the record, and the number."""
-        return RecordInput.model_validate(row[SLOT]), row.get(VALUE)
 
     def evaluate(
         self, outputs: dict[str, Column], columns: dict[str, Column], *, train: dict[str, Column] | None
