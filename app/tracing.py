@@ -68,7 +68,7 @@ class RequestTracer:
     ) -> None:
         """Make the span of a prediction that the fast path has just answered in `seconds`."""
         start_ns = time.time_ns() - int(seconds * NANOSECONDS)
-        # All attributes at once, as setting them later takes a lock for each.
+        # All attributes at once: every later call would take a lock.
         attributes = {
             "http.request.method": "POST",
             **attributes,

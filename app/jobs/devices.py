@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 def check_devices(session: Session, spec: Spec) -> Iterator[Finding]:
     """Yield that no worker has as many devices as a training asks for.
 
-    Nothing is known without a worker; then the job waits for one.
+    Without a worker there is nothing to compare with, and the job waits.
     """
     offers = [worker.devices for worker in workers.list_alive(session)]
-    known = [offer for offer in offers if offer is not None]
-    if not isinstance(spec.devices, int) or not known or len(known) < len(offers) or spec.devices <= max(known):
+    counts = [offer for offer in offers if offer is not None]
+    if not isinstance(spec.devices, int) or not counts or len(counts) < len(offers) or spec.devices <= max(counts):
         return
-    most = max(known)
+    most = max(counts)
     yield Finding(
         code="does_not_fit",
         message=f"no worker has {spec.devices} devices for one training; the most is {most}",

@@ -107,7 +107,7 @@ ARMS: Final[Mapping[str, str | None]] = {"scratch": None, "norms trained": "norm
 
 
 def main() -> None:
-    """Print a table, and for each direction whether it pays."""
+    """Print a table, and a verdict for every direction."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--directions", nargs="+", choices=DIRECTIONS, default=list(DIRECTIONS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
@@ -176,7 +176,7 @@ def _verdict(accuracies: Mapping[str, list[float]]) -> str:
     parts = []
     for arm, values in accuracies.items():
         if arm != "scratch":
-            gains = [value - other for value, other in zip(values, scratch, strict=True)]
+            gains = [value - baseline for value, baseline in zip(values, scratch, strict=True)]
             outcome = "pays" if min(gains) > 0 else "does not pay"
             parts.append(f"{arm}: {mean(gains):+.1f} points ({min(gains):+.1f} to {max(gains):+.1f}), {outcome}")
     return "; ".join(parts)

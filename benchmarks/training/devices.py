@@ -157,8 +157,8 @@ def main() -> None:
         pairs = [(run(name, 1), run(name, 2)) for _ in range(arguments.repeats)]
         load = os.getloadavg()[0]
         for index, (clock, aim) in enumerate(CLOCKS.items()):
-            ratios = [two[index] / one[index] for one, two in pairs]
-            seconds = ", ".join(f"{one[index]:.1f} and {two[index]:.1f}" for one, two in pairs)
+            ratios = [divided[index] / alone[index] for alone, divided in pairs]
+            seconds = ", ".join(f"{alone[index]:.1f} and {divided[index]:.1f}" for alone, divided in pairs)
             figure(
                 f"{name}: {clock} of two ranks over one process",
                 ratios,

@@ -35,7 +35,8 @@ MIN_PREDICTED_ITEMS: Final = 2
 MAX_HELD_OUT_ITEMS: Final = 100
 
 
-#: Interactions for each row of the limit. One takes 22 bytes until all are sorted, a row about 160 until it is written.
+#: Interactions per row of the limit. An interaction has 22 bytes until all are sorted, a row about 160 until it is
+#: written.
 EVENTS_PER_ROW: Final = 4
 #: Events that are compared at a time.
 _BLOCK_EVENTS: Final = 1 << 20
