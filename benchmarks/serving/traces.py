@@ -33,7 +33,7 @@ def measure(service: Service) -> Iterable[Figure]:
     with OtlpReceiver(status=202) as receiver:
         for _ in range(ROUNDS):
             for way, variables in WAYS.items():
-                collector = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url}
+                collector = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.origin}
                 _restart(service, {} if variables is None else {**variables, **collector})
                 micros[way].append(_cpu_micros(service, {}))
                 if variables is None:

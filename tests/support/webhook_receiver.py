@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ssl
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from http.server import BaseHTTPRequestHandler
+
+from tests.support.http_receiver import HttpReceiver, QuietHandler
 
 
 @dataclass
@@ -21,7 +21,7 @@ class Received:
 
 
 @dataclass
-class WebhookReceiver:
+class WebhookReceiver(HttpReceiver):
     """Records requests, and responds as `respond` says: status, and headers."""
 
     respond: Callable[[int], tuple[int, dict[str, str]]] = lambda number: (204, {})
@@ -29,10 +29,11 @@ class WebhookReceiver:
     drip_seconds: float | None = None
     requests: list[Received] = field(default_factory=list)
 
-    def __enter__(self) -> Self:
+    def make_handler(self) -> type[QuietHandler]:
+        """Return the class that responds to requests."""
         receiver = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(QuietHandler, BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 headers = {name.lower(): value for name, value in self.headers.items()}
@@ -56,17 +57,7 @@ class WebhookReceiver:
                 except OSError:
                     self.close_connection = True
 
-            def log_message(self, *_: Any) -> None:
-                """Print nothing."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        return Handler
 
     def use_tls(self, context: ssl.SSLContext) -> None:
         """Speak TLS from now on."""
@@ -74,4 +65,4 @@ class WebhookReceiver:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}/events"
+        return f"{self.origin}/events"

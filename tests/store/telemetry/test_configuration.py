@@ -94,8 +94,8 @@ def test_missing_packages_are_named_with_the_command_that_installs_them(
 
 def test_the_check_asks_the_collector(configure: Configure) -> None:
     with OtlpReceiver() as receiver:
-        configure(EXPORTER_OTLP_ENDPOINT=receiver.url)
-        assert check() == {"ok": True, "detail": f"sent to {receiver.url}/v1/traces", "fix": None}
+        configure(EXPORTER_OTLP_ENDPOINT=receiver.origin)
+        assert check() == {"ok": True, "detail": f"sent to {receiver.origin}/v1/traces", "fix": None}
         assert receiver.spans == []
         receiver.status = 401
         refused = check()

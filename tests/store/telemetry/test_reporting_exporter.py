@@ -15,7 +15,7 @@ def test_a_collector_that_fails_is_reported_once_with_the_reason_and_once_when_i
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with OtlpReceiver(status=401) as receiver, caplog.at_level(logging.INFO):
-        exporter = ReportingExporter(OTLPSpanExporter(f"{receiver.url}/v1/traces"))
+        exporter = ReportingExporter(OTLPSpanExporter(f"{receiver.origin}/v1/traces"))
         for status in (401, 401, 200, 200, 401):
             receiver.status = status
             exporter.export(())
