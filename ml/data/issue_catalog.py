@@ -558,8 +558,18 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
         "Some users have an item more than once. To recommend such items again, set `repeat` in the config of the task."
     ),
     "ratings_not_used": _warning(
-        "All interactions count equally, whatever their rating. Leave out those that should not count.",
-        left_out="columns",
+        "Ratings count equally by default. Set `rating_weights` to `proportional` in the config of the task for a "
+        "higher rating to count more."
+    ),
+    "event_invalid": _error("An event is the name of what a user did. Correct it, or name another column as `event`."),
+    "weight_invalid": _error("Correct the weight, or name another column as `weight`."),
+    "events_merged": _repair(
+        "Consecutive events of one user with one item, such as a view and a purchase, are one interaction with the "
+        "rarest event of them."
+    ),
+    "events_not_used": _warning(
+        "With this number of different values the column has no events, and all interactions count equally. Name the "
+        "column of events as `event`, or rename this one."
     ),
     "items_not_in_training": _warning(
         "An item without interactions in the training split cannot be recommended and counts as missed. "

@@ -6,7 +6,8 @@ N rows, B batch, T positions of a history, S items of the longest history, V cod
 from __future__ import annotations
 
 import zlib
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
 
 import numpy as np
 from pydantic import Field
@@ -18,6 +19,7 @@ from ml.metrics.base import Evaluation, Metric, wilson_interval
 from ml.schedule import Schedule
 from ml.signals import Arrays, Feature, Run, Signal, Slot
 from ml.tasks.base import MODEL, Output, Task
+from ml.tasks.recommendation._interaction_weights import COLUMNS, WEIGHTS, InteractionWeights, check_event_weights
 from ml.wire import HistoryInput, Wire
 
 if TYPE_CHECKING:
@@ -35,6 +37,9 @@ SAMPLED_ITEMS: Final = 100
 #: Seed of the sampled items, so that two models are evaluated against the same ones.
 SEED: Final = 20_261_125
 MAX_COUNT: Final = 1000
+MAX_EVENT_WEIGHT: Final = 1000
+#: Encoded columns of weighted interactions: weight of each item of a history, of the target, and code of its event.
+ITEM_WEIGHTS, TARGET_WEIGHT, TARGET_EVENT = "item_weights", "target_weight", "target_event"
 
 
 class RecommendationConfig(Config):
@@ -52,6 +57,16 @@ class RecommendationConfig(Config):
         "longer.",
     )
     dropout: float = Field(0.3, ge=0, lt=1, description="Fraction of features that training sets to zero in each step.")
+    event_weights: dict[str, Annotated[float, Field(ge=0, le=MAX_EVENT_WEIGHT)]] | None = Field(
+        None,
+        description='Weight in the loss of each event of the data, such as {"view": 1, "purchase": 5}; others weigh 1. '
+        "Default: the root of how much rarer an event is than the most frequent one, at most 10, and 0 for rejections "
+        "such as a dislike or a refund.",
+    )
+    rating_weights: Literal["equal", "proportional"] = Field(
+        "equal",
+        description="Weight in the loss of an interaction with a rating: the same for all, or proportional to it.",
+    )
 
 
 class RecommendationInput(HistoryInput):
@@ -90,6 +105,7 @@ class NextItemTask(Task):
 
     slots: ClassVar[Mapping[str, Slot]] = {"history": HISTORY}
     columns: ClassVar[Mapping[str, str]] = {"history": "items"}
+    optional_columns: ClassVar[Mapping[str, str]] = {"events": "events", "ratings": "numbers", "weights": "numbers"}
     encoded_columns: ClassVar[Mapping[str, str]] = {"history": "history"}
     encoders: ClassVar[Mapping[str, str]] = {"history": "items"}
     config_type: ClassVar[type[Config]] = RecommendationConfig
@@ -125,16 +141,27 @@ class NextItemTask(Task):
         return encoder  # type: ignore[no-any-return]  # the registry knows encoders by name alone
 
     @classmethod
+    def check_options(cls, config: Mapping[str, Any], summary: DatasetSummary) -> list[str]:
+        """Return why weights of events or ratings do not fit a dataset."""
+        return super().check_options(config, summary) + check_event_weights(config, summary)
+
+    @classmethod
     def learn(cls, config: RecommendationConfig, summary: DatasetSummary, rows: Rows) -> dict[str, Any]:
-        """Return nothing: the encoder has the items."""
-        return {}
+        """Return the weights of interactions; the encoder has the items."""
+        weights = InteractionWeights.learn(rows, config.event_weights, rating_weights=config.rating_weights)
+        return {"interaction_weights": weights} if weights else {}
+
+    @cached_property
+    def interaction_weights(self) -> InteractionWeights:
+        """Weights of interactions in the loss."""
+        return InteractionWeights(self.state.get("interaction_weights", {}))
 
     def head_config(self) -> dict[str, Any]:
         """Return the dropout, and the number of sampled negative items."""
         config: RecommendationConfig = self.config
         # With few items, all of them are fast.
         sampled = config.sampled if len(self.items_encoder.items) > 2 * config.sampled else 0
-        return {**config.model_dump(exclude={"repeat"}), "sampled": sampled}
+        return {"dropout": config.dropout, "sampled": sampled}
 
     def read(self, raw_input: Any, *, parameters: Mapping[str, Any]) -> Row:
         """Return the history, and the number of items to recommend."""
@@ -152,7 +179,8 @@ class NextItemTask(Task):
 
         The target is the next item; 0 if it is unknown. Requests have no target but `count`, the items to recommend,
         and `unknown`, the items that were ignored. `is_evaluated` bool [N] is true until `augment` makes the rows
-        training samples.
+        training samples. Interactions with weights have `item_weights`, float32 [T] per row, `target_weight` float32
+        [N], and `target_event` int64 [N], the code of the event of the target.
         """
         values = [list(value) for value in rows.columns["history"]]
         if "count" in rows.columns:
@@ -162,10 +190,28 @@ class NextItemTask(Task):
             return {"history": history, "count": counts, "unknown": np.array(unknown, dtype=np.int64)}
         history = self.items_encoder.encode([value[:-1] for value in values])
         targets = [self.items_encoder.code(value[-1]) or PADDING for value in values]
-        return {
+        columns: dict[str, Column] = {
             "history": history,
             "target": np.array(targets, dtype=np.int64),
             "is_evaluated": np.ones(len(values), dtype=bool),
+        }
+        return columns | self._encode_weights(values, rows) if self.interaction_weights.has_columns else columns
+
+    def _encode_weights(self, values: list[list[str]], rows: Rows) -> dict[str, Column]:
+        weights = self.interaction_weights
+        present: dict[str, Any] = {name: rows.columns[name] for name in COLUMNS if name in rows.columns}
+        items, last, events = [], [], []
+        for index, value in enumerate(values):
+            row: dict[str, Any] = {name: column[index] for name, column in present.items()}
+            all_weights = weights.weigh(row, len(value))
+            is_known = [self.items_encoder.code(item) is not None for item in value[:-1]]
+            items.append(all_weights[:-1][is_known])
+            last.append(all_weights[-1])
+            events.append(weights.code_of_last(row))
+        return {
+            ITEM_WEIGHTS: items,
+            TARGET_WEIGHT: np.array(last, dtype=np.float32),
+            TARGET_EVENT: np.array(events, dtype=np.int64),
         }
 
     def augment(self, columns: dict[str, Column], generator: np.random.Generator) -> dict[str, Column]:
@@ -173,22 +219,38 @@ class NextItemTask(Task):
         max_length = self.items_encoder.config.length - 1
         histories: list[np.ndarray] = []
         targets: list[int] = []
-        for before, last in zip(columns["history"], columns["target"], strict=True):
+        item_weights: list[np.ndarray] = []
+        target_weights = []
+        for row, (before, last) in enumerate(zip(columns["history"], columns["target"], strict=True)):
             whole = np.append(before, last) if last != PADDING else before
             start = int(generator.integers(0, max(0, len(whole) - max_length) + 1))
             window = whole[start : start + max_length]
             histories.append(window[:-1])
             targets.append(int(window[-1]) if len(window) else PADDING)
-        is_evaluated = np.zeros(len(histories), dtype=bool)
-        return {"history": histories, "target": np.array(targets, dtype=np.int64), "is_evaluated": is_evaluated}
+            if ITEM_WEIGHTS in columns:
+                weights = np.append(columns[ITEM_WEIGHTS][row], columns[TARGET_WEIGHT][row])
+                weights = weights[start : start + len(window)]
+                item_weights.append(weights[:-1])
+                target_weights.append(weights[-1] if len(window) else 0)
+        augmented: dict[str, Column] = {
+            "history": histories,
+            "target": np.array(targets, dtype=np.int64),
+            "is_evaluated": np.zeros(len(histories), dtype=bool),
+        }
+        if ITEM_WEIGHTS in columns:
+            augmented |= {ITEM_WEIGHTS: item_weights, TARGET_WEIGHT: np.array(target_weights, dtype=np.float32)}
+        return augmented
 
     def collate(self, columns: dict[str, Column]) -> Arrays:
         """Return the latest items with the target behind them, and `full_history` int64 [B, S].
 
         `history_weight` float32 [B, T] is the weight of each position in the loss: all count in training, only the last
-        in evaluation.
+        in evaluation, where its interaction has no weight.
         """
         histories = columns["history"]
+        columns = dict(columns)
+        item_weights, target_weight = columns.pop(ITEM_WEIGHTS, None), columns.pop(TARGET_WEIGHT, None)
+        columns.pop(TARGET_EVENT, None)
         # One less than fits: in training, the last position only ever held the target.
         latest = [row[max(0, len(row) - self.items_encoder.config.length + 2) :] for row in histories]
         scalars = {name: column for name, column in columns.items() if name != "history"}
@@ -199,9 +261,15 @@ class NextItemTask(Task):
         with_targets = [_append(row, code) for row, code in zip(latest, targets, strict=True)]
         arrays |= super().collate({"history": with_targets})
         weight = arrays["history_mask"].astype(np.float32)
+        if item_weights is not None and target_weight is not None:
+            for row, (codes, weights) in enumerate(zip(latest, item_weights, strict=True)):
+                own = np.append(weights[len(weights) - len(codes) :], target_weight[row])
+                width = len(codes) + int(targets[row] != PADDING)
+                weight[row, 1 : 1 + width] = own[:width]
         last = arrays["history_mask"].sum(axis=1) - 1
         only_last = np.zeros_like(weight)
-        only_last[np.arange(len(weight)), last] = targets != PADDING
+        rows = np.arange(len(weight))
+        only_last[rows, last] = weight[rows, last] * (targets != PADDING)
         arrays["history_weight"] = np.where(arrays["is_evaluated"][:, None], only_last, weight)
         return arrays
 
@@ -259,6 +327,8 @@ class NextItemTask(Task):
         targets = np.asarray(columns["target"])
         baseline = self._popularity(columns["history"], targets, train) if train is not None else {}
         max_length = self.items_encoder.config.length - 2
+        weights = self.state.get("interaction_weights")
+        weighted = {"interaction_weights": self._describe_weights(outputs, columns)} if weights else {}
         return Evaluation(
             metrics,
             baseline,
@@ -268,8 +338,31 @@ class NextItemTask(Task):
                 "items": len(self.items_encoder.items),
                 "targets_unknown": int((targets == PADDING).sum()),
                 "histories_cut": sum(len(history) > max_length for history in columns["history"]),
+                **weighted,
             },
         )
+
+    def _describe_weights(self, outputs: dict[str, Column], columns: dict[str, Column]) -> dict[str, Any]:
+        """Return how interactions were weighed, and the hit rate of the targets of each event."""
+        state = self.state["interaction_weights"]
+        section: dict[str, Any] = {
+            "events": {},
+            "source": state.get("source"),
+            "mean_rating": state.get("mean_rating"),
+            "has_weight_column": WEIGHTS in state,
+        }
+        ranks, codes = np.asarray(outputs["rank"]), np.asarray(columns[TARGET_EVENT])
+        for code, name in enumerate(self.interaction_weights.names):
+            own = ranks[codes == code]
+            hit_rate = ranking.hit_rate(own, DEPTH) if len(own) else None
+            section["events"][name] = {
+                "weight": state["events"][name],
+                "interactions": state["counts"][name],
+                "rows": len(own),
+                "hit_rate_at_10": hit_rate,
+                "interval": None if hit_rate is None else wilson_interval(hit_rate, len(own)),
+            }
+        return section
 
     def mask_logits(self, arrays: Arrays) -> np.ndarray:
         """Return float32 [B, V], with minus infinity for what may not be recommended."""

@@ -180,6 +180,7 @@ class ContentRecommendation(NextItemTask):
         assert isinstance(config, ContentRecommendationConfig), "an instance of `config_type`"
         counts = Counter(item for history in rows.columns["history"] for item in history)
         return {
+            **super().learn(config, summary, rows),
             "columns": {name: column.model_dump() for name, column in rows.item_table.columns.items()},
             "items_with_own_vector": sum(count >= config.own_vector_from for count in counts.values()),
             "unseen": [item for item in rows.item_table.ids if item not in counts],

@@ -55,6 +55,21 @@ def _items(count: int) -> list[list[str]]:
     return [[f"i{(row + step) % 17}" for step in range(3 + row % 6)] for row in range(count)]
 
 
+def _events(count: int) -> list[list[str]]:
+    """Events of the histories of `_items`; the rarest one is a rejection."""
+    names = ("view", "view", "view", "purchase", "view", "view", "refund")
+    return [[names[(row + step) % len(names)] for step in range(3 + row % 6)] for row in range(count)]
+
+
+def _item_numbers(count: int) -> list[list[float | None]]:
+    """Numbers for the items of `_items`, some of them missing."""
+    return [[None if step == 1 else 1.0 + (row + step) % 5 for step in range(3 + row % 6)] for row in range(count)]
+
+
+def _users(count: int) -> list[str]:
+    return [f"u{row}" for row in range(count)]
+
+
 def _records(count: int) -> list[dict[str, Any]]:
     """Two lengths, one of them sometimes missing, and a site; no two alike."""
     generator = np.random.default_rng(3)
@@ -85,14 +100,17 @@ def _audio_clips(count: int) -> list[bytes]:
 
 #: Column type -> function that makes a number of raw values.
 VALUES: dict[str, Callable[[int], Any]] = {
+    "events": _events,
     "image": _images,
     "items": _items,
     "audio": _audio_clips,
     "label": _labels,
     "number": _numbers,
+    "numbers": _item_numbers,
     "objects": _objects,
     "record": _records,
     "text": _texts,
+    "user": _users,
 }
 
 

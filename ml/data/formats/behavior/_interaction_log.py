@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
+from ml.data.column_types.events import MAX_EVENTS
 from ml.data.column_types.items import parse_item
 from ml.data.dataset import SPLITS
-from ml.data.formats.behavior._log_columns import BLANK_CELLS, parse_signal
+from ml.data.formats.behavior._log_columns import BLANK_CELLS, parse_event, parse_signal, parse_weight
 from ml.data.formats.behavior._times import ParsedTime, parse_time
 from ml.data.issues import DataRejected, Location
 
@@ -35,8 +36,8 @@ MIN_PREDICTED_ITEMS: Final = 2
 MAX_HELD_OUT_ITEMS: Final = 100
 
 
-#: Interactions per row of the limit. An interaction has 22 bytes until all are sorted, a row about 160 until it is
-#: written.
+#: Interactions per row of the limit. An interaction has 22 bytes until all are sorted, 31 with an event, a rating and
+#: a weight, and a row about 160 until it is written.
 EVENTS_PER_ROW: Final = 4
 #: Events that are compared at a time.
 _BLOCK_EVENTS: Final = 1 << 20
@@ -58,25 +59,41 @@ class History(NamedTuple):
     splits: Sequence[str] | None = None
     #: Whether it is a session of one file rather than the events of a user.
     is_session: bool = False
+    #: Id of the user; None for a session.
+    user: str | None = None
+    #: Name of the event, rating and weight of each item; None if the log has none.
+    events: Sequence[str] | None = None
+    ratings: Sequence[float | None] | None = None
+    weights: Sequence[float | None] | None = None
 
-    def rows(self) -> Iterator[tuple[str, Sequence[Any]]]:
-        """Yield split and row; the last item of a row is the one to predict.
+    def rows(self) -> Iterator[tuple[str, int]]:
+        """Yield the split of each row, and how many of the first items it has.
 
+        The last of them is the one to predict.
         Without splits of the files the last item is for test and the one before it for validation. With them, a session
         is one row; a user has one row of all training items, and a row for each of the latest `MAX_HELD_OUT_ITEMS`
         items of a validation or test file, with the items before it.
         """
         if self.splits is None:
-            yield from split_history(self.items)
+            yield from _split_by_time(len(self.items))
             return
         if self.is_session:
-            yield self.splits[0], self.items
+            yield self.splits[0], len(self.items)
             return
         train_count = self.splits.count(SPLITS[0])
         if train_count:
-            yield SPLITS[0], self.items[:train_count]
+            yield SPLITS[0], train_count
         for position in self._held_out_positions():
-            yield self.splits[position], self.items[: position + 1]
+            yield self.splits[position], position + 1
+
+    def columns(self, end: int) -> dict[str, Any]:
+        """Return the values of a row of the first `end` items by canonical column.
+
+        They are None for what the log lacks.
+        """
+        parts = {"events": self.events, "ratings": self.ratings, "weights": self.weights}
+        others = {name: None if values is None else list(values[:end]) for name, values in parts.items()}
+        return {"history": list(self.items[:end]), "user": self.user, **others}
 
     @property
     def unused_count(self) -> int:
@@ -97,6 +114,30 @@ class History(NamedTuple):
     def is_short(self) -> bool:
         """True if it has too few items for its splits."""
         return len(self.items) < (MIN_HELD_OUT_ITEMS if self.splits is None else MIN_PREDICTED_ITEMS)
+
+
+class _SparseColumn:
+    """Values of events, such as ratings.
+
+    They take no memory before the first one that differs from the default.
+    """
+
+    def __init__(self, type_code: str, default: float) -> None:
+        self._values: array[Any] = array(type_code)
+        self._default = default
+
+    def append(self, position: int, value: float) -> None:
+        """Add the value of the event at a position."""
+        if self._values or (value == value and value != self._default):
+            self._values.extend([self._default] * (position - len(self._values)))
+            self._values.append(value)
+
+    def to_array(self, count: int) -> np.ndarray | None:
+        """Return the values of `count` events; None if no event has any."""
+        if not self._values:
+            return None
+        self._values.extend([self._default] * (count - len(self._values)))
+        return _view(self._values, np.dtype(self._values.typecode))
 
 
 @dataclass(slots=True)
@@ -124,6 +165,13 @@ class InteractionLog:
     _is_negative: bytearray = field(default_factory=bytearray)
     #: `_RATINGS` of each event.
     _ratings: bytearray = field(default_factory=bytearray)
+    #: Name of an event -> code, in the order of their first occurrences; 0 is no name.
+    event_codes: dict[str, int] = field(default_factory=lambda: {"": 0})
+    #: Location of the first event beyond the limit of names; they are not used then.
+    too_many_events_at: Location | None = None
+    _event_column: _SparseColumn = field(default_factory=lambda: _SparseColumn("b", 0))
+    _rating_column: _SparseColumn = field(default_factory=lambda: _SparseColumn("f", _NAN))
+    _weight_column: _SparseColumn = field(default_factory=lambda: _SparseColumn("f", _NAN))
     #: Events whose date is another one with the day first, and that time; NaN if there is none.
     _open_events: array[int] = field(default_factory=lambda: array("q"))
     _day_first_times: array[float] = field(default_factory=lambda: array("d"))
@@ -137,17 +185,28 @@ class InteractionLog:
         return len(self._user_codes)
 
     def add(
-        self, user: Any, item: Any, timestamp: Any, at: Location, *, signal: Any = None, rating: Any = None
+        self,
+        user: Any,
+        item: Any,
+        timestamp: Any,
+        at: Location,
+        *,
+        signal: Any = None,
+        rating: Any = None,
+        event: Any = None,
+        weight: Any = None,
     ) -> None:
         """Add one event; an invalid one becomes an issue.
 
-        A `signal` of 0 marks what a user did not take; ratings are marks if all of them are 0 or 1.
+        A `signal` of 0 marks what a user did not take; ratings are marks if all of them are 0 or 1. `event` is the name
+        of what the user did.
 
         Raises `DataRejected` above the limit of rows.
         """
         try:
             user_id, item_id = _parse_id(user, "user"), _parse_id(item, "item")
             mark = parse_signal(signal)
+            event_name, event_weight = parse_event(event), parse_weight(weight)
             time = self._read_time(timestamp, at)
         except DataRejected as rejection:
             self.issues.record(rejection, at=at, rows=1)
@@ -158,6 +217,9 @@ class InteractionLog:
         if not self._files or self._files[-1] != at.file:
             self._files.append(at.file or "")
             self._file_starts.append(len(self))
+        self._event_column.append(len(self), self._encode_event(event_name, at))
+        self._rating_column.append(len(self), _to_number(rating))
+        self._weight_column.append(len(self), event_weight)
         self._user_codes.append(self.users.setdefault(user_id, len(self.users)))
         self._item_codes.append(self.items.setdefault(item_id, len(self.items)))
         if time.is_open:
@@ -180,6 +242,9 @@ class InteractionLog:
         # The sort is stable: without timestamps all times are equal, and the order of the file remains.
         order = np.lexsort((times, users) if splits is None else (times, splits, users))
         order = _select(order, self._is_taken())
+        events_of, ratings_of, weights_of = self._value_columns()
+        event_names = list(self.event_codes)
+        user_ids = list(self.users)
         if not len(order):
             return
         if self._timed_count:
@@ -191,12 +256,16 @@ class InteractionLog:
         del ordered_users
         self._report_ties(order, users, times)
         unsorted_events, repeated_events = array("q"), list[int]()
-        repeated_count = 0
+        repeated_count = merged_count = 0
         for start, end in pairwise([0, *ends]):
             events = order[start:end]
             descents = np.flatnonzero(np.diff(events) < 0)
             unsorted_events.extend(events[descents[:1] + 1].tolist())
-            unique_events = self._drop_duplicates(events, items, times)
+            unique_events = self._drop_duplicates(events, items, times, events_of)
+            if events_of is not None:
+                retained = _merge_repetitions(unique_events, items, events_of, splits)
+                merged_count += len(unique_events) - len(retained)
+                unique_events = retained
             _, first_occurrences = np.unique(items[unique_events], return_index=True)
             repeated = np.delete(unique_events, first_occurrences)
             repeated_count += len(repeated)
@@ -205,7 +274,13 @@ class InteractionLog:
                 [names[code] for code in items[unique_events].tolist()],
                 self._location(int(unique_events[0])),
                 None if splits is None else [SPLITS[code] for code in splits[unique_events].tolist()],
+                user=user_ids[int(users[unique_events[0]])],
+                events=None if events_of is None else [event_names[code] for code in events_of[unique_events].tolist()],
+                ratings=_to_numbers(ratings_of, unique_events),
+                weights=_to_numbers(weights_of, unique_events),
             )
+        if merged_count:
+            self.issues.add("events_merged", count=merged_count)
         self._report("interactions_sorted", unsorted_events)
         self._report("interactions_repeated", repeated_events, count=repeated_count)
 
@@ -214,6 +289,25 @@ class InteractionLog:
         """True if all ratings are 0 or 1, so that 0 is no interaction."""
         counts = np.bincount(_view(self._ratings, np.uint8), minlength=len(_RATINGS))
         return bool(counts[_ZERO] and counts[_ONE] and not counts[_OTHER])
+
+    def _encode_event(self, name: str, at: Location) -> int:
+        code = self.event_codes.get(name)
+        if code is not None:
+            return code
+        if len(self.event_codes) > MAX_EVENTS:
+            self.too_many_events_at = self.too_many_events_at or at
+            return 0
+        return self.event_codes.setdefault(name, len(self.event_codes))
+
+    def _value_columns(self) -> tuple[np.ndarray | None, ...]:
+        """Return codes of events, ratings and weights, [E] each; None without any."""
+        events = self._event_column.to_array(len(self))
+        if self.too_many_events_at is not None:
+            actual, expected = f"more than {MAX_EVENTS} different values", f"at most {MAX_EVENTS} names of events"
+            self.issues.add("events_not_used", at=self.too_many_events_at, actual=actual, expected=expected)
+            events = None
+        ratings = None if self.has_binary_ratings else self._rating_column.to_array(len(self))
+        return events, ratings, self._weight_column.to_array(len(self))
 
     def _is_taken(self) -> np.ndarray:
         """Return a mask of the events that are interactions, bool [E].
@@ -295,14 +389,17 @@ class InteractionLog:
         self._report("timestamp_missing", np.flatnonzero(~has_time), rows=1)
         return has_time
 
-    def _drop_duplicates(self, events: np.ndarray, items: np.ndarray, times: np.ndarray) -> np.ndarray:
-        """Drop events with item and time of an earlier one.
+    def _drop_duplicates(
+        self, events: np.ndarray, items: np.ndarray, times: np.ndarray, events_of: np.ndarray | None
+    ) -> np.ndarray:
+        """Drop events with item, time and name of an earlier one.
 
         The same item at another time is a new event.
         """
         if not self._timed_count:
             return events
-        pairs = np.stack([items[events].astype(np.float64), times[events]])
+        names = np.zeros(len(events)) if events_of is None else events_of[events].astype(np.float64)
+        pairs = np.stack([items[events].astype(np.float64), times[events], names])
         _, first_occurrences = np.unique(pairs, axis=1, return_index=True)
         if len(first_occurrences) == len(events):
             return events
@@ -341,22 +438,55 @@ class InteractionLog:
                 self.issues.add("timestamps_mixed_units", at=at, actual=actual, expected=usual_unit, count=count)
 
 
-def split_history(history: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
-    """Yield split and row; the last item of a row is the one to predict."""
-    if len(history) < MIN_HELD_OUT_ITEMS:
-        yield "train", history
+def _split_by_time(items: int) -> Iterator[tuple[str, int]]:
+    """Yield the split of each row, and how many of the first items it has."""
+    if items < MIN_HELD_OUT_ITEMS:
+        yield "train", items
         return
-    yield "train", history[:-2]
-    yield "validation", history[:-1]
-    yield "test", history
+    yield "train", items - 2
+    yield "validation", items - 1
+    yield "test", items
+
+
+def _merge_repetitions(
+    events: np.ndarray, items: np.ndarray, events_of: np.ndarray, splits: np.ndarray | None
+) -> np.ndarray:
+    """Return one event for each run of events with one item.
+
+    It is that of the rarest name in the log, and of several the last one: of view and purchase, the purchase.
+    """
+    is_new = np.diff(items[events]) != 0
+    if splits is not None:
+        is_new |= np.diff(splits[events]) != 0
+    if is_new.all():
+        return events
+    counts = np.bincount(events_of)
+    retained = []
+    for run in np.split(events, np.flatnonzero(is_new) + 1):
+        rarity = counts[events_of[run]][::-1]
+        retained.append(run[len(run) - 1 - int(rarity.argmin())])
+    return np.array(retained)
+
+
+def _to_numbers(values: np.ndarray | None, events: np.ndarray) -> list[float | None] | None:
+    """Return values of events, None for a missing one; None without any values."""
+    if values is None:
+        return None
+    return [None if math.isnan(value) else round(value, 6) for value in values[events].tolist()]
+
+
+def _to_number(cell: Any) -> float:
+    """Return a rating as a number; NaN for none."""
+    try:
+        rating = float(cell)
+    except (TypeError, ValueError):
+        return _NAN
+    return rating if math.isfinite(rating) else _NAN
 
 
 def _to_rating(cell: Any) -> int:
     """Return which of `_RATINGS` a rating is."""
-    try:
-        rating = float(cell)
-    except (TypeError, ValueError):
-        return _NONE
+    rating = _to_number(cell)
     return _NONE if math.isnan(rating) else _ZERO if rating == 0 else _ONE if rating == 1 else _OTHER
 
 

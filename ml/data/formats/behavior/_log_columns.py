@@ -1,12 +1,14 @@
-"""Columns of a log of interactions: user, item, time, list of items, mark."""
+"""Columns of a log of interactions: user, item, time, event, weight, mark, list of items."""
 
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from ml.data.column_types.events import MAX_EVENT_CHARACTERS
 from ml.data.formats.behavior._times import is_time
 from ml.data.issues import DataRejected
 
@@ -33,6 +35,12 @@ ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
         *("timestamp", "time", "ts", "date", "datetime", "unixtime", "createdat", "eventtime", "unixreviewtime"),
         *("timestampms", "eventdate", "reviewtime", "invoicedate", "orderdate"),
     ),
+    #: What the user did: view, click, purchase.
+    "event": (
+        *("event", "eventtype", "eventname", "behavior", "behaviour", "behaviortype", "behaviourtype"),
+        *("action", "actiontype", "interaction", "interactiontype"),
+    ),
+    "weight": ("weight", "weights", "strength", "confidence"),
     #: All items before the one of the row, as RecBole's files for splits have them.
     "history": ("itemidlist", "itemlist", "itemids", "items", "history", "sequence"),
     #: A mark that says whether the user took the item: 0 is no interaction.
@@ -46,6 +54,8 @@ ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
 SESSION_NAMES: Final = ("session", "sessionid", "visitor", "visitorid")
 #: Cells that stand for no value.
 BLANK_CELLS: Final = frozenset({"", "na", "n/a", "nan", "null", "none", "\\n", "-"})
+#: Largest weight of an interaction.
+MAX_WEIGHT: Final = 1_000_000
 _NO: Final = frozenset({"false", "no", "n", "f"})
 _YES: Final = frozenset({"true", "yes", "y", "t"})
 _NUMBER_NAME: Final = re.compile(r".*(id|nr|no|number|code|count|price|amount|quantity)")
@@ -120,6 +130,36 @@ def parse_signal(cell: Any) -> float | None:
         return float(text)
     except ValueError:
         raise DataRejected("signal_invalid", actual=cell, expected="0 or 1") from None
+
+
+def parse_event(cell: Any) -> str:
+    """Return the name of an event in lower case; "" for a blank cell.
+
+    1.0 is read as 1. Raises `DataRejected` for a long text or a value that is no name.
+    """
+    if isinstance(cell, float) and cell.is_integer():
+        cell = int(cell)
+    name = "" if cell is None else str(cell).strip().lower()
+    if isinstance(cell, list | dict) or len(name) > MAX_EVENT_CHARACTERS:
+        expected = f"a name of at most {MAX_EVENT_CHARACTERS} characters, such as view"
+        raise DataRejected("event_invalid", actual=cell, expected=expected)
+    return "" if name in BLANK_CELLS else name
+
+
+def parse_weight(cell: Any) -> float:
+    """Return a weight; NaN for a blank cell.
+
+    Raises `DataRejected` for a number below 0, and for anything else.
+    """
+    if cell is None or str(cell).strip().lower() in BLANK_CELLS:
+        return math.nan
+    try:
+        weight = float(cell)
+    except (TypeError, ValueError):
+        weight = math.nan
+    if not 0 <= weight <= MAX_WEIGHT:
+        raise DataRejected("weight_invalid", actual=cell, expected=f"a number from 0 to {MAX_WEIGHT:,}")
+    return weight
 
 
 def parse_items(cell: Any) -> list[Any]:

@@ -76,18 +76,24 @@ MIN_TIMESTAMP: Final = 1e8
 class Interactions(Format):
     """A row per interaction, or a line per history.
 
-    An interaction has a user, an item, and perhaps a rating and a time. Users are split by time, not at random: the
-    last item of each is for test, the one before it for validation. Files that name different splits hold the items of
-    these splits, in this order.
+    An interaction has a user, an item, and perhaps a time, an event (view, purchase), a rating and a weight.
+    Users are split by time, not at random: the last item of each is for test, the one before it for validation. Files
+    that name different splits hold the items of these splits, in this order.
     """
 
     name = "interactions"
     summary = (
-        "user, item and perhaps rating and timestamp in CSV, TSV, Parquet or JSONL, with MovieLens's layouts and zips "
-        'of them; or sessions, one per line: {"items": [...]} or [...]. items.csv describes the '
+        "user, item and perhaps timestamp, event, rating and weight in CSV, TSV, Parquet or JSONL, with MovieLens's "
+        'layouts and zips of them; or sessions, one per line: {"items": [...]} or [...]. items.csv describes the '
         "items. Each user's last items are held out"
     )
-    columns: ClassVar[Mapping[str, str]] = {"history": "items"}
+    columns: ClassVar[Mapping[str, str]] = {
+        "history": "items",
+        "user": "user",
+        "events": "events",
+        "ratings": "numbers",
+        "weights": "numbers",
+    }
     accepted_content: ClassVar[frozenset[FileContent]] = frozenset({"text", "json", "parquet", "zip", "tar"})
     has_columns = True
     column_choices = tuple(ALIASES)
@@ -141,7 +147,8 @@ class Interactions(Format):
         yield from self._batches(itertools.chain(log.histories() if len(log) else (), sessions))
 
     def _batches(self, histories: Iterator[History]) -> Iterator[Batch]:
-        pending: dict[str, list[tuple[list[Any], Location]]] = {}
+        pending: dict[str, list[tuple[dict[str, Any], Location]]] = {}
+        histories, names = _find_columns(histories)
         described_items = self.item_table.row_by_id if self.item_table else {}
         short_histories: list[History] = []
         training_items: dict[str, None] = {}
@@ -151,17 +158,17 @@ class Interactions(Format):
                 short_histories.append(history)
             if history.unused_count:
                 self.issues.add("held_out_items_not_used", at=history.at, count=history.unused_count)
-            for split, row in history.rows():
+            for split, end in history.rows():
                 if split == "train":
-                    training_items.update(dict.fromkeys(map(str, row)))
+                    training_items.update(dict.fromkeys(map(str, history.items[:end])))
                 else:
-                    held_out_items.setdefault(str(row[-1]), history.at)
+                    held_out_items.setdefault(str(history.items[end - 1]), history.at)
                 rows = pending.setdefault(split, [])
-                rows.append((list(row), history.at))
+                rows.append((history.columns(end), history.at))
                 if len(rows) >= ROWS_PER_BATCH:
-                    yield _batch(pending.pop(split), split)
+                    yield _batch(pending.pop(split), split, names)
         for split, rows in pending.items():
-            yield _batch(rows, split)
+            yield _batch(rows, split, names)
         for item, location in held_out_items.items():
             if item not in training_items and item not in described_items:
                 expected = "an item of training rows"
@@ -313,6 +320,8 @@ class Interactions(Format):
                 at,
                 signal=fields.get("signal"),
                 rating=fields.get("rating"),
+                event=fields.get("event"),
+                weight=fields.get("weight"),
             )
             return
         items = parse_items(fields["history"])
@@ -464,10 +473,23 @@ def _are_consecutive(numbers: Sequence[int]) -> bool:
     return len(numbers) > 1 and all(after - before == 1 for before, after in itertools.pairwise(numbers))
 
 
-def _batch(rows: Sequence[tuple[list[Any], Location]], split: str) -> Batch:
+def _find_columns(histories: Iterator[History]) -> tuple[Iterator[History], list[str]]:
+    """Return the histories, and the columns that they have.
+
+    A log has them for all users. Sessions, which come last, have none but the items.
+    """
+    first = next(histories, None)
+    if first is None:
+        return iter(()), ["history"]
+    names = [name for name, value in first.columns(1).items() if value is not None]
+    return itertools.chain([first], histories), names
+
+
+def _batch(rows: Sequence[tuple[Mapping[str, Any], Location]], split: str, names: Sequence[str]) -> Batch:
     files = [location.file or "" for _, location in rows]
     locations = Locations(files, rows=np.array([location.row or 0 for _, location in rows]))
-    return Batch({"history": [history for history, _ in rows]}, locations, split)
+    columns = {name: [values[name] for values, _ in rows] for name in names}
+    return Batch(columns, locations, split, optional=frozenset(names) - {"history"})
 
 
 def _is_log_name(name: str) -> bool:

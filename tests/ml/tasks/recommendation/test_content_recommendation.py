@@ -27,7 +27,8 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> Any:
     }
     architectures = {"history": tiny["transformer"], "text": tiny["text_cnn"]}
     finetune_spec = spec("finetune", task=TASK, architectures=architectures)
-    return run(samples.path(ContentRecommendation.columns), tmp_path_factory.mktemp("content"), finetune_spec)
+    data = samples.path(samples.columns_read_by(ContentRecommendation))
+    return run(data, tmp_path_factory.mktemp("content"), finetune_spec)
 
 
 @pytest.fixture(scope="module")
@@ -157,6 +158,15 @@ def test_the_report_has_figures_for_seen_and_unseen_targets(result: Any) -> None
     assert report["warm"]["rows"] + report["cold"]["rows"] + report["targets_unknown"] == report["rows"]
     assert report["warm"]["metrics"].keys() == ContentRecommendation.metrics.keys()
     assert report["cold"] == {"rows": 0}
+
+
+def test_events_are_weighed_by_rarity_and_the_report_says_so(result: Any) -> None:
+    section = result.report["interaction_weights"]
+    weights = {name: event["weight"] for name, event in section["events"].items()}
+    assert weights.keys() == {"view", "purchase", "refund"}
+    assert (section["source"], weights["view"], weights["refund"]) == ("rarity", 1.0, 0.0)
+    assert 1 < weights["purchase"] <= 10
+    assert sum(event["rows"] for event in section["events"].values()) == result.report["rows"]
 
 
 def test_targets_that_training_has_not_seen_are_evaluated_apart() -> None:

@@ -212,3 +212,67 @@ def test_three_columns_without_names_may_have_the_date_in_the_middle(tmp_path: P
     report = read(tmp_path, {"log.tsv": lastfm_lines("user_{user}\t2009-05-1{step}T23:08:57Z\t{item}")})
     assert report.guess.columns == {"user": 1, "timestamp": 2, "item": 3}
     assert sorted(imported(tmp_path, "test")) == sorted(TRUE.values())
+
+
+def columns_of(folder: Path, split: str) -> dict[str, list[Any]]:
+    rows = Dataset.open(folder / "dataset").rows(split)
+    return {name: list(column) for name, column in rows.columns.items()}
+
+
+EVENT_LOG = b"""user,item,behavior,rating,weight,timestamp
+ann,a,View,3,1,1
+ann,a,purchase,4,2,2
+ann,b,view,,,3
+ann,c,view,5,0.5,4
+ann,d,,1,1,5
+bob,a,view,2,1,1
+bob,b,view,2,1,2
+bob,b,view,2,1,2
+bob,c,view,2,1,3
+"""
+
+
+def test_events_ratings_and_weights_stay_with_their_items(tmp_path: Path) -> None:
+    report = read(tmp_path, {"log.csv": EVENT_LOG})
+    assert report.state == "ready", report.errors
+    test = columns_of(tmp_path, "test")
+    assert test["user"] == ["ann", "bob"]
+    assert test["history"] == [["a", "b", "c", "d"], ["a", "b", "c"]]
+    assert test["events"] == [["purchase", "view", "view", ""], ["view", "view", "view"]]
+    assert test["ratings"][0] == [4.0, None, 5.0, 1.0]
+    assert test["weights"][0] == [2.0, None, 0.5, 1.0]
+    assert [names[:2] for names in columns_of(tmp_path, "train")["events"]] == [["purchase", "view"], ["view"]]
+    assert count(report, "events_merged") == 1, "the view of ann that ended in a purchase"
+    assert count(report, "interactions_duplicate") == 1
+    assert Dataset.open(tmp_path / "dataset").summary.facts["events"]["events"] == ["purchase", "view"]
+
+
+def test_a_log_without_events_and_ratings_has_users_alone(tmp_path: Path) -> None:
+    read(tmp_path, {"log.csv": make_log("user,item,timestamp", lambda user, item, step: f"{user},{item},{step}")})
+    assert columns_of(tmp_path, "train").keys() == {"history", "user"}
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "code", "expected"),
+    [
+        ("weight", "-1", "weight_invalid", "from 0"),
+        ("weight", "much", "weight_invalid", "from 0"),
+        ("event", "e" * 61, "event_invalid", "60 characters"),
+    ],
+)
+def test_a_wrong_weight_or_event_is_reported_at_its_row(
+    tmp_path: Path, column: str, cell: str, code: str, expected: str
+) -> None:
+    lines = make_log(f"user,item,{column},timestamp", lambda user, item, step: f"{user},{item},1,{step}")
+    report = read(tmp_path, {"log.csv": lines + f"1,i1,{cell},99\n".encode()})
+    issue = sample(report, code)
+    assert (report.state, issue["row"]) == ("rejected", USERS * ITEMS + 1)
+    assert expected in issue["expected"]
+
+
+def test_a_column_of_too_many_names_is_no_column_of_events(tmp_path: Path) -> None:
+    lines = make_log("user,item,event,timestamp", lambda user, item, step: f"{user},{item},view,{step}")
+    many = b"".join(b"99,i%d,name%d,%d\n" % (step % 7, step, step) for step in range(101))
+    report = read(tmp_path, {"log.csv": lines + many})
+    assert (report.state, "events_not_used" in codes(report)) == ("ready", True)
+    assert "events" not in columns_of(tmp_path, "train")
