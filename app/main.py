@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager, suppress
+from functools import cache
 from typing import TYPE_CHECKING
 
 from anyio import to_thread
-from fastapi import Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from sqlalchemy.exc import DBAPIError
 
 from app.catalog import routes as catalog
@@ -61,6 +62,8 @@ from store.settings import store_settings
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from starlette.routing import BaseRoute
+
     from app.predict.fast_routes import FastRoute
 
 ROUTERS = (
@@ -105,7 +108,6 @@ def create_app(settings: AppSettings | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url="/openapi.json",
-        generate_unique_id_function=lambda route: route.name,
         lifespan=_lifespan,
         redirect_slashes=False,
         # Spans are those of app.tracing: FastAPI's have paths and queries, and those of sign-in links are secrets.
@@ -122,8 +124,7 @@ def create_app(settings: AppSettings | None = None) -> FastAPI:
     app.state.predict_service = PredictService(
         packages=packages, limits=serving_limits(settings), metrics=app.state.metrics
     )
-    for router in ROUTERS:
-        app.include_router(router, dependencies=[Depends(validation.reject_unknown_parameters)])
+    app.router.routes.extend(api_routes())
     errors.install(app)
     validation.install(app)
     web.install(app)
@@ -136,6 +137,18 @@ def create_app(settings: AppSettings | None = None) -> FastAPI:
     app.state.predict_handler = PredictHandler(app.state.predict_service, gateway)
     app.state.fast_path = FastPath(app.state.predict_handler, gateway, routes=fast_routes(settings))
     return app
+
+
+@cache
+def api_routes() -> tuple[BaseRoute, ...]:
+    """Return the routes of `ROUTERS`, which all applications of a process share.
+
+    FastAPI reads the parameters of a route at its first request, which takes longer than most requests.
+    """
+    api = APIRouter(generate_unique_id_function=lambda route: route.name)
+    for router in ROUTERS:
+        api.include_router(router, dependencies=[Depends(validation.reject_unknown_parameters)])
+    return tuple(api.routes)
 
 
 def fast_routes(settings: AppSettings) -> list[FastRoute]:
