@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager, suppress
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from anyio import to_thread
 from fastapi import APIRouter, Depends, FastAPI
@@ -41,6 +41,7 @@ from app.openai import routes as openai
 from app.openai.media import routes as openai_media
 from app.openai.responses import routes as openai_responses
 from app.openapi import page
+from app.openapi.document import document_of
 from app.predict import routes as predict
 from app.predict.fast_path import FastPath
 from app.predict.handler import PredictHandler
@@ -103,8 +104,6 @@ def create_app(settings: AppSettings | None = None) -> FastAPI:
     settings = settings or app_settings()
     home = store_settings().home
     app = FastAPI(
-        title="Plinth",
-        version=__version__,
         docs_url=None,
         redoc_url=None,
         openapi_url="/openapi.json",
@@ -128,7 +127,7 @@ def create_app(settings: AppSettings | None = None) -> FastAPI:
     errors.install(app)
     validation.install(app)
     web.install(app)
-    page.install(app)
+    page.install(app, api_document)
     gateway = GatewayMiddleware(
         settings=settings, api_keys=app.state.api_keys, metrics=app.state.metrics, routes=app.routes, tracer=tracer
     )
@@ -149,6 +148,12 @@ def api_routes() -> tuple[BaseRoute, ...]:
     for router in ROUTERS:
         api.include_router(router, dependencies=[Depends(validation.reject_unknown_parameters)])
     return tuple(api.routes)
+
+
+@cache
+def api_document() -> dict[str, Any]:
+    """Return the OpenAPI document of the routes, which takes most of a second to build."""
+    return document_of(api_routes(), title="Plinth", version=__version__)
 
 
 def fast_routes(settings: AppSettings) -> list[FastRoute]:

@@ -28,9 +28,9 @@ from app.models.schemas import ModelImport
 from app.predict.schemas import PredictRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from fastapi import FastAPI
+    from starlette.routing import BaseRoute
 
     from app.http.authorization.scopes import ScopeRule
 
@@ -104,13 +104,13 @@ _STATUS: Final = {
 _BODY_SCHEMAS: Final = (DatasetCreate, IndexRequest, InferRequest, ModelControl, ModelImport, PredictRequest)
 
 
-def document_of(app: FastAPI) -> dict[str, Any]:
-    """Return the OpenAPI 3.1 document of the application."""
+def document_of(routes: Sequence[BaseRoute], *, title: str, version: str) -> dict[str, Any]:
+    """Return the OpenAPI 3.1 document of the routes."""
     emitted = get_openapi(
-        title=app.title,
-        version=app.version,
+        title=title,
+        version=version,
         description=DESCRIPTION,
-        routes=app.routes,
+        routes=routes,
         tags=TAGS,
         servers=[{"url": "/"}],
         license_info={"name": "Apache 2.0", "identifier": "Apache-2.0"},

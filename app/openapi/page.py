@@ -10,10 +10,11 @@ from fastapi import APIRouter
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
-from app.openapi.document import document_of
 from plinth.installation import install_command
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fastapi import FastAPI
 
 #: Files that examples of `/predict` name by URL.
@@ -71,17 +72,11 @@ def docs_script() -> Response:
     return Response(_SCRIPT, media_type="text/javascript")
 
 
-def install(app: FastAPI) -> None:
+def install(app: FastAPI, document: Callable[[], dict[str, Any]]) -> None:
     """Serve the page, its files, the sample files and the document."""
     app.include_router(router)
     app.mount("/static/samples", StaticFiles(directory=SAMPLES), name="samples")
     app.mount("/static", StaticFiles(directory=_static_files()), name="static")
-
-    def document() -> dict[str, Any]:
-        if not app.openapi_schema:
-            app.openapi_schema = document_of(app)
-        return app.openapi_schema
-
     app.openapi = document  # type: ignore[method-assign]  # FastAPI's documented way
 
 
