@@ -6,6 +6,7 @@ weights.safetensors    all tensors of the network; absent for a model that was i
 adapter.safetensors    the tensors that a fine-tuning trained, if the others are those of the base; also in the weights
 encoders/{slot}/       conversion of raw values to arrays
 task/state.json        what the task learned from its data: the labels
+task/histories.bin     items of the users of the training data, by which a request may name a user
 {graph}.onnx           the network as an ONNX graph (`model`) if it could be exported with equal outputs;
                        several for a task that predicts in steps
 training.json          digests of the weights during training, to prove that a repeated training is the same
@@ -45,7 +46,8 @@ WEIGHTS: Final = "weights.safetensors"
 ADAPTER: Final = "adapter.safetensors"
 #: Folder of the packages of smaller sizes.
 SIZES: Final = "sizes/"
-STATE: Final = "task/state.json"
+TASK_FOLDER: Final = "task/"
+STATE: Final = f"{TASK_FOLDER}state.json"
 
 #: A header lists tensors; a larger one is an attack on memory.
 MAX_WEIGHTS_HEADER_BYTES: Final = 16 << 20
@@ -79,7 +81,7 @@ class ModelPackage:
         Args:
             directory: Must not exist.
             manifest: Its `encoders` and `files` are filled in here.
-            files: Files to move into the package, by their names there (`weights.safetensors`, `model.onnx`).
+            files: Files and folders to move into the package, by their names there (`weights.safetensors`, `task`).
             encoders: Encoders by slot or target.
             state: State of the task; None for a base model.
         """
@@ -91,7 +93,7 @@ class ModelPackage:
                 (staging / "encoders" / slot).mkdir(parents=True)
                 encoder.save(staging / "encoders" / slot)
             if state is not None:
-                (staging / STATE).parent.mkdir()
+                (staging / STATE).parent.mkdir(exist_ok=True)
                 (staging / STATE).write_text(json.dumps(state, indent=2) + "\n", encoding="utf-8")
             choices = {
                 slot: {"name": encoder.name, "config": encoder.config.model_dump(mode="json")}
@@ -189,9 +191,16 @@ class ModelPackage:
             state = json.loads(self.file(STATE).read_bytes())
             if not isinstance(state, dict):
                 raise TypeError("it is not an object")
-            return task_type(task_type.config_type.model_validate(choice.config), self.encoders(), state)
+            task = task_type(task_type.config_type.model_validate(choice.config), self.encoders(), state)
+            task.load_files({PurePosixPath(path).name: self.file(path) for path in self.task_files})
+            return task
         except (OSError, ValueError, TypeError) as error:
             raise PackageError(f"the state of the task {choice.name} cannot be read: {error}") from error
+
+    @property
+    def task_files(self) -> list[str]:
+        """Files that the task stores beside its state."""
+        return [path for path in self._entries if path.startswith(TASK_FOLDER) and path != STATE]
 
     def file(self, name: str) -> Path:
         """Return the path of a file.

@@ -287,6 +287,15 @@ class Task(TaskAdapter):
         """Return the JSON schema of `input_type`."""
         return self.input_type.model_json_schema()
 
+    def store_rows(self, splits: Mapping[str, Rows]) -> None:
+        """Store what predictions need of the rows of all splits, once training has ended."""
+
+    def save_files(self, folder: Path) -> None:
+        """Write what it stores beside its state into a folder, which exists."""
+
+    def load_files(self, files: Mapping[str, Path]) -> None:
+        """Load what `save_files` wrote, by name; raises `OSError`, or `ValueError` for a damaged file."""
+
     def calibrate(self, outputs: Mapping[str, Column], columns: Mapping[str, Column]) -> None:
         """Store in `state` what validation rows teach about probabilities.
 

@@ -16,7 +16,7 @@ from ml.errors import InputError
 from ml.learning.export.graph_selection import add_variants
 from ml.learning.export.onnx import batch_bounds, can_have_trunk, export, record_calls
 from ml.package.manifest import Manifest, Provenance
-from ml.package.package import ADAPTER, WEIGHTS, ModelPackage
+from ml.package.package import ADAPTER, TASK_FOLDER, WEIGHTS, ModelPackage
 from ml.package.training_trace import TRACE
 from ml.tasks.base import MODEL, embedding_graphs
 
@@ -83,6 +83,9 @@ def pack(
             save_file({name: tensor.cpu().contiguous() for name, tensor in adapter.items()}, folder / ADAPTER)
         if trace:
             (folder / TRACE).write_text(trace.model_dump_json() + "\n", encoding="utf-8")
+        if task:
+            (folder / TASK_FOLDER).mkdir()
+            task.save_files(folder / TASK_FOLDER)
         served = network if task else network.without_head()
         calls = record_predictions(served, task, reader, rows[:PARITY_ROWS])
         axes = variable_axes(architectures, encoders, task)

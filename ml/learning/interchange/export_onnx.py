@@ -7,6 +7,7 @@ README.md                          the same for people
 run.py, preprocess/, postprocess/  predict like the service, with numpy and ONNX Runtime
 runtime/                           modules of `ml` that these import
 encoders/                          tokenizers, lists of items
+task/                              histories of users, if the model stores them
 parity.json                        comparison of each graph with its network
 ```
 """
@@ -63,6 +64,9 @@ def write_folder(
     metadata = _metadata(package, task, graphs, postprocessor.__name__.rpartition(".")[2], into)
     for name in [*metadata["inputs"], *metadata["targets"]]:
         shutil.copytree(package.file(f"encoders/{name}/encoder.json").parent, into / "encoders" / name)
+    for name in package.task_files:
+        (into / name).parent.mkdir(exist_ok=True)
+        shutil.copyfile(package.file(name), into / name)
     preprocessors = [find_preprocessor(encoder["encoder"]) for encoder in metadata["inputs"].values()]
     requirements = copy_code([module for module in preprocessors if module], postprocessor, into)
     _write_json(into / PREPROCESSING, metadata)

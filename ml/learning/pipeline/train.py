@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from pydantic import TypeAdapter
 
-from ml.data.dataset import Dataset
+from ml.data.dataset import SPLITS, Dataset
 from ml.errors import SpecError, TrainingDiverged, TrainingInterrupted
 from ml.inference.latency import measure_latency
 from ml.inference.predictor import Predictor
@@ -222,6 +222,8 @@ class _Run:
 
         network.eval()
         task = self.plan.task if self.spec.packages_task else None
+        if task is not None:
+            task.store_rows({split: self.data.rows(split) for split in SPLITS})
         # First: the task is calibrated for each size, and at last for the whole network.
         sizes = [self._finish_size(part, network, task) for part in fitted.slices] if task else []
         self._calibrate(network, task)

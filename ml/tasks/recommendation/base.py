@@ -7,23 +7,26 @@ from __future__ import annotations
 
 import zlib
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ml.config import Config
 from ml.encoders.items import FIRST_ITEM, PADDING
 from ml.metrics import ranking
 from ml.metrics.base import Evaluation, Metric, wilson_interval
+from ml.preprocessing.user_histories import HISTORIES, UserHistories, complete_history
 from ml.schedule import Schedule
 from ml.signals import Arrays, Feature, Run, Signal, Slot
 from ml.tasks.base import MODEL, Output, Task
 from ml.tasks.recommendation._interaction_weights import COLUMNS, WEIGHTS, InteractionWeights, check_event_weights
 from ml.wire import HistoryInput, Wire
+from ml.wire.items import Item
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from ml.data.dataset import DatasetSummary
     from ml.data.rows import Row, Rows
@@ -67,12 +70,31 @@ class RecommendationConfig(Config):
         "equal",
         description="Weight in the loss of an interaction with a rating: the same for all, or proportional to it.",
     )
+    keep_histories: bool = Field(
+        True,
+        description="Store the items of each user in the model, so that a request may name a `user`. Set it to false "
+        "if the files of the model must not hold ids of users.",
+    )
 
 
 class RecommendationInput(HistoryInput):
-    """The history of a user, and the number of items to recommend."""
+    """The history or the id of a user, and the number of items to recommend."""
 
+    history: list[Item] = Field(
+        default_factory=list,
+        max_length=100_000,
+        description="Item ids, oldest first; [] for a new user. With `user`, the items since the training",
+    )
+    user: Item | None = Field(
+        None, description="Id of a user of the training data, whose items are read from the model, before `history`"
+    )
     count: int = Field(DEPTH, ge=1, le=MAX_COUNT, description="Number of items to recommend")
+
+    @model_validator(mode="after")
+    def _has_user_or_history(self) -> Self:
+        if self.user is None and "history" not in self.model_fields_set:
+            raise ValueError('an input needs "history", the item ids of a user, or "user", an id of the training data')
+        return self
 
 
 class Recommended(Wire):
@@ -105,7 +127,14 @@ class NextItemTask(Task):
 
     slots: ClassVar[Mapping[str, Slot]] = {"history": HISTORY}
     columns: ClassVar[Mapping[str, str]] = {"history": "items"}
-    optional_columns: ClassVar[Mapping[str, str]] = {"events": "events", "ratings": "numbers", "weights": "numbers"}
+    optional_columns: ClassVar[Mapping[str, str]] = {
+        "user": "user",
+        "events": "events",
+        "ratings": "numbers",
+        "weights": "numbers",
+    }
+    #: Histories of the users of the training data; None without any.
+    user_histories: UserHistories | None = None
     encoded_columns: ClassVar[Mapping[str, str]] = {"history": "history"}
     encoders: ClassVar[Mapping[str, str]] = {"history": "items"}
     config_type: ClassVar[type[Config]] = RecommendationConfig
@@ -166,7 +195,45 @@ class NextItemTask(Task):
     def read(self, raw_input: Any, *, parameters: Mapping[str, Any]) -> Row:
         """Return the history, and the number of items to recommend."""
         request = RecommendationInput.of(raw_input, parameters=parameters)
-        return {"history": request.raw(), "count": request.count}
+        return {"history": self.history_of(request), "count": request.count}
+
+    def history_of(self, request: RecommendationInput) -> list[str]:
+        """Return the items of a request, after those of its user.
+
+        Raises `InputError` for a user that is not stored.
+        """
+        return complete_history(request.user, request.history, self.items_encoder.items, self.user_histories)
+
+    def store_rows(self, splits: Mapping[str, Rows]) -> None:
+        """Store the longest history of each user, which is that of the last split."""
+        config: RecommendationConfig = self.config
+        longest: dict[str, np.ndarray] = {}
+        for rows in splits.values() if config.keep_histories else ():
+            if "user" not in rows.columns:
+                continue
+            for user, history in zip(rows.columns["user"], rows.columns["history"], strict=True):
+                codes = [code for item in history if (code := self.items_encoder.code(item)) is not None]
+                if user is not None and len(codes) >= len(longest.get(user, ())):
+                    longest[user] = np.array(codes, dtype=np.int32)
+        self.user_histories = UserHistories.of(longest) if longest else None
+
+    def save_files(self, folder: Path) -> None:
+        """Write the histories of users."""
+        if self.user_histories is not None:
+            self.user_histories.save(folder / HISTORIES)
+
+    def load_files(self, files: Mapping[str, Path]) -> None:
+        """Load the histories of users.
+
+        Raises `ValueError` for a damaged file, and for items that the model lacks.
+        """
+        if HISTORIES not in files:
+            return
+        histories = UserHistories.load(files[HISTORIES])
+        codes, vocabulary = histories.codes, self.items_encoder.shape()["vocabulary"]
+        if len(codes) and (codes.min() < FIRST_ITEM or codes.max() >= vocabulary):
+            raise ValueError(f"{HISTORIES} is damaged: it has items that the model lacks")
+        self.user_histories = histories
 
     @classmethod
     def to_input_and_target(cls, row: Row) -> tuple[RecommendationInput, str | None]:
@@ -338,6 +405,7 @@ class NextItemTask(Task):
                 "items": len(self.items_encoder.items),
                 "targets_unknown": int((targets == PADDING).sum()),
                 "histories_cut": sum(len(history) > max_length for history in columns["history"]),
+                "stored_users": 0 if self.user_histories is None else len(self.user_histories),
                 **weighted,
             },
         )

@@ -235,7 +235,12 @@ class ContentRecommendation(NextItemTask):
         """Return the history, the number of items to recommend, and the new items by id."""
         request = ContentRecommendationInput.of(raw_input, parameters=parameters)
         new = {item.item: item.fields for item in request.items}
-        return {"history": request.raw(), "count": request.count, "new_items": new, "portrait": request.portrait}
+        return {
+            "history": self.history_of(request),
+            "count": request.count,
+            "new_items": new,
+            "portrait": request.portrait,
+        }
 
     @classmethod
     def to_input_and_target(cls, row: Row) -> tuple[ContentRecommendationInput, str | None]:

@@ -66,6 +66,11 @@ class Model:
         encoder: dict[str, Any] = {**self.metadata["targets"], **self.metadata["inputs"]}[name]
         return encoder
 
+    def task_file(self, name: str) -> Path | None:
+        """Return the path of a file that the task stores; None without it."""
+        path = self._folder / "task" / name
+        return path if path.exists() else None
+
     def folder(self, name: str) -> Path:
         """Return the folder with the files of an encoder, such as its tokenizer."""
         return self._folder / str(self.encoder(name)["folder"])

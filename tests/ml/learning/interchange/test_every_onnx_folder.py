@@ -115,6 +115,8 @@ def inputs_of(package: ModelPackage, columns: Any) -> list[dict[str, Any]]:
         inputs += [{"text": LONG_TEXT}, {"text": " " * 9000 + LONG_TEXT}]
     if "long_texts" in task.input_type.model_fields:
         inputs += [{"text": text, "long_texts": "windows"} for text in (LONG_TEXT, "film")]
+    if "user" in task.input_type.model_fields:
+        inputs += [{"user": "u5", "count": 3}, {"user": "u41", "history": ["i3"], "count": 3}]
     if task.name == "text_generation":
         inputs.append({"prompt": LONG_TEXT, "max_new_tokens": 4})
     return [{**row, **SEED} if "seed" in task.input_type.model_fields else row for row in inputs]

@@ -1,5 +1,6 @@
 """Content recommendation: items without interactions, new items of requests, portraits."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from ml.errors import InputError
 from ml.evaluation.evaluate import evaluate_package
 from ml.inference.predictor import Predictor
 from ml.learning.nn.architectures import ARCHITECTURES
+from ml.preprocessing.user_histories import UserHistories
 from ml.tasks.recommendation import content_recommendation
 from ml.tasks.recommendation.content_recommendation import ContentRecommendation, sample_new_items
 from tests.support.ml import image_models, packages, samples
@@ -167,6 +169,49 @@ def test_events_are_weighed_by_rarity_and_the_report_says_so(result: Any) -> Non
     assert (section["source"], weights["view"], weights["refund"]) == ("rarity", 1.0, 0.0)
     assert 1 < weights["purchase"] <= 10
     assert sum(event["rows"] for event in section["events"].values()) == result.report["rows"]
+
+
+@pytest.mark.parametrize("row", [0, 45, 59])
+def test_a_user_of_any_split_is_answered_by_id(predictor: Predictor, result: Any, row: int) -> None:
+    """Rows 45 and 59 are of validation and test."""
+    history = samples.VALUES["items"](60)[row]
+    by_user, by_history = predictor.predict(
+        [{"user": f"u{row}", "portrait": True}, {"history": history, "portrait": True}]
+    )
+    assert by_user == by_history
+    (continued,) = predictor.predict([{"user": f"u{row}", "history": ["i16"]}])
+    (whole,) = predictor.predict([{"history": [*history, "i16"]}])
+    assert continued == whole
+    assert result.report["stored_users"] == 60
+
+
+def test_an_unknown_user_and_no_history_are_refused_with_what_to_send(predictor: Predictor) -> None:
+    for raw_input, message in (({"user": "zoe"}, "no user 'zoe'"), ({"count": 3}, '"history"')):
+        with pytest.raises(InputError, match=message):
+            predictor.predict([raw_input])
+
+
+def test_histories_are_left_out_of_the_package_on_request(tmp_path: Path) -> None:
+    task = packages.make_toy_plan(TASK).task
+    assert isinstance(task, ContentRecommendation)
+    dataset = samples.dataset(samples.columns_read_by(ContentRecommendation))
+    splits = {split: dataset.rows(split) for split in ("train", "validation", "test")}
+    for keep, names in ((True, ["histories.bin"]), (False, [])):
+        task.config = task.config.model_copy(update={"keep_histories": keep})
+        task.store_rows(splits)
+        (tmp_path / str(keep)).mkdir()
+        task.save_files(tmp_path / str(keep))
+        assert [file.name for file in (tmp_path / str(keep)).iterdir()] == names
+    with pytest.raises(InputError, match="no histories of users"):
+        task.read({"user": "u1"}, parameters={})
+
+
+def test_a_history_of_items_that_the_model_lacks_is_damage(tmp_path: Path) -> None:
+    task = packages.make_toy_plan(TASK).task
+    assert task is not None
+    UserHistories.of({"u1": np.array([9_999], dtype=np.int32)}).save(tmp_path / "histories.bin")
+    with pytest.raises(ValueError, match="items that the model lacks"):
+        task.load_files({"histories.bin": tmp_path / "histories.bin"})
 
 
 def test_targets_that_training_has_not_seen_are_evaluated_apart() -> None:

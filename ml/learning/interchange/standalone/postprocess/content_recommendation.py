@@ -4,7 +4,8 @@
 not know. `model` reads histories, in which a new item is code 0 with its vector in `history_vectors`
 [batch, time, width], zeros elsewhere. `logits` [batch, codes] are those of known items; that of a new one is the
 product of its vector with `state` [batch, width]. The softmax over all items but codes 0 and 1 and those of the history
-(unless `config.repeat`) is the score. `embedding` [batch, width] is the profile. Portraits are not drawn.
+(unless `config.repeat`) is the score. A `user` of the training data has the items of `task/histories.bin` before
+`history`. `embedding` [batch, width] is the profile. Portraits are not drawn.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import json
 from typing import Any, Final
 
 import numpy as np
+
+from ml.preprocessing.user_histories import HISTORIES, UserHistories, complete_history
 
 TASKS: Final = ("content_recommendation",)
 START, FIRST_ITEM = 1, 2
@@ -24,10 +27,14 @@ def predict(inputs: list[dict[str, Any]], model: Any) -> list[dict[str, Any]]:
     """Return the recommended items of each input, the best first, and the profile."""
     items = model.preprocessor("history").load_items(model.folder("history"))
     codes = {item: code for code, item in enumerate(items, start=FIRST_ITEM)}
-    return [_predict_one(raw_input, model, items, codes) for raw_input in inputs]
+    path = model.task_file(HISTORIES)
+    users = UserHistories.load(path) if path else None
+    return [_predict_one(raw_input, model, items, codes, users) for raw_input in inputs]
 
 
-def _predict_one(raw_input: dict[str, Any], model: Any, items: list[str], codes: dict[str, int]) -> dict[str, Any]:
+def _predict_one(
+    raw_input: dict[str, Any], model: Any, items: list[str], codes: dict[str, int], users: UserHistories | None
+) -> dict[str, Any]:
     task, max_items = model.metadata["task"], model.metadata["inputs"]["history"]["config"]["length"] - 2
     new = {str(item["item"]): item for item in raw_input.get("items") or [] if str(item["item"]) not in codes}
     names = [*items, *new]
@@ -36,7 +43,10 @@ def _predict_one(raw_input: dict[str, Any], model: Any, items: list[str], codes:
     if new:
         texts = [{"text": _describe(item, task["state"]["columns"])} for item in new.values()]
         vectors = model.run("text", model.encode("text", texts))["item_vector"]
-    history = [code_of[str(item)] for item in raw_input["history"] if str(item) in code_of]
+    user = raw_input.get("user")
+    own = [str(item) for item in (raw_input["history"] if user is None else raw_input.get("history", []))]
+    request = complete_history(None if user is None else str(user), own, items, users)
+    history = [code_of[item] for item in request if item in code_of]
     read = np.array([[START, *history[max(0, len(history) - max_items) :]]], dtype=np.int64)
     first_new = FIRST_ITEM + len(items)
     added = np.zeros((*read.shape, vectors.shape[1]), dtype=np.float32)
@@ -50,7 +60,7 @@ def _predict_one(raw_input: dict[str, Any], model: Any, items: list[str], codes:
     return {
         "items": [{"item": names[code - FIRST_ITEM], "score": score} for code, score in ranked],
         "profile": outputs["embedding"].tolist(),
-        "unknown": len(raw_input["history"]) - len(history),
+        "unknown": len(request) - len(history),
         "portrait": None,
     }
 
