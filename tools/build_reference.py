@@ -341,7 +341,8 @@ def errors() -> str:
         "## HTTP answers",
         "",
         "Every error is an `application/problem+json` document (RFC 9457) with `status`, `code`, `detail` and "
-        "`request_id`, and with `errors` where the request has several problems.",
+        "`request_id`, and with `errors` where the request has several problems. On paths of other protocols its type "
+        "is `application/json`, which their clients expect.",
         "",
         *_table(("code", "status", "example of its detail"), list(_problems())),
         "",

@@ -55,6 +55,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
+#: Type of errors on paths of other protocols: some of their clients read the message of no other.
+PROTOCOL_MEDIA_TYPE = "application/json"
 #: Status that the tus protocol defines.
 CHECKSUM_MISMATCH = 460
 #: Findings quoted in `detail`; `errors` has all of them.
@@ -164,7 +166,12 @@ def problem_response(request_id: str, error: HTTPException, *, path: str = "") -
     content = problem.model_dump(mode="json", exclude_none=True)
     if protocol is ClientProtocol.SYSTEM_ONE:
         content = system_one_error(content)
-    return Response(orjson.dumps(content), error.status_code, headers, PROBLEM_MEDIA_TYPE)
+    return Response(orjson.dumps(content), error.status_code, headers, error_media_type(path))
+
+
+def error_media_type(path: str) -> str:
+    """Return the media type of errors on a path."""
+    return PROBLEM_MEDIA_TYPE if protocol_of(path) is None else PROTOCOL_MEDIA_TYPE
 
 
 def system_one_error(problem: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from app.http.errors import (
     PROBLEM_MEDIA_TYPE,
     Problem,
     SystemOneProblem,
+    error_media_type,
     example_of,
     problem_responses,
     reference_to,
@@ -70,7 +71,8 @@ Upload data, train a model, predict with it. Every operation needs `Authorizatio
 key with a rate gets `RateLimit` and `RateLimit-Policy` with each response, and 429 `rate_limited` above it.
 
 Errors are RFC 9457 problem documents (`application/problem+json`): `code` is for programs, `errors` lists every
-problem of a request at once. Any operation may also answer 404 `no_such_path`, 405 `method_not_allowed`,
+problem of a request at once. On paths of other protocols they are `application/json`, as those clients read them. Any
+operation may also answer 404 `no_such_path`, 405 `method_not_allowed`,
 400 `invalid_http`, 403 `origin_not_allowed`, 408 `headers_timeout` and 431 `headers_too_large` before it reads the
 request.
 Query parameters that an operation does not have are rejected with 422, so that no misspelled filter is ignored.
@@ -205,7 +207,8 @@ def _complete(document: dict[str, Any], path: str, method: str, operation: dict[
             response["description"] = _STATUS[status]
             examples = response["content"][PROBLEM_MEDIA_TYPE]["examples"]
             schema = reference_to(SystemOneProblem if protocol_of(path) is ClientProtocol.SYSTEM_ONE else Problem)
-            response["content"] = {PROBLEM_MEDIA_TYPE: {"schema": schema, "examples": dict(sorted(examples.items()))}}
+            content = {"schema": schema, "examples": dict(sorted(examples.items()))}
+            response["content"] = {error_media_type(path): content}
     if method == "head":
         for response in responses.values():
             response.pop("content", None)

@@ -11,7 +11,7 @@ import pytest
 from openapi_spec_validator import validate
 from starlette.testclient import TestClient
 
-from app.http.errors import Problem
+from app.http.errors import Problem, error_media_type
 from app.http.problem_codes import BEFORE_ROUTING, PROBLEMS, ProblemCode
 from app.openapi.document import TAGS
 from ml.data.formats import FORMATS
@@ -73,7 +73,7 @@ def test_errors_have_one_form(document: dict[str, Any]) -> None:
         for status, response in operation["responses"].items():
             own = (path, status) == ("/readyz", "503")
             if status >= "400" and method != "head" and not own:
-                assert list(response["content"]) == ["application/problem+json"], (path, status)
+                assert list(response["content"]) == [error_media_type(path)], (path, status)
 
 
 def test_every_problem_code_has_an_example_in_an_operation_that_returns_it(document: dict[str, Any]) -> None:
@@ -82,7 +82,8 @@ def test_every_problem_code_has_an_example_in_an_operation_that_returns_it(docum
     documented = set()
     for path, _, operation in operations(document):
         for status, response in operation["responses"].items():
-            for code in response.get("content", {}).get("application/problem+json", {}).get("examples", {}):
+            content = response.get("content", {}) if status >= "400" else {}
+            for code in content.get(error_media_type(path), {}).get("examples", {}):
                 assert str(PROBLEMS[code].status) == status, (path, code)
                 documented.add(code)
     assert documented == set(PROBLEMS) - BEFORE_ROUTING

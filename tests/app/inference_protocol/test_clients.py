@@ -1,10 +1,11 @@
-"""Triton's newest client, unchanged, asks models of a real service by the Open Inference Protocol."""
+"""The newest clients of Triton and KServe, unchanged, ask a real service by the Open Inference Protocol."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from ml.package.manifest import MANIFEST
 from ml.tasks import TASKS
 from tests.support import homes
 from tests.support.api_process import ApiProcess
-from tests.support.client_packages import packages_of
+from tests.support.client_packages import packages_of, run
 from tests.support.factories import SIDE, painter, png, register, shades, writer
 from tests.support.ml import packages
 
@@ -31,6 +32,7 @@ pytestmark = [
 MODELS: Final = ("text_classification", "tabular_classification", "recommendation", "image_text_matching")
 TEXTS: Final = ["a quiet film", "a loud song", "世"]
 HEADER_LENGTH: Final = "Inference-Header-Content-Length"
+KSERVE_CALLS: Final = Path(__file__).with_name("kserve_calls.py")
 
 
 @pytest.fixture(scope="module")
@@ -274,6 +276,44 @@ def test_the_asynchronous_client_gets_the_same(triton: Any, api: ApiProcess) -> 
     assert len(index) == 3 + len(MODELS)
     expected = [native(api, "shades", [{"pixels": image.tolist()} for image in pixels(2, seed)]) for seed in range(3)]
     assert labels == [[output["label"] for output in outputs] for outputs in expected]
+
+
+@pytest.fixture(scope="module")
+def kserve_answers(api: ApiProcess, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The answers to the calls of KServe's client, which needs a process of its own."""
+    folder = tmp_path_factory.mktemp("kserve")
+    command = [sys.executable, "-W", "ignore", KSERVE_CALLS, f"http://127.0.0.1:{api.port}", api.key]
+    printed = run(command, into=folder, environment={"PYTHONPATH": os.fspath(packages_of("kserve"))})
+    answers: dict[str, Any] = json.loads(printed.splitlines()[-1])
+    return answers
+
+
+@pytest.mark.client("kserve (InferenceRESTClient)", "kserve", "health, readiness, infer (JSON, binary), v1 predict")
+def test_kserves_client_gets_what_predict_answers(api: ApiProcess, kserve_answers: dict[str, Any]) -> None:
+    health = {name: kserve_answers[name] for name in ("live", "ready", "model is ready", "nothing is ready")}
+    assert health == {"live": True, "ready": True, "model is ready": True, "nothing is ready": False}
+    images = np.arange(3 * 28 * 28, dtype=np.uint8).reshape(3, 28, 28)
+    expected = native(api, "shades", [{"pixels": image.tolist()} for image in images])
+    for answer in kserve_answers["pixels"]:
+        assert (answer["model"], answer["id"]) == ("shades", "mine")
+        assert answer["outputs"]["label"] == [output["label"] for output in expected]
+        # JSON has the digits of a float32, which may differ from those of its float64.
+        assert answer["outputs"]["confidence"] == pytest.approx([output["confidence"] for output in expected], rel=1e-5)
+    outputs = kserve_answers["outputs"]["outputs"]
+    assert list(outputs) == ["probabilities", "label"]
+    assert outputs["probabilities"] == [
+        pytest.approx([output["probabilities"][label] for label in ("dark", "light")], rel=1e-5) for output in expected
+    ]
+    labels = [output["label"] for output in native(api, MODELS[0], [{"text": "a quiet film"}, {"text": "世"}])]
+    assert kserve_answers["texts"]["outputs"]["label"] == labels
+    assert kserve_answers["predictions"]["predictions"][0]["label"] == labels[0]
+    rows = [{"length": 5, "site": "a quiet film"}, {"length": 2, "site": "世"}]
+    assert kserve_answers["columns"]["outputs"]["label"] == [output["label"] for output in native(api, MODELS[1], rows)]
+
+
+def test_kserves_client_shows_why_it_was_refused(kserve_answers: dict[str, Any]) -> None:
+    assert "Did you mean 'pixels'" in kserve_answers["refusal"]
+    assert "422" in kserve_answers["refusal"]
 
 
 REFUSED: Final[dict[str, tuple[Callable[[Any, Any], object], str]]] = {
