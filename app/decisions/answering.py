@@ -203,16 +203,24 @@ def counted_text(served: ServedVersion, decision_input: DecisionInput) -> str | 
 def classify(served: ServedVersion, question: Question, output: Mapping[str, Any]) -> Answer:
     """Answer a question about the classes of a model from its output; raises `Refusal`."""
     probabilities: Mapping[str, float] = output["probabilities"]
-    labels = {label.lower(): label for label in probabilities}
     if question.kind == "predicate":
         return _affirm(served, question, probabilities)
-    names = [labels.get(option.name.lower()) for option in question.options]
-    if None in names:
-        unknown = ", ".join(option.name for option, name in zip(question.options, names, strict=True) if name is None)
+    labels = _find_labels(question, probabilities)
+    if None in labels:
+        unknown = ", ".join(option.name for option, label in zip(question.options, labels, strict=True) if not label)
         known = ", ".join(list(probabilities)[:20])
         raise Refusal(question, f"{served.name} has no class {unknown}; its classes are {known}")
-    values = [probabilities[name] for name in names if name is not None]
-    return Answer(normalize(values), "classes" if len(set(names)) == len(probabilities) else "some_classes")
+    values = [probabilities[label] for label in labels if label is not None]
+    return Answer(normalize(values), "classes" if len(set(labels)) == len(probabilities) else "some_classes")
+
+
+def _find_labels(question: Question, probabilities: Mapping[str, float]) -> Sequence[str | None]:
+    """Return the class that each option names, in any case of its letters; None where there is none."""
+    names = [option.name for option in question.options]
+    if probabilities.keys() >= set(names):
+        return names
+    labels = {label.lower(): label for label in probabilities}
+    return [name if name in probabilities else labels.get(name.lower()) for name in names]
 
 
 def _affirm(served: ServedVersion, question: Question, probabilities: Mapping[str, float]) -> Answer:

@@ -71,4 +71,5 @@ class Answer:
 def normalize(values: Sequence[float]) -> tuple[float, ...]:
     """Return probabilities that sum to 1; equal ones if all are 0."""
     total = sum(values)
-    return tuple(value / total for value in values) if total > 0 else tuple(1 / len(values) for _ in values)
+    # From a list: a generator takes twice the time.
+    return tuple([value / total for value in values]) if total > 0 else (1 / len(values),) * len(values)

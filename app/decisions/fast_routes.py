@@ -17,7 +17,7 @@ from app.predict.handler import PredictInputs
 from app.serving.service import SMALL_TEXT_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from app.decisions.answers import Answer
     from app.decisions.questions import DecisionInput, Question
@@ -51,7 +51,7 @@ class SystemOneRoute(FastRoute):
                 raise refusal.to_problem() from None
             return systemone.encode(request, answers, model.served, tokens=tokens)
 
-        return _call(request.model, questions, decision_input, peek, encode=encode)
+        return _call(request.model, decision_input, peek, encode=encode)
 
 
 class DecisionsRoute(FastRoute):
@@ -70,7 +70,7 @@ class DecisionsRoute(FastRoute):
             answers = [_classify_or_refuse(model, question, outputs) for question in questions]
             return openai_decisions.encode(request, answers, model.served, tokens=tokens)
 
-        return _call(request.model, questions, decision_input, peek, encode=encode)
+        return _call(request.model, decision_input, peek, encode=encode)
 
 
 def _parse(
@@ -84,7 +84,7 @@ def _parse(
     key = orjson.dumps(value["questions"]) if isinstance(value, dict) and "questions" in value else b""
     if not 0 < len(key) <= MAX_CACHED_BYTES:
         request = schema.model_validate(value)
-        return request, request.to_questions()
+        return request, _to_class_questions(request)
     validated, questions = parse_questions(key)
     return schema.model_validate({**value, "questions": validated}), questions
 
@@ -92,13 +92,22 @@ def _parse(
 @lru_cache(MAX_CACHED_QUESTIONS)
 def _parse_by_name(key: bytes) -> tuple[Any, list[Question]]:
     request = systemone.SystemOneRequest(state=None, questions=orjson.loads(key))
-    return request.questions, request.to_questions()
+    return request.questions, _to_class_questions(request)
 
 
 @lru_cache(MAX_CACHED_QUESTIONS)
 def _parse_in_order(key: bytes) -> tuple[Any, list[Question]]:
     request = openai_decisions.DecisionRequest(model="", input="", questions=orjson.loads(key))
-    return request.questions, request.to_questions()
+    return request.questions, _to_class_questions(request)
+
+
+def _to_class_questions(request: systemone.SystemOneRequest | openai_decisions.DecisionRequest) -> list[Question]:
+    """Return questions that classes may answer; raises `ValueError` for others, and `ProblemError` for too many."""
+    questions = request.to_questions()
+    check_options(questions)
+    if any(question.kind == "box" for question in questions):
+        raise ValueError("no class is a place")
+    return questions
 
 
 def _classify_or_refuse(model: LoadedModel, question: Question, outputs: Outputs) -> Answer | None:
@@ -110,13 +119,12 @@ def _classify_or_refuse(model: LoadedModel, question: Question, outputs: Outputs
 
 def _call(
     reference: str,
-    questions: Sequence[Question],
     decision_input: DecisionInput,
     peek: Peek,
     *,
     encode: Callable[[LoadedModel, Outputs, int], bytes],
 ) -> FastCall | None:
-    """Return the call of a classifier; None for other models and questions."""
+    """Return the call of a classifier; None for other models."""
     match = peek(reference)
     if match is None:
         return None
@@ -124,10 +132,8 @@ def _call(
     text = counted_text(model.served, decision_input)
     if text is not None and len(text) > SMALL_TEXT_BYTES:
         return None
-    is_classified = (model.served.task or "").endswith("_classification")
-    if not is_classified or any(question.kind == "box" for question in questions):
+    if not (model.served.task or "").endswith("_classification"):
         return None
-    check_options(questions)
 
     def encode_with_tokens(outputs: Outputs) -> bytes:
         return encode(model, outputs, 0 if text is None else model.predictor.count_tokens([text]))

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
+from itertools import chain
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -12,7 +15,6 @@ from starlette.responses import Response
 from app.http.errors import ProblemError, summarize
 from app.inference_protocol import datatypes
 from app.inference_protocol.request_tensors import BINARY_OUTPUT, BINARY_SIZE, HEADER_LENGTH
-from app.inference_protocol.schemas import RequestedOutput
 from app.inference_protocol.signature import FieldKind, embedding_field
 from app.predict.handler import RESPONSE_TYPE
 from ml.errors import Finding, unknown
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 BINARY_DATA: Final = "binary_data"
 CLASSIFICATION: Final = "classification"
 BINARY_TYPE: Final = "application/octet-stream"
+_NO_PARAMETERS: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 def respond(request: InferRequest, result: PredictResult, signature: TensorSignature) -> Response:
@@ -43,12 +46,12 @@ def encode(request: InferRequest, result: PredictResult, signature: TensorSignat
     Raises `ProblemError` 422 for an output that does not exist.
     """
     fields = _fields(result.outputs, signature)
+    requested = [(_find(output.name, fields), output.parameters) for output in request.outputs]
     tensors: list[dict[str, Any]] = []
     parts: list[bytes] = []
-    for requested in request.outputs or [RequestedOutput(name=field.name) for field in fields]:
-        field = _find(requested.name, fields)
-        is_binary = bool(requested.parameters.get(BINARY_DATA, request.parameters.get(BINARY_OUTPUT, False)))
-        tensor, values = _to_tensor(field, result.outputs, signature, requested.parameters)
+    for field, parameters in requested or ((field, _NO_PARAMETERS) for field in fields):
+        is_binary = bool(parameters.get(BINARY_DATA, request.parameters.get(BINARY_OUTPUT, False)))
+        tensor, values = _to_tensor(field, result.outputs, signature, parameters)
         if is_binary:
             parts.append(datatypes.to_bytes(values))
             tensor["parameters"] = {BINARY_SIZE: len(parts[-1])}
@@ -69,10 +72,11 @@ def encode(request: InferRequest, result: PredictResult, signature: TensorSignat
 
 def _fields(outputs: Outputs, signature: TensorSignature) -> list[TensorField]:
     """Return the fields that any output has, in the order of the signature."""
-    names = dict.fromkeys(name for output in outputs for name in output)
-    ordered = [name for name in signature.outputs if name in names]
-    ordered += [name for name in names if name not in signature.outputs]
-    return [signature.outputs.get(name) or embedding_field(name) for name in ordered]
+    names = dict.fromkeys(chain.from_iterable(outputs))
+    known = [field for name, field in signature.outputs.items() if name in names]
+    if len(known) == len(names):
+        return known
+    return [*known, *(embedding_field(name) for name in names if name not in signature.outputs)]
 
 
 def _find(name: str, fields: Sequence[TensorField]) -> TensorField:
@@ -84,7 +88,7 @@ def _find(name: str, fields: Sequence[TensorField]) -> TensorField:
 
 
 def _to_tensor(
-    field: TensorField, outputs: Outputs, signature: TensorSignature, parameters: dict[str, Any]
+    field: TensorField, outputs: Outputs, signature: TensorSignature, parameters: Mapping[str, Any]
 ) -> tuple[dict[str, Any], np.ndarray | list[bytes]]:
     count = parameters.get(CLASSIFICATION)
     if count is not None:

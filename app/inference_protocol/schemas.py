@@ -33,6 +33,7 @@ Datatype = TypeAliasType(
     ],
 )
 IndexState = TypeAliasType("IndexState", Literal["READY", "UNAVAILABLE"])
+#: Made by a factory where they are left out: Pydantic copies any other default, which takes longer than the validation.
 Parameters = dict[str, Any]
 
 
@@ -90,23 +91,23 @@ class InputTensor(BaseModel):
     datatype: Datatype
     shape: list[Annotated[int, Field(ge=1, strict=True)]] = Field(min_length=1, max_length=MAX_AXES)
     data: Any = None
-    parameters: Parameters = {}
+    parameters: Parameters = Field(default_factory=dict)
 
 
 class RequestedOutput(BaseModel):
     """An output that is wanted, and its form."""
 
     name: str = Field(max_length=1000)
-    parameters: Parameters = {}
+    parameters: Parameters = Field(default_factory=dict)
 
 
 class InferRequest(BaseModel):
     """Tensors of a request. Parameters that the protocol does not define are those of `/predict`."""
 
     id: str | None = None
-    parameters: Parameters = {}
+    parameters: Parameters = Field(default_factory=dict)
     inputs: list[InputTensor] = Field(min_length=1, max_length=MAX_TENSORS)
-    outputs: list[RequestedOutput] = Field([], max_length=MAX_TENSORS)
+    outputs: list[RequestedOutput] = Field(default_factory=list, max_length=MAX_TENSORS)
 
 
 class OutputTensor(BaseModel):
@@ -149,7 +150,7 @@ class IndexEntry(BaseModel):
 class ModelControl(BaseModel):
     """Parameters of loading and unloading."""
 
-    parameters: Parameters = {}
+    parameters: Parameters = Field(default_factory=dict)
 
 
 class ModelLoaded(BaseModel):

@@ -18,7 +18,9 @@ class PredictRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     inputs: list[dict[str, Any]] = Field(min_length=1, max_length=MAX_INPUTS)
-    parameters: dict[str, Any] = Field({}, description="Fields of every input that does not set them itself.")
+    parameters: dict[str, Any] = Field(
+        default_factory=dict, description="Fields of every input that does not set them itself."
+    )
 
 
 class Prediction(BaseModel):

@@ -16,13 +16,24 @@ import tempfile
 from importlib import import_module
 from pathlib import Path
 
-from benchmarks.record import figure_in_words, parse_args
+from benchmarks.record import figure, figure_in_words, parse_args
 from benchmarks.serving.load import SERVER_CORE
-from benchmarks.serving.service import Service
+from benchmarks.serving.service import Figure, Service
 from tests.support.api_process import ApiProcess
 
 #: Files of this folder, each with a `measure`.
-QUESTIONS = ("images", "text", "cold", "idle", "alias", "beside", "trunks", "protocols", "traces")
+QUESTIONS = (
+    "images",
+    "text",
+    "cold",
+    "idle",
+    "alias",
+    "beside",
+    "trunks",
+    "protocols",
+    "peers",
+    "traces",
+)
 
 
 def main() -> None:
@@ -42,9 +53,17 @@ def main() -> None:
             folder = Path(name)
             with ApiProcess(folder / "home", cores=SERVER_CORE) as api:
                 service = Service(api, folder, seconds=request.seconds, connections=request.connections)
-                for figure in import_module(f"benchmarks.serving.{question}").measure(service):
-                    figure_in_words(figure.work, figure.reached, aim=figure.aim, note=figure.note)
-                    print(f"| {figure.work} | {figure.reached} | {figure.aim} | {figure.note} |", flush=True)
+                for row in import_module(f"benchmarks.serving.{question}").measure(service):
+                    record(row)
+                    print(f"| {row.work} | {row.reached} | {row.aim} | {row.note} |", flush=True)
+
+
+def record(row: Figure) -> None:
+    """Store a row with its repetitions, if it has any."""
+    if row.repetitions:
+        figure(row.work, row.repetitions, unit=row.unit, aim=row.aim, note=row.note)
+    else:
+        figure_in_words(row.work, row.reached, aim=row.aim, note=row.note)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,11 @@ import psutil
 
 SERVER_CORE: Final = "0"
 LOAD_CORE: Final = "1"
+#: Before a load, while requests of the one before are running.
+WAIT_SECONDS: Final = 0.1
+MAX_WAITS: Final = 100
+#: What a process without requests may take in this time.
+IDLE_CPU_SECONDS: Final = 0.01
 NO_OP: Final = """
 import sys, uvicorn
 async def app(scope, receive, send):
@@ -93,12 +98,23 @@ def drive(
         )
         command = ["taskset", "-c", LOAD_CORE, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s"]
         command += ["-s", str(script), f"http://127.0.0.1:{port}"]
-        before = cpu_seconds(pid)
+        before = _settled_cpu_seconds(pid)
         text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         cpu = cpu_seconds(pid) - before
     result = re.search(r"RESULT (\d+) (\d+) ([\d.]+) ([\d.]+)", text)
     assert result, text
     return Load(int(result[1]), int(result[2]), float(result[3]), float(result[4]), cpu)
+
+
+def _settled_cpu_seconds(pid: int) -> float:
+    """Return the CPU seconds once they rise no more: requests of an earlier load may still be running."""
+    seconds = cpu_seconds(pid)
+    for _ in range(MAX_WAITS):
+        time.sleep(WAIT_SECONDS)
+        earlier, seconds = seconds, cpu_seconds(pid)
+        if seconds - earlier <= IDLE_CPU_SECONDS:
+            break
+    return seconds
 
 
 def cpu_seconds(pid: int) -> float:

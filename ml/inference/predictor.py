@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from itertools import pairwise
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
@@ -334,7 +334,7 @@ class Predictor:
         """Tokens of a text that are read; 0 for a model that reads no texts."""
         return 0 if self._text_encoder is None else self._text_encoder.config.max_length
 
-    @property
+    @cached_property
     def _text_encoder(self) -> TextEncoder | None:
         encoders = self._adapter.slot_encoders.values()
         return next((encoder for encoder in encoders if isinstance(encoder, TextEncoder)), None)

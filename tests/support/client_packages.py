@@ -23,6 +23,8 @@ from tests.support.repository import REPOSITORY
 
 PROJECT: Final = REPOSITORY / "pyproject.toml"
 INSTALL_SECONDS: Final = 150
+#: With everything that packages require.
+ENVIRONMENT_SECONDS: Final = 900
 NPM_OPTIONS: Final = ("--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts", "--fetch-retries=1")
 #: What npm prints without a network.
 UNREACHABLE: Final = re.compile(r"ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH")
@@ -32,7 +34,13 @@ INDEX_UNREACHABLE: Final = re.compile(
 )
 
 
-def run(command: Sequence[str | Path], *, into: Path, environment: Mapping[str, str] | None = None) -> str:
+def run(
+    command: Sequence[str | Path],
+    *,
+    into: Path,
+    environment: Mapping[str, str] | None = None,
+    seconds: int = INSTALL_SECONDS,
+) -> str:
     """Run a command that has to succeed; returns its output."""
     process = subprocess.run(
         command,
@@ -41,7 +49,7 @@ def run(command: Sequence[str | Path], *, into: Path, environment: Mapping[str, 
         capture_output=True,
         text=True,
         check=False,
-        timeout=INSTALL_SECONDS,
+        timeout=seconds,
     )
     assert process.returncode == 0, process.stdout + process.stderr
     return process.stdout + process.stderr
@@ -66,6 +74,17 @@ def packages_of(group: str) -> Path:
             raise
 
     return _made_once(group, [sys.version, *pins], install)
+
+
+def environment_of(pins: Sequence[str]) -> Path:
+    """Return the Python of an environment with packages and all that they require."""
+
+    def install(folder: Path) -> None:
+        run([sys.executable, "-m", "venv", folder], into=folder)
+        pip = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-compile"]
+        run([*pip, "--disable-pip-version-check", *pins], into=folder, seconds=ENVIRONMENT_SECONDS)
+
+    return _made_once("environment", [sys.version, *pins], install) / "bin" / "python"
 
 
 def npm(*arguments: str | Path, into: Path) -> str:
