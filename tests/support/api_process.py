@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Final, Self
 
 MIB: Final = 1024**2
+#: To end in: a busy machine may give it little of its time.
+END_SECONDS: Final = 60
 
 
 class ApiProcess:
@@ -82,7 +84,7 @@ class ApiProcess:
         if self._process is None:
             return 0
         self._process.send_signal(number)
-        status = self._process.wait(10)
+        status = self._process.wait(END_SECONDS)
         self._process = None
         return status
 
