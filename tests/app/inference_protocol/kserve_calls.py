@@ -43,7 +43,7 @@ async def ask(address, key):
     texts = np.array(["a quiet film", "世"], dtype=object)
     half = np.array([5, 2], np.float16)
     columns = [tensor("length", "FP16", half, binary=True), tensor("site", "BYTES", texts, binary=False)]
-    wanted = [RequestedOutput("probabilities", {"binary_data": True}), RequestedOutput("label")]
+    requested = [RequestedOutput("probabilities", {"binary_data": True}), RequestedOutput("label")]
     return {
         "live": await client.is_server_live(address),
         "ready": await client.is_server_ready(address),
@@ -53,7 +53,7 @@ async def ask(address, key):
             await infer("shades", [tensor("pixels", "UINT8", pixels, binary=binary)], request_id="mine", **options)
             for binary, options in ((False, {}), (True, {"parameters": {"binary_data_output": True}}))
         ],
-        "outputs": await infer("shades", [tensor("pixels", "UINT8", pixels, binary=True)], request_outputs=wanted),
+        "outputs": await infer("shades", [tensor("pixels", "UINT8", pixels, binary=True)], request_outputs=requested),
         "texts": await infer("text_classification", [tensor("text", "BYTES", texts, binary=True)]),
         "columns": await infer("tabular_classification", columns),
         "refusal": await refusal("shades", [tensor("pixel", "UINT8", pixels, binary=True)]),
