@@ -215,7 +215,7 @@ def classify(served: ServedVersion, question: Question, output: Mapping[str, Any
 
 
 def _find_labels(question: Question, probabilities: Mapping[str, float]) -> Sequence[str | None]:
-    """Return the class that each option names, in any case of its letters; None where there is none."""
+    """Return the class that each option names in any case, or None."""
     names = [option.name for option in question.options]
     if probabilities.keys() >= set(names):
         return names

@@ -107,7 +107,10 @@ def drive(
 
 
 def _settled_cpu_seconds(pid: int) -> float:
-    """Return the CPU seconds once they rise no more: requests of an earlier load may still be running."""
+    """Return the CPU seconds once they rise no more.
+
+    Requests of an earlier load may still be running.
+    """
     seconds = cpu_seconds(pid)
     for _ in range(MAX_WAITS):
         time.sleep(WAIT_SECONDS)

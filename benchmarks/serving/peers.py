@@ -201,7 +201,7 @@ def wait_until_answered(peer: Peer, port: int, process: subprocess.Popen[bytes])
         finally:
             connection.close()
         time.sleep(0.5)
-    raise RuntimeError(f"{peer.name} does not answer")
+    raise RuntimeError(f"{peer.name} timed out")
 
 
 def peer_cpu_ms(peer: Peer, port: int, pid: int, *, connections: int) -> float:

@@ -68,7 +68,10 @@ def measure(service: Service) -> Iterable[Figure]:
 def compare(
     service: Service, native: Call, calls: Sequence[Call], *, connections: int
 ) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
-    """Return CPU milliseconds of a request by name, and their ratios to native JSON before and after."""
+    """Return CPU milliseconds of a request by name, and their ratios.
+
+    A ratio is to native JSON before and after it.
+    """
     costs: dict[str, list[float]] = {call.name: [] for call in (native, *calls)}
     ratios: dict[str, list[float]] = {call.name: [] for call in calls}
     for number in range(ROUNDS):

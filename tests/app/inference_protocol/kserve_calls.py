@@ -1,4 +1,4 @@
-"""Asks a service by KServe's client, in a process of its own, and writes the answers as JSON.
+"""Asks a service by KServe's client, and writes the answers as JSON.
 
 python kserve_calls.py ADDRESS KEY
 

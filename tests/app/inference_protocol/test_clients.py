@@ -1,4 +1,4 @@
-"""The newest clients of Triton and KServe, unchanged, ask a real service by the Open Inference Protocol."""
+"""The newest clients of Triton and KServe, unchanged, ask a real service."""
 
 from __future__ import annotations
 
