@@ -86,7 +86,11 @@ def _preset(architecture: type[Backbone], name: str) -> Preset:
     with torch.device("meta"):  # counted without being filled: the largest have hundreds of millions
         backbone = architecture(config, shape=architecture.preset_shapes.get(name, architecture.usual_shape))
     parameters = sum(parameter.numel() for parameter in backbone.parameters())
-    return Preset(parameters=parameters, config=config.model_dump(mode="json"))
+    return Preset(
+        parameters=parameters,
+        config=config.model_dump(mode="json"),
+        default_from_rows=architecture.preset_rows.get(name),
+    )
 
 
 def _task(task: type[Task]) -> TaskEntry:

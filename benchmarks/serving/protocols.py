@@ -176,21 +176,15 @@ def tensor_calls() -> tuple[Call, Call]:
     """Many images as JSON rows, and as one binary tensor."""
     batch = images.random_images(TENSOR_ROWS)
     rows = encoded({"inputs": [{"pixels": image.tolist()} for image in batch]})
-    tensor = {"name": "pixels", "datatype": "UINT8", "shape": list(batch.shape)}
-    head = encoded(
-        {
-            "inputs": [{**tensor, "parameters": {"binary_data_size": batch.nbytes}}],
-            "parameters": {"binary_data_output": True},
-        }
-    )
+    body, headers = images.tensor_body(batch)
     return (
         Call(f"native JSON, {TENSOR_ROWS} rows", "/predict/small", [rows]),
         Call(
             f"Open Inference Protocol, binary, {TENSOR_ROWS} rows",
             "/v2/models/small/infer",
-            [head + batch.tobytes()],
+            [body],
             BINARY_TYPE,
-            {"Inference-Header-Content-Length": str(len(head))},
+            headers,
         ),
     )
 

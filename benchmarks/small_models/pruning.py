@@ -26,7 +26,7 @@ ARCHITECTURES: Final = ("cnn", "resnet")
 
 def run(architecture: str, *, operations: float, seed: int, dataset: Path, folder: Path) -> None:
     """Train, prune, train again, and print both models side by side."""
-    fields = {"architecture": architecture, "seed": seed}
+    fields = {"architecture": {"name": architecture, "config": {"preset": "small"}}, "seed": seed}
     start = time.process_time()
     original = run_training(fields, dataset, folder / f"{architecture}-original").package
     trained = time.process_time()

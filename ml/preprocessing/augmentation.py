@@ -14,19 +14,22 @@ from PIL import Image
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-Augmentation = Literal["auto", "off", "light", "strong"]
-Strength = Literal["off", "light", "strong"]
+Augmentation = Literal["auto", "off", "shift", "light", "strong"]
+Strength = Literal["off", "shift", "light", "strong"]
 
 #: Training rows below which `auto` augments: a network memorizes so few images within the steps that it needs.
 FEW_ROWS: Final = 2_000
 DESCRIPTION: Final = (
-    "`light`: rotate, scale and shift training images a little; `strong`: more so, and vary brightness and contrast, "
-    f"and add noise; never mirror them. `auto`: `light` below {FEW_ROWS:,} training rows, else `off`."
+    "`shift`: move training images by a few pixels; `light`: rotate, scale and shift them a little; `strong`: more so, "
+    f"and vary brightness and contrast, and add noise; never mirror them. `auto`: `light` below {FEW_ROWS:,} training "
+    "rows, else `shift` for classes of images, and `off` for all else."
 )
 ROTATION_RADIANS: Final = math.radians(10)
 SCALE: Final = 0.1
 #: Maximum shift as a fraction of the side: two pixels of 28.
 SHIFT: Final = 0.07
+#: The same where nothing else varies, in whole pixels: one pixel of 28.
+WHOLE_SHIFT: Final = 0.04
 #: Factor on rotation, scale and shift of a strong augmentation.
 STRONG_EXTENT: Final = 1.5
 #: Maximum change of the contrast, as the logarithm of a factor, and of the brightness in levels of 255.
@@ -45,10 +48,13 @@ MIN_VISIBLE_FRACTION: Final = 0.3
 Mirror = Literal["no", "sides", "both"]
 
 
-def resolve(augmentation: Augmentation, *, rows: int) -> Strength:
-    """Return the strength for a number of training rows."""
+def resolve(augmentation: Augmentation, *, rows: int, many: Strength = "off") -> Strength:
+    """Return the strength for a number of training rows.
+
+    `many` is that of `auto` from `FEW_ROWS` on.
+    """
     if augmentation == "auto":
-        return "light" if rows < FEW_ROWS else "off"
+        return "light" if rows < FEW_ROWS else many
     return augmentation
 
 
@@ -59,6 +65,8 @@ def augment(images_BCHW: np.ndarray, generator: np.random.Generator, *, strength
     """
     if strength == "off":
         return images_BCHW
+    if strength == "shift":
+        return random_shift(images_BCHW, generator)
     if strength == "light":
         return random_affine(images_BCHW, generator)
     return vary_light(random_affine(images_BCHW, generator, extent=STRONG_EXTENT), generator)
@@ -71,6 +79,19 @@ def vary_light(images_BCHW: np.ndarray, generator: np.random.Generator) -> np.nd
     varied = (images_BCHW - mean) * np.exp(draws[0] * np.float32(CONTRAST)) + mean + draws[1] * np.float32(BRIGHTNESS)
     varied += np.abs(draws[2]) * NOISE * generator.standard_normal(images_BCHW.shape, dtype=np.float32)
     return np.asarray(np.rint(varied).clip(0, 255), dtype=np.uint8)
+
+
+def random_shift(images_BCHW: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Shift each image by whole pixels, uint8 [B, C, H, W]; edges are repeated.
+
+    It takes a tenth of the time of `random_affine`.
+    """
+    size = images_BCHW.shape[2:]
+    down, across = (round(WHOLE_SHIFT * side) for side in size)
+    padded = np.pad(images_BCHW, ((0, 0), (0, 0), (down, down), (across, across)), mode="edge")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, size, axis=(2, 3))
+    top_B, left_B = (generator.integers(2 * most + 1, size=len(images_BCHW)) for most in (down, across))
+    return np.asarray(windows[np.arange(len(images_BCHW)), :, top_B, left_B])
 
 
 def random_affine(images_BCHW: np.ndarray, generator: np.random.Generator, *, extent: float = 1.0) -> np.ndarray:

@@ -67,6 +67,9 @@ class Preset(Config):
 
     parameters: int
     config: dict[str, Any]
+    default_from_rows: int | None = Field(
+        None, description="Training rows from which it is the default, if a spec sets no option of the architecture."
+    )
 
 
 class ArchitectureEntry(CatalogEntry):
@@ -76,7 +79,8 @@ class ArchitectureEntry(CatalogEntry):
     accepts: list[Signal]
     provides: list[Feature]
     presets: dict[str, Preset] = Field(
-        description="Named sizes; the first is the default. `config_schema` lists their names in the option `preset`."
+        description="Named sizes; the first is the default, except where another has `default_from_rows`. "
+        "`config_schema` lists their names in the option `preset`."
     )
     recipe: Schedule = Field(description="Default schedule.")
     signal_recipes: dict[Signal, Schedule] = Field(

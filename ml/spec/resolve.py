@@ -64,7 +64,7 @@ def resolve(
     architectures = {
         slot: grow_choice(choice, bases[slot], catalog.architectures[choice.name])
         if slot in bases
-        else _fill_architecture(choice, catalog)
+        else _fill_architecture(choice, catalog, rows=dataset.splits.get("train", 0) if dataset else 0)
         for slot, choice in architectures_by_slot(spec, slots, base).items()
     }
     base_names = {slot: choice.name for slot, choice in bases.items()}
@@ -127,10 +127,14 @@ def _fill_image_sizes(
     return encoders
 
 
-def _fill_architecture(choice: Choice, catalog: Catalog) -> Choice:
+def _fill_architecture(choice: Choice, catalog: Catalog, *, rows: int) -> Choice:
     presets = catalog.architectures[choice.name].presets
     options = dict(choice.config)
-    preset = presets[options.pop("preset", next(iter(presets)))]
+    default = next(iter(presets))
+    if not options:
+        fitting = {name: preset.default_from_rows or 0 for name, preset in presets.items()}
+        default = max((name for name, least in fitting.items() if least <= rows), key=fitting.__getitem__)
+    preset = presets[options.pop("preset", default)]
     return Choice(name=choice.name, config={**preset.config, **options})
 
 

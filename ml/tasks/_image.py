@@ -38,11 +38,13 @@ class ImageTask(Task):
     recipe = Schedule(max_steps=1_500)
     #: Column of the target.
     target: ClassVar[str]
+    #: Augmentation of many images. None, since a target may depend on the position.
+    many_rows_augmentation: ClassVar[image_augmentation.Strength] = "off"
 
     @classmethod
     def learn(cls, config: Any, summary: DatasetSummary, rows: Rows) -> dict[str, Any]:
         """Return what the target needs, and the augmentation."""
-        augmentation = image_augmentation.resolve(config.augmentation, rows=len(rows))
+        augmentation = image_augmentation.resolve(config.augmentation, rows=len(rows), many=cls.many_rows_augmentation)
         return {**super().learn(config, summary, rows), "augmentation": augmentation}
 
     @classmethod

@@ -54,13 +54,13 @@ def emoji(data: Path) -> Iterator[LabeledFile]:
         yield row[5], row[1], to_png(np.asarray(Image.alpha_composite(page, transparent).convert("RGB")))
 
 
-def blood_cells(data: Path) -> Iterator[LabeledFile]:
+def blood_cells(data: Path, *, rows: int) -> Iterator[LabeledFile]:
     """Red and white cells and platelets, cut out of BCCD.
 
-    A hundred of each class are trained on, from other photos than those of the test.
+    At most `rows` of each class are trained on, from other photos than those of the test.
     """
     rng = np.random.default_rng(0)
-    for split, most in (("train", 100), ("test", 150)):
+    for split, most in (("train", rows), ("test", 150)):
         names = (data / "bccd/ImageSets/Main" / f"{split}.txt").read_text().split()
         cells: dict[str, list[bytes]] = {}
         for name in rng.permutation(names):
@@ -80,16 +80,16 @@ def blood_cells(data: Path) -> Iterator[LabeledFile]:
         yield from ((label, split, content) for label, own in cells.items() for content in own)
 
 
-def characters(_: Path) -> Iterator[LabeledFile]:
+def characters(_: Path, *, rows: int) -> Iterator[LabeledFile]:
     """Characters in the fonts of this machine, of any size, place, slant and shade.
 
-    Every third font is for the test.
+    Every third font is for the test; `rows` of each class are trained on.
     """
     fonts = sorted(path for path in FONTS.rglob("*.ttf") if "Math" not in path.name)
     if len(fonts) < 6:
         raise FileNotFoundError(f"only {len(fonts)} fonts in {FONTS}")
     rng = np.random.default_rng(0)
-    for split, used, count in (("train", [f for n, f in enumerate(fonts) if n % 3], 10), ("test", fonts[::3], 20)):
+    for split, used, count in (("train", [f for n, f in enumerate(fonts) if n % 3], rows), ("test", fonts[::3], 20)):
         for letter in LETTERS * count:
             font = ImageFont.truetype(str(used[rng.integers(len(used))]), int(rng.integers(14, 26)))
             ground, ink = rng.permutation([rng.integers(0, 110), rng.integers(140, 256)]).tolist()
@@ -114,6 +114,11 @@ CASES: Final[Mapping[str, Case]] = {
     "mnist_1000": _case(partial(mnist, rows=1000)),
     "small_digits": _case(small_digits),
     "emoji": _case(emoji),
-    "blood_cells": _case(blood_cells),
-    "characters": _case(characters),
+    "blood_cells": _case(partial(blood_cells, rows=100)),
+    "characters": _case(partial(characters, rows=10)),
+    # From 2,000 training rows on, images vary less, and from 10,000 on, the default preset is another one.
+    "mnist_3000": _case(partial(mnist, rows=3000)),
+    "mnist_12000": _case(partial(mnist, rows=12_000)),
+    "blood_cells_3000": _case(partial(blood_cells, rows=3000)),
+    "characters_2600": _case(partial(characters, rows=100)),
 }

@@ -29,6 +29,7 @@ class ImageClassification(ImageTask, ClassificationTask):
     summary = "Assign an image to one of the classes of the training data"
     columns: ClassVar[Mapping[str, str]] = {"image": "image", "label": "label"}
     config_type = ImageClassificationConfig
+    many_rows_augmentation: ClassVar[image_augmentation.Strength] = "shift"
 
     @classmethod
     def example(cls) -> tuple[ImageInput, classification.ClassificationOutput]:

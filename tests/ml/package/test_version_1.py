@@ -129,12 +129,13 @@ def test_options_of_a_stored_spec_get_their_current_names(field: str, old: Any, 
 
 @pytest.mark.parametrize("task", ["tabular_regression", "image_classification"])
 def test_fields_that_are_not_used_are_left_out_of_the_spec_that_an_earlier_build_wrote(task: str) -> None:
-    architectures = [{"name": "resnet", "config": {"inner": None}}, {"name": "gpt", "config": {"feed_forward": None}}]
+    options = {"resnet": {"inner": None}, "gpt": {"feed_forward": None}, "cnn": {"halving_side": 0}}
+    architectures = [{"name": name, "config": config} for name, config in options.items()]
     config = {"loss": "mse", "dropout": 0.1} if task == "tabular_regression" else {}
     spec = {"task": {"name": task, "config": config}, "architectures": architectures, "sizes": None, "exits": False}
     latest, _ = version_1.earlier_spec_jsons(json.dumps(spec, separators=(",", ":")))
     expected = {"task": {"name": task, "config": {key: value for key, value in config.items() if key != "loss"}}}
-    expected["architectures"] = [{"name": "resnet", "config": {}}, {"name": "gpt", "config": {}}]
+    expected["architectures"] = [{"name": name, "config": {}} for name in options]
     assert json.loads(latest) == expected
 
 

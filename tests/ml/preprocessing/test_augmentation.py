@@ -9,6 +9,7 @@ from ml.preprocessing.augmentation import (
     SHIFT,
     augment,
     random_affine,
+    random_shift,
     resolve,
     vary_light,
 )
@@ -33,6 +34,16 @@ def test_what_is_of_one_color_stays_so():
     images = np.full((3, 1, 12, 12), 77, dtype=np.uint8)
 
     np.testing.assert_array_equal(random_affine(images, chance()), images)
+
+
+def test_a_shift_moves_all_channels_by_whole_pixels_and_repeats_edges() -> None:
+    images = chance().integers(0, 256, size=(200, 2, 28, 60), dtype=np.uint8)
+    padded = np.pad(images, ((0, 0), (0, 0), (1, 1), (2, 2)), mode="edge")
+    shifts = set()
+    for image, moved in zip(padded, random_shift(images, chance()), strict=True):
+        options = {(top, left): image[:, top : top + 28, left : left + 60] for top in range(3) for left in range(5)}
+        shifts |= {shift for shift, option in options.items() if np.array_equal(option, moved)}
+    assert len(shifts) == 15, "every shift occurs in 200 images"
 
 
 def test_channels_move_together():
@@ -84,10 +95,10 @@ def test_a_ramp_stays_a_ramp_in_both_directions():
 
 @pytest.mark.parametrize(
     ("augmentation", "rows", "strength"),
-    [("auto", FEW_ROWS - 1, "light"), ("auto", FEW_ROWS, "off"), ("strong", 60_000, "strong"), ("off", 10, "off")],
+    [("auto", FEW_ROWS - 1, "light"), ("auto", FEW_ROWS, "shift"), ("strong", 60_000, "strong"), ("off", 10, "off")],
 )
 def test_only_few_images_are_augmented_by_default(augmentation, rows, strength):
-    assert resolve(augmentation, rows=rows) == strength
+    assert resolve(augmentation, rows=rows, many="shift") == strength
 
 
 def test_a_strong_augmentation_varies_light_within_limits():

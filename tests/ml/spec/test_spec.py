@@ -603,6 +603,17 @@ def test_resolving_fills_every_option():
     assert resolved.task.config.keys() == CATALOG.tasks["image_classification"].config_schema["properties"].keys()
 
 
+@pytest.mark.parametrize(("rows", "preset"), [(9_999, "small"), (10_000, "fast")])
+def test_the_default_preset_depends_on_the_rows_unless_an_option_is_set(rows: int, preset: str) -> None:
+    dataset = image_models.summary(splits={"train": rows})
+    presets = CATALOG.architectures["cnn"].presets
+    for spec in (finetune(architecture=None), finetune(architecture="cnn")):
+        assert resolve(spec, CATALOG, dataset).architectures["image"].config == presets[preset].config
+    for options in ({"preset": "small"}, {"hidden": 0}):
+        spec = finetune(architecture={"name": "cnn", "config": options})
+        assert resolve(spec, CATALOG, dataset).architectures["image"].config == presets["small"].config
+
+
 # The form.
 
 

@@ -81,6 +81,8 @@ class Backbone(nn.Module, ABC):
     base_recipe: ClassVar[Schedule] = Schedule()
     #: Name -> config. The first is the default.
     presets: ClassVar[Mapping[str, Mapping[str, Any]]]
+    #: Number of training rows from which a preset is the default instead, where no option is set.
+    preset_rows: ClassVar[Mapping[str, int]] = {}
     #: Dimension along which a tensor has one slice for each value of the condition, by name of the tensor.
     condition_dimensions: ClassVar[Mapping[str, int]] = {}
     #: Options that may be larger than those of a base model, with the values of other options that this needs. New
