@@ -253,7 +253,9 @@ class CalibrationReport(Reliability):
     """Reliability of the probabilities that are served, and of those before the calibration."""
 
     temperature: float | None = Field(None, description="Divides the logits; null for a model without a calibration.")
-    fitted_rows: int | None = Field(None, description="Validation rows that the temperature was fitted to.")
+    fitted_rows: int | None = Field(
+        None, description="Validation rows, and rows of folds, that the temperature was fitted to."
+    )
     before: Reliability | None = None
 
 

@@ -32,6 +32,7 @@ QUESTIONS = (
     "trunks",
     "protocols",
     "peers",
+    "decisions",
     "traces",
 )
 

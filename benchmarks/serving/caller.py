@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 
@@ -55,3 +56,16 @@ async def calling(port: int, key: str) -> AsyncIterator[Caller]:
         yield Caller(reader, writer, key)
     finally:
         writer.close()
+
+
+def ask_in_turn(port: int, key: str, path: str, bodies: Sequence[bytes]) -> list[Response]:
+    """Responses to JSON bodies, one after another over one connection; each is 200."""
+
+    async def ask_all() -> list[Response]:
+        async with calling(port, key) as caller:
+            return [await caller.ask(path, body, "application/json") for body in bodies]
+
+    responses = asyncio.run(ask_all())
+    failed = next((response for response in responses if response.status != HTTPStatus.OK), None)
+    assert failed is None, f"{path} answered {failed}"
+    return responses

@@ -38,6 +38,8 @@ class Calibration:
     rows: int
     #: Ascending order statistics, at equal distances, of 1 minus the probability of the true label.
     scores: Sequence[float]
+    #: Training rows that the temperature was fitted to, too, by networks that have not seen them.
+    fold_rows: int = 0
 
     @classmethod
     def of_state(cls, state: Mapping[str, Any]) -> Calibration | None:
@@ -46,18 +48,19 @@ class Calibration:
         return cls(**content) if content else None
 
     @classmethod
-    def measure(cls, logits: np.ndarray, label: np.ndarray, *, temperature: float) -> Calibration:
+    def measure(cls, logits: np.ndarray, label: np.ndarray, *, temperature: float, fold_rows: int = 0) -> Calibration:
         """Store the scores of validation rows: logits float [N, K], classes int64 [N]."""
         rows = len(label)
         scores = np.sort(1 - to_probabilities(logits, temperature)[np.arange(rows), label])
         count = min(rows, MAX_SCORES)
         scores = scores[_ranks(rows, count) - 1]
         rounded = np.minimum(1, np.ceil(scores * 10**DECIMALS) / 10**DECIMALS)
-        return cls(temperature, rows, rounded.tolist())
+        return cls(temperature, rows, rounded.tolist(), fold_rows)
 
     def to_json(self) -> dict[str, Any]:
         """Return what `of_state` reads."""
-        return {"temperature": self.temperature, "rows": self.rows, "scores": list(self.scores)}
+        content = {"temperature": self.temperature, "rows": self.rows, "scores": list(self.scores)}
+        return {**content, "fold_rows": self.fold_rows} if self.fold_rows else content
 
     @property
     def max_coverage(self) -> float:

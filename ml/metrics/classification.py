@@ -132,7 +132,11 @@ def _calibration_sections(
     if calibration is None:
         return {"calibration": section}
     before = measure_reliability(to_probabilities(logits, 1.0).max(axis=1), is_right)
-    fitted = {"temperature": calibration.temperature, "fitted_rows": calibration.rows, "before": before}
+    fitted = {
+        "temperature": calibration.temperature,
+        "fitted_rows": calibration.rows + calibration.fold_rows,
+        "before": before,
+    }
     probabilities = to_probabilities(logits, calibration.temperature)
     return {
         "calibration": {**section, **fitted},

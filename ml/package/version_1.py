@@ -32,7 +32,7 @@ OPTIONS: Final[Mapping[str, Mapping[str, str]]] = {
 
 #: Fields of a spec, with their defaults, that came after builds which wrote format version 2.
 LATER_FIELDS: Final = (
-    *('"sizes":null', '"exits":false', '"loss":"mse"'),
+    *('"calibration_folds":null', '"sizes":null', '"exits":false', '"loss":"mse"'),
     *('"event_weights":null', '"rating_weights":"equal"', '"keep_histories":true'),
     *('"head_width":null', '"inner":null', '"feed_forward":null', '"patch":null', '"class_token":false'),
     '"halving_side":0',

@@ -159,6 +159,7 @@ class _Check:
         if isinstance(spec, Finetune):
             names = [name for _, name in self._chosen_architectures(architectures).values()]
             yield from check_sizes(spec, self.catalog, names)
+            yield from _check_calibration(spec)
 
     def _check_coverage(self, requirements: Requirements, architectures: Mapping[str, Choice]) -> Iterator[Finding]:
         """No slot has two backbones, and none has no backbone."""
@@ -369,3 +370,18 @@ def _shorten(message: str) -> str:
 
 def _join(names: Iterable[str]) -> str:
     return ", ".join(names)
+
+
+def _check_calibration(spec: Finetune) -> Iterator[Finding]:
+    """Yield why folds cannot calibrate what is trained."""
+    if spec.calibration_folds is None:
+        return
+    if spec.task.name in TASKS and not TASKS[spec.task.name].is_calibrated:
+        classifiers = ", ".join(name for name, task in TASKS.items() if task.is_calibrated)
+        message = f"{spec.task.name} has no probabilities of classes to calibrate"
+        hint = "Leave calibration_folds out."
+        yield Finding(code="does_not_fit", message=message, path="calibration_folds", expected=classifiers, hint=hint)
+    if spec.sizes is not None:
+        message = "folds calibrate one size alone"
+        hint = "Leave out one of sizes and calibration_folds."
+        yield Finding(code="conflict", message=message, path="calibration_folds", expected="null", hint=hint)

@@ -126,6 +126,14 @@ class Finetune(_Training):
         description="Whether an input is answered by the smallest of the nested sizes that is sure of its class, by a "
         "threshold from validation rows. It needs `sizes`.",
     )
+    calibration_folds: int | None = Field(
+        None,
+        ge=2,
+        le=10,
+        description="Parts of the training rows by which the probabilities of a classifier are calibrated beside "
+        "validation rows, for few rows: a network is trained without each part, and asked about its rows. Training "
+        "takes about twice as long. Null: validation rows alone.",
+    )
     adversary: Named | None = Field(
         None, description="Attack whose perturbed inputs are trained on, so that the model resists it; null for none."
     )

@@ -296,7 +296,13 @@ class Task(TaskAdapter):
     def load_files(self, files: Mapping[str, Path]) -> None:
         """Load what `save_files` wrote, by name; raises `OSError`, or `ValueError` for a damaged file."""
 
-    def calibrate(self, outputs: Mapping[str, Column], columns: Mapping[str, Column]) -> None:
+    def calibrate(
+        self,
+        outputs: Mapping[str, Column],
+        columns: Mapping[str, Column],
+        *,
+        folds: Sequence[tuple[Mapping[str, Column], Mapping[str, Column]]] = (),
+    ) -> None:
         """Store in `state` what validation rows teach about probabilities.
 
         `outputs` are those that `evaluate` reads. No prediction changes by it but the probabilities.

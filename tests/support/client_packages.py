@@ -81,7 +81,7 @@ def environment_of(pins: Sequence[str]) -> Path:
 
     def install(folder: Path) -> None:
         run([sys.executable, "-m", "venv", folder], into=folder)
-        pip = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-compile"]
+        pip: list[str | Path] = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-compile"]
         run([*pip, "--disable-pip-version-check", *pins], into=folder, seconds=ENVIRONMENT_SECONDS)
 
     return _made_once("environment", [sys.version, *pins], install) / "bin" / "python"

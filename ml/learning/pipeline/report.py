@@ -93,7 +93,7 @@ class CalibrationSection(ReliabilitySection):
     """Reliability of the probabilities that are served, and of those before the calibration."""
 
     temperature: NotRequired[float]
-    #: Validation rows that the temperature was fitted to.
+    #: Validation rows, and rows of folds, that the temperature was fitted to.
     fitted_rows: NotRequired[int]
     before: NotRequired[ReliabilitySection]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
+import math
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,6 +15,7 @@ import torch
 from pydantic import TypeAdapter
 
 from ml.data.dataset import SPLITS, Dataset
+from ml.encoders.base import take
 from ml.errors import SpecError, TrainingDiverged, TrainingInterrupted
 from ml.inference.latency import measure_latency
 from ml.inference.predictor import Predictor
@@ -52,7 +55,7 @@ from ml.package.training_trace import TracedStep, TrainingTrace
 from ml.spec.catalog import Catalog
 from ml.spec.check import check
 from ml.spec.resolve import resolve
-from ml.spec.schema import Spec, references, split_references
+from ml.spec.schema import Finetune, Spec, references, split_references
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -164,6 +167,10 @@ class _Exits:
     sizes: list[SizeOutputs]
 
 
+#: Outputs of a network for rows that it was not trained on, and the columns of these rows.
+_FoldOutputs = tuple["dict[str, Column]", "dict[str, Column]"]
+
+
 class _Run:
     def __init__(
         self,
@@ -226,7 +233,7 @@ class _Run:
             task.store_rows({split: self.data.rows(split) for split in SPLITS})
         # First: the task is calibrated for each size, and at last for the whole network.
         sizes = [self._finish_size(part, network, task) for part in fitted.slices] if task else []
-        self._calibrate(network, task)
+        self._calibrate(network, task, folds=self._predict_folds(task, outcome) if task else ())
         exits = self._make_exits(fitted, sizes, task) if task and self.spec.exits else None
         served = exits.network if exits else network
         report: TrainingReport = {
@@ -481,10 +488,54 @@ class _Run:
             "latency_ms": {str(count): milliseconds for count, milliseconds in latency.items()},
         }
 
-    def _calibrate(self, network: Network | ExitNetwork, task: Task | None) -> None:
+    def _calibrate(
+        self, network: Network | ExitNetwork, task: Task | None, *, folds: Sequence[_FoldOutputs] = ()
+    ) -> None:
         if task is not None and task.is_calibrated and len(self.held_out):
             columns = self._encode("validation", self.held_out)
-            task.calibrate(self._predict(network, task, columns), columns)
+            task.calibrate(self._predict(network, task, columns), columns, folds=folds)
+
+    def _predict_folds(self, task: Task, outcome: TrainerResult) -> list[_FoldOutputs]:
+        """Return outputs for parts of the training rows, and the columns of these rows.
+
+        They come from networks that were trained without the part.
+        """
+        rows = len(next(iter(self.train_columns.values())))
+        count = min(self.spec.calibration_folds or 0, rows) if isinstance(self.spec, Finetune) else 0
+        order = np.random.default_rng([self.spec.seed, rows]).permutation(rows)
+        folds: list[_FoldOutputs] = []
+        for number in range(count):
+            self._report_phase("evaluating", f"calibration: fold {number + 1} of {count}")
+            part = order[number::count]
+            run = self._fold_run(number, np.setdiff1d(order, part), epochs=outcome.best_epoch or outcome.epochs)
+            fitted = run.fit()
+            fitted.tuning.merge(fitted.network)
+            columns = take(self.train_columns, part)
+            folds.append((self._predict(fitted.network.eval(), task, columns), columns))
+        return folds
+
+    def _fold_run(self, number: int, rows: np.ndarray, *, epochs: int) -> _Run:
+        """Return the same training on some of the rows, for as many epochs.
+
+        How sure a network is of rows that it has not seen depends on how long it was trained.
+        """
+        schedule = self.spec.schedule
+        run = copy.copy(self)
+        run.rank, run.workdir, run.held_out = Rank(), self.folder.fold(number), self.held_out.take([])
+        run.train_columns = take(self.train_columns, rows)
+        repeats = schedule.epoch_repeats(math.ceil(len(rows) / schedule.batch_rows(len(rows))))
+        planned = max(require_resolved(schedule.epochs), math.ceil(epochs / repeats))
+        update = {"epochs": planned, "early_stopping": None, "max_steps": None}
+        run.spec = self.spec.model_copy(update={"schedule": schedule.model_copy(update=update)})
+        run._last, run._on_progress = Progress(epoch=0, epochs=0, step=0, steps=0), lambda _: None
+
+        def should_stop() -> Stop | None:
+            last = run._last
+            is_done = last.epochs > 0 and last.step * last.epochs >= epochs * last.steps
+            return self.should_stop() or (Stop.FINISH if is_done else None)
+
+        run.should_stop = should_stop
+        return run
 
     def _finish_size(self, part: NarrowNetwork, whole: Network, task: Task) -> ModelPackage:
         """Evaluate and package a narrower network as a model of its own."""

@@ -43,6 +43,10 @@ class RunFolder:
         """
         return self.root / "sizes" / f"{size:g}"
 
+    def fold(self, number: int) -> Path:
+        """Folder of the training without one part of the rows, which calibrates."""
+        return self.root / "folds" / str(number)
+
     @property
     def package(self) -> Path:
         """Folder of the trained package."""

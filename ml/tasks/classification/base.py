@@ -14,7 +14,7 @@ from ml.metrics.class_weights import ClassWeight, class_weights, count_classes, 
 from ml.tasks.base import Output, Task
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from ml.data.dataset import DatasetSummary
     from ml.data.rows import Rows
@@ -92,15 +92,27 @@ class ClassificationTask(Task):
         """The temperature and the scores of validation rows; None for an older package."""
         return Calibration.of_state(self.state)
 
-    def calibrate(self, outputs: Mapping[str, Column], columns: Mapping[str, Column]) -> None:
-        """Fit the temperature to validation rows, and store their scores for sets of labels."""
+    def calibrate(
+        self,
+        outputs: Mapping[str, Column],
+        columns: Mapping[str, Column],
+        *,
+        folds: Sequence[tuple[Mapping[str, Column], Mapping[str, Column]]] = (),
+    ) -> None:
+        """Fit the temperature to validation rows, and store their scores for sets of labels.
+
+        It is fitted to the rows of `folds`, too, with the outputs of networks that were not trained on them.
+        """
         # Imported here: only training has what it needs.
         from ml.metrics.temperature import fit_temperature
 
         logits, label = np.asarray(outputs["logits"]), np.asarray(columns["label"])
-        if len(label) and np.isfinite(logits).all():
-            temperature = fit_temperature(logits, label)
-            self.state[CALIBRATION] = Calibration.measure(logits, label, temperature=temperature).to_json()
+        all_logits = np.concatenate([logits, *(np.asarray(fold["logits"]) for fold, _ in folds)])
+        all_labels = np.concatenate([label, *(np.asarray(rows["label"]) for _, rows in folds)])
+        if len(label) and np.isfinite(all_logits).all():
+            temperature, fold_rows = fit_temperature(all_logits, all_labels), len(all_labels) - len(label)
+            measured = Calibration.measure(logits, label, temperature=temperature, fold_rows=fold_rows)
+            self.state[CALIBRATION] = measured.to_json()
 
     def evaluate(
         self, outputs: dict[str, Column], columns: dict[str, Column], *, train: dict[str, Column] | None
