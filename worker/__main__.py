@@ -42,8 +42,8 @@ def main() -> int:
         worker = app.Worker(
             hostname=f"plinth@{name}",
             pool="threads",
-            # One thread more than slots, so that a validation never waits for a run.
-            concurrency=settings.job_slots + 1,
+            # A job that waits for a slot occupies no thread, so one more than slots is left for sweeps.
+            concurrency=settings.job_slots + settings.import_slots + 1,
             loglevel="INFO",
             quiet=True,
             without_gossip=True,

@@ -1,4 +1,4 @@
-"""The limit on concurrent runs of one worker."""
+"""The limit on concurrent jobs in a lane of one worker."""
 
 from __future__ import annotations
 

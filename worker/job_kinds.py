@@ -1,12 +1,24 @@
-"""The program that runs jobs of each kind. A new kind needs a line here."""
+"""The program that runs jobs of each kind, and their lane. A new kind needs a line here."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
 from store.tables import JobKind
+
+
+class Lane(StrEnum):
+    """Jobs that wait for each other; those of different lanes never do."""
+
+    #: Runs that compute: `PLINTH_JOB_SLOTS` at once.
+    COMPUTING = "computing"
+    #: Imports and exports: `PLINTH_IMPORT_SLOTS` at once.
+    IMPORTING = "importing"
+    #: Sweeps, which start their trials and leave: they wait for nothing, as their trials may wait for them.
+    COORDINATING = "coordinating"
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,21 +27,20 @@ class JobProgram:
 
     #: Dotted name. The supervisor must not import the module, as some of them import torch; a test imports them all.
     module: str
-    #: Whether it occupies one of the `PLINTH_JOB_SLOTS`. Short jobs do not, so that they never wait for long ones.
-    takes_a_slot: bool = True
+    lane: Lane = Lane.COMPUTING
     #: Whether it imports torch itself, so that it is worth waiting for the fork server.
     imports_torch: bool = False
 
 
 PROGRAMS: Final[Mapping[str, JobProgram]] = {
-    JobKind.VALIDATE: JobProgram("worker.jobs.validate_dataset", takes_a_slot=False),
-    JobKind.DERIVE: JobProgram("worker.jobs.derive_dataset", takes_a_slot=False),
+    JobKind.VALIDATE: JobProgram("worker.jobs.validate_dataset", lane=Lane.IMPORTING),
+    JobKind.DERIVE: JobProgram("worker.jobs.derive_dataset", lane=Lane.IMPORTING),
     JobKind.PRETRAIN: JobProgram("worker.jobs.train", imports_torch=True),
     JobKind.FINETUNE: JobProgram("worker.jobs.train", imports_torch=True),
-    JobKind.IMPORT: JobProgram("worker.jobs.interchange.import_model", takes_a_slot=False),
-    JobKind.EXPORT: JobProgram("worker.jobs.interchange.export_model", takes_a_slot=False, imports_torch=True),
-    # It coordinates its trials and trains nothing: with a slot of its own, one slot would be a deadlock.
-    JobKind.SWEEP: JobProgram("worker.jobs.sweep", takes_a_slot=False),
+    JobKind.IMPORT: JobProgram("worker.jobs.interchange.import_model", lane=Lane.IMPORTING),
+    JobKind.EXPORT: JobProgram("worker.jobs.interchange.export_model", lane=Lane.IMPORTING, imports_torch=True),
+    # It trains nothing: in the lane of its trials, one slot would be a deadlock.
+    JobKind.SWEEP: JobProgram("worker.jobs.sweep", lane=Lane.COORDINATING),
     JobKind.EVALUATE: JobProgram("worker.jobs.evaluate_model"),
     JobKind.COMPARE: JobProgram("worker.jobs.adaptation.compare_versions"),
     JobKind.REPRODUCE: JobProgram("worker.jobs.reproduce", imports_torch=True),

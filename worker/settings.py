@@ -33,8 +33,10 @@ class WorkerSettings(BaseSettings):
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     #: Threads of one run; `auto`: OMP_NUM_THREADS, or cores / `PLINTH_JOB_SLOTS`. They change the last bits of weights.
     torch_threads: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
-    #: Number of runs at once. One more slot is reserved for validation.
+    #: Number of runs at once. Imports and exports have slots of their own.
     job_slots: int = Field(1, ge=1, le=64)
+    #: Number of imports and exports at once: a small one starts beside a large one, and runs never wait for them.
+    import_slots: int = Field(2, ge=1, le=64)
     #: Whether runs are forked from a process that has imported PyTorch (about 400 MB), on Linux without a GPU.
     warm_worker: bool = True
 

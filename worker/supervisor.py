@@ -23,7 +23,7 @@ from worker.child_process import ChildProcess, environment_for_runs
 from worker.concurrency import JobSlots
 from worker.exit_status import ExitStatus, exit_description
 from worker.fork_server import ForkServer
-from worker.job_kinds import PROGRAMS
+from worker.job_kinds import PROGRAMS, Lane
 from worker.reconciler import notify_due_jobs
 from worker.retry import DATABASE_ERRORS, driver_error, retrying_transaction
 from worker.run_folder import run_folder
@@ -47,7 +47,10 @@ class Supervisor:
         self.name = name
         self.settings = settings
         self.draining = threading.Event()
-        self._slots = JobSlots(settings.job_slots)
+        self._slots = {
+            Lane.COMPUTING: JobSlots(settings.job_slots),
+            Lane.IMPORTING: JobSlots(settings.import_slots),
+        }
         self.fork_server = ForkServer(environment_for_runs()) if settings.warm_worker else None
         self.tracer = open_job_tracer(name)
 
@@ -63,7 +66,7 @@ class Supervisor:
             self.tracer.close()
 
     def handle(self, job_id: str) -> None:
-        """Run a job that is still queued, then those that waited for its slot."""
+        """Run a job that is still queued, then those of its lane that waited for its slot."""
         try:
             with reading() as session:
                 job = jobs.get(session, job_id)
@@ -77,13 +80,14 @@ class Supervisor:
         if isinstance(devices, int) and self._has_better_worker(devices):
             log.info("%s trains on %d devices: left to a worker that has them", job_id, devices)
             return
-        if not PROGRAMS[kind].takes_a_slot:
+        slots = self._slots.get(PROGRAMS[kind].lane)
+        if slots is None:
             self._run(job_id)
             return
-        following = job_id if self._slots.acquire(job_id) else None
+        following = job_id if slots.acquire(job_id) else None
         while following:
             self._run(following)
-            following = self._slots.release()
+            following = slots.release()
 
     def _has_better_worker(self, devices: int) -> bool:
         """Tell whether another worker has as many devices, and this one does not."""
@@ -116,7 +120,7 @@ class Supervisor:
         """Notify the workers of what a run has made due, as it has no broker."""
         if self.draining.is_set():
             return
-        if PROGRAMS[claim.kind].takes_a_slot:
+        if PROGRAMS[claim.kind].lane is Lane.COMPUTING:
             with transaction() as session:
                 jobs.ring_suspended(session)
         notify_due_jobs()

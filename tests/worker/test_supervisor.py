@@ -13,10 +13,13 @@ from store import jobs
 from store.database import transaction
 from store.tables import JobKind
 from tests.support.worker import finishing_program
+from tests.support.worker.waiting import until
 from worker import job_kinds
 from worker.job_kinds import JobProgram
 from worker.settings import WorkerSettings
-from worker.supervisor import Run
+from worker.supervisor import Run, Supervisor
+
+LONG_IMPORTS = 2
 
 
 @pytest.mark.process
@@ -36,3 +39,40 @@ def test_a_run_that_has_recorded_its_success_may_clean_up(home: Path, monkeypatc
     Run(claim, cast("Any", supervisor)).supervise()
 
     assert (home / "cleaned-up").exists()
+
+
+def test_a_small_import_runs_beside_a_large_one_and_runs_wait_for_neither(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[str] = []
+    may_end = threading.Event()
+
+    def supervise(run: Run) -> None:
+        started.append(run.claim.kind)
+        if len(started) <= LONG_IMPORTS:
+            may_end.wait()
+        with transaction() as session:
+            jobs.succeed(session, run.claim)
+
+    monkeypatch.setattr(Run, "supervise", supervise)
+    supervisor = Supervisor("test", WorkerSettings(warm_worker=False, job_slots=1, import_slots=LONG_IMPORTS))
+
+    def handle(kind: JobKind) -> threading.Thread:
+        with transaction() as session:
+            job_id = jobs.submit(session, kind=kind, spec={}).id
+        thread = threading.Thread(target=supervisor.handle, args=(job_id,), daemon=True)
+        thread.start()
+        return thread
+
+    imports = [handle(JobKind.IMPORT) for _ in range(LONG_IMPORTS)]
+    until(lambda: len(started) == LONG_IMPORTS)
+    # A third import occupies no thread, and a run starts at once.
+    handle(JobKind.IMPORT).join()
+    handle(JobKind.PRETRAIN).join()
+    assert started == [JobKind.IMPORT] * LONG_IMPORTS + [JobKind.PRETRAIN]
+
+    may_end.set()
+    for thread in imports:
+        thread.join()
+    assert started[-1] == JobKind.IMPORT
+    assert len(started) == LONG_IMPORTS + 2

@@ -20,7 +20,7 @@ from ml.search.trial import Outcome, Trial, best_trial
 from store import jobs, workers
 from store.blobs import blobs
 from store.tables import FINAL_STATES, JobKind, clock
-from worker.job_kinds import PROGRAMS
+from worker.job_kinds import PROGRAMS, Lane
 from worker.jobs import entrypoint
 from worker.jobs.registration import register
 from worker.jobs.train import fetch_checkpoints, fetch_inputs, make_reporter, run_trainer
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 #: Kinds of jobs that wait for the same slots as trials.
-KINDS_WITH_SLOT: Final = [kind for kind, program in PROGRAMS.items() if program.takes_a_slot]
+KINDS_WITH_SLOT: Final = [kind for kind, program in PROGRAMS.items() if program.lane is Lane.COMPUTING]
 #: Shortest time until a sweep looks again at the CPU time of its trials.
 MIN_WAKE_SECONDS: Final = 5.0
 
