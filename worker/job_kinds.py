@@ -1,4 +1,4 @@
-"""The program that runs jobs of each kind, and their lane. A new kind needs a line here."""
+"""The program and the lane of each kind of job. A new kind needs a line here."""
 
 from __future__ import annotations
 

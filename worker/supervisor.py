@@ -66,7 +66,7 @@ class Supervisor:
             self.tracer.close()
 
     def handle(self, job_id: str) -> None:
-        """Run a job that is still queued, then those of its lane that waited for its slot."""
+        """Run a job that is still queued, then those that waited for its slot."""
         try:
             with reading() as session:
                 job = jobs.get(session, job_id)
