@@ -1,4 +1,4 @@
-"""The program and the lane of each kind of job. A new kind needs a line here."""
+"""Kind of job -> its program and lane. A new kind needs a line here."""
 
 from __future__ import annotations
 
