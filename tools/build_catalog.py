@@ -15,6 +15,7 @@ from ml.learning.nn.objectives import OBJECTIVES
 from ml.learning.training.attacks import ATTACKS
 from ml.learning.training.perturbation import DEFAULTS
 from ml.learning.training.tuning import TUNINGS
+from ml.schedule import Schedule
 from ml.search.strategies import STRATEGIES
 from ml.spec.catalog import (
     ArchitectureEntry,
@@ -90,6 +91,7 @@ def _preset(architecture: type[Backbone], name: str) -> Preset:
         parameters=parameters,
         config=config.model_dump(mode="json"),
         default_from_rows=architecture.preset_rows.get(name),
+        recipe=architecture.preset_recipes.get(name, Schedule()),
     )
 
 

@@ -70,6 +70,7 @@ class Preset(Config):
     default_from_rows: int | None = Field(
         None, description="Training rows from which it is the default, if a spec sets no option of the architecture."
     )
+    recipe: Schedule = Field(Schedule(), description="Fields of the architecture's default schedule that differ.")
 
 
 class ArchitectureEntry(CatalogEntry):

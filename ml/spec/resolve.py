@@ -54,8 +54,8 @@ def resolve(
     """Fill every default of a spec in which `check` has no finding.
 
     The order of precedence: the user's values, an architecture's recipe for training from a base model, the recipe of
-    the objective or the task, the architecture's recipe, `DEFAULTS`. A tuning raises a learning rate that comes from
-    recipes to its own minimum. Resolving a resolved spec changes nothing.
+    the objective or the task, those of preset, signal and architecture, `DEFAULTS`. A tuning raises a learning rate
+    that comes from recipes to its own minimum. Resolving a resolved spec changes nothing.
     """
     requirements = Requirements.of(spec, catalog, dataset)
     assert requirements is not None, "the spec has been checked"
@@ -68,12 +68,11 @@ def resolve(
         for slot, choice in architectures_by_slot(spec, slots, base).items()
     }
     base_names = {slot: choice.name for slot, choice in bases.items()}
-    names = {**base_names, **{slot: choice.name for slot, choice in architectures.items()}}
     recipes = [
         recipe
-        for slot, name in names.items()
+        for slot, choice in {**bases, **architectures}.items()
         if slot in slots
-        for recipe in _recipes(catalog.architectures[name], slots[slot])
+        for recipe in _recipes(catalog.architectures[choice.name], choice, slots[slot])
     ]
     changes: dict[str, Any] = {"architecture": None, "architectures": architectures}
     objective = catalog.objectives[spec.objective.name]
@@ -138,10 +137,11 @@ def _fill_architecture(choice: Choice, catalog: Catalog, *, rows: int) -> Choice
     return Choice(name=choice.name, config={**preset.config, **options})
 
 
-def _recipes(architecture: ArchitectureEntry, slot: SlotEntry) -> list[Schedule]:
+def _recipes(architecture: ArchitectureEntry, choice: Choice, slot: SlotEntry) -> list[Schedule]:
     """Return an architecture's recipes for a slot, the more specific first."""
-    specific = architecture.signal_recipes.get(ENCODERS[slot.encoder].signal)
-    return [architecture.recipe] if specific is None else [specific, architecture.recipe]
+    presets = [preset.recipe for preset in architecture.presets.values() if preset.config == choice.config]
+    specific = architecture.signal_recipes.get(ENCODERS[slot.encoder].signal, Schedule())
+    return [*presets, specific, architecture.recipe]
 
 
 def _fill_schedule(schedule: Schedule, recipes: Iterable[Schedule]) -> Schedule:

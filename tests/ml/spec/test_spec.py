@@ -609,6 +609,7 @@ def test_the_default_preset_depends_on_the_rows_unless_an_option_is_set(rows: in
     presets = CATALOG.architectures["cnn"].presets
     for spec in (finetune(architecture=None), finetune(architecture="cnn")):
         assert resolve(spec, CATALOG, dataset).architectures["image"].config == presets[preset].config
+        assert resolve(spec, CATALOG, dataset).schedule.epochs == {"small": 5, "fast": 7}[preset]
     for options in ({"preset": "small"}, {"hidden": 0}):
         spec = finetune(architecture={"name": "cnn", "config": options})
         assert resolve(spec, CATALOG, dataset).architectures["image"].config == presets["small"].config

@@ -83,6 +83,8 @@ class Backbone(nn.Module, ABC):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]]
     #: Number of training rows from which a preset is the default instead, where no option is set.
     preset_rows: ClassVar[Mapping[str, int]] = {}
+    #: Fields of the default schedule that differ for a preset.
+    preset_recipes: ClassVar[Mapping[str, Schedule]] = {}
     #: Dimension along which a tensor has one slice for each value of the condition, by name of the tensor.
     condition_dimensions: ClassVar[Mapping[str, int]] = {}
     #: Options that may be larger than those of a base model, with the values of other options that this needs. New

@@ -69,6 +69,8 @@ class CNN(Backbone):
     }
     #: Fewer images do not teach it as well as `small`.
     preset_rows: ClassVar[Mapping[str, int]] = {"fast": 10_000}
+    #: Seven epochs take half as long as five of `small`.
+    preset_recipes: ClassVar[Mapping[str, Schedule]] = {"fast": Schedule(epochs=7)}
 
     def __init__(self, config: CNNConfig, *, shape: Mapping[str, int], conditions: int = 0) -> None:
         super().__init__(config, shape=shape, conditions=conditions)
