@@ -142,7 +142,7 @@ def peers(folder: Path, graph: Path) -> list[Peer]:
         ),
         Peer(
             "MLflow's scoring server",
-            ("mlflow==3.18.0", "onnxruntime==1.32.0"),
+            ("mlflow==3.17.2", "onnxruntime==1.32.0"),
             pixels["SageMaker"],
             "/invocations",
             ("-m", "uvicorn", "mlflow.pyfunc.scoring_server.app:app", "--port", "{port}", "--log-level", "warning"),
