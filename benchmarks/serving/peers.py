@@ -9,12 +9,13 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import signal
 import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -173,7 +174,12 @@ def running(peer: Peer, folder: Path) -> Iterator[tuple[int, int]]:
     command = [argument.format(port=port) if argument == "{port}" else argument for argument in peer.command]
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
-            ["taskset", "-c", SERVER_CORE, python, *command], env=environment, cwd=folder, stdout=log, stderr=log
+            ["taskset", "-c", SERVER_CORE, python, *command],
+            env=environment,
+            cwd=folder,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
         try:
             wait_until_answered(peer, port, process)
@@ -183,8 +189,15 @@ def running(peer: Peer, folder: Path) -> Iterator[tuple[int, int]]:
             error.add_note(log.read().decode(errors="replace")[-3000:])
             raise
         finally:
-            process.terminate()
-            process.wait(30)
+            end_group(process)
+
+
+def end_group(process: subprocess.Popen[bytes]) -> None:
+    """End a peer and the processes that it has started, which LitServe leaves behind."""
+    process.terminate()
+    process.wait(30)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def wait_until_answered(peer: Peer, port: int, process: subprocess.Popen[bytes]) -> None:
