@@ -62,9 +62,9 @@ def set_watch(
     """
     if findings := _check(session, name, body):
         raise SpecError.of(findings)
-    if body.training:
-        _check_training(session, name, body, catalog=catalog, blobs=blobs)
     options = body.model_dump(mode="json", exclude={"keep", "fraction"})
+    if body.training and _has_new_training(watches.find(session, name), options):
+        _check_training(session, name, body, catalog=catalog, blobs=blobs)
     row = watches.put(session, name, keep=body.keep, fraction=body.fraction, options=options)
     after_commit(session, predict_service.names.clear)
     return _to_response(session, row)
@@ -94,6 +94,14 @@ def _check(session: Session, name: str, body: WatchSet) -> list[Finding]:
         except NotFound:
             findings.append(unknown("dataset", body.dataset, datasets.names(session), path="dataset"))
     return findings
+
+
+def _has_new_training(row: WatchRow | None, options: Mapping[str, Any]) -> bool:
+    """Return whether the fine-tuning changes.
+
+    What was checked before stays, though its dataset may be deleted since.
+    """
+    return row is None or any(row.options.get(name) != options[name] for name in ("training", "dataset"))
 
 
 def _check_training(session: Session, name: str, body: WatchSet, *, catalog: Catalog, blobs: Blobs) -> None:

@@ -25,6 +25,13 @@ class Gate(BaseModel):
     max_calibration_loss: float = Field(
         0.05, ge=0, le=1, description="Increase of the expected calibration error on the new test rows."
     )
+    robustness: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Accuracy on corrupted test rows (noise, blur, typos) that may be lost. null: not measured, since "
+        "up to 100 rows are predicted once for each corruption.",
+    )
 
 
 class WatchSet(BaseModel):
@@ -73,6 +80,14 @@ class WatchSet(BaseModel):
     max_days: float = Field(30, gt=0, le=3650, allow_inf_nan=False, description="Age at which a record is deleted.")
 
 
+class EvidencePoint(BaseModel):
+    """Evidence of drift after some rows."""
+
+    rows: int
+    value: float
+    at: datetime
+
+
 class DriftState(BaseModel):
     """State of one drift test."""
 
@@ -85,6 +100,9 @@ class DriftState(BaseModel):
     false_alarm_rate: float = Field(description="Probability of an alarm without drift, however long the test runs.")
     alarm_at: datetime | None
     alarm_row: int | None
+    evidence: list[EvidencePoint] = Field(
+        default_factory=list, description="Values until now, oldest first; of many, every other one is dropped."
+    )
 
 
 class WatchEvent(BaseModel):

@@ -28,6 +28,7 @@ QUESTIONS = (
     "cold",
     "idle",
     "alias",
+    "rollback",
     "beside",
     "trunks",
     "protocols",

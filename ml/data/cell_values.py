@@ -24,6 +24,47 @@ MISSING_TEXTS: Final = frozenset(
 MAX_EXACT_INTEGER: Final = 1 << 53
 SECONDS_PER_DAY: Final = 86_400
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+#: Words of a name: `userId`, `user_id` and `user id` have two.
+WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+#: English words that end in "id" and name no id.
+_WORDS_IN_ID: Final = frozenset(
+    {
+        *("acid", "arid", "avid", "bid", "did", "fid", "flaccid", "florid", "fluid", "frigid", "grid", "hid", "horrid"),
+        *("humid", "hybrid", "insipid", "intrepid", "invalid", "invalids", "kid", "languid", "lid", "limpid", "lipid"),
+        *(
+            "liquid",
+            "livid",
+            "lucid",
+            "lurid",
+            "madrid",
+            "mid",
+            "amid",
+            "morbid",
+            "orchid",
+            "pallid",
+            "placid",
+            "plaid",
+        ),
+        *(
+            "putrid",
+            "pyramid",
+            "rabid",
+            "rancid",
+            "rapid",
+            "rid",
+            "rigid",
+            "skid",
+            "slid",
+            "solid",
+            "sordid",
+            "splendid",
+        ),
+        *("squalid", "squid", "stolid", "stupid", "tepid", "timid", "torpid", "torrid", "turbid", "turgid", "undid"),
+        *("valid", "vapid", "vivid", "eyelid", "overbid", "underbid", "candid", "covid", "cupid", "bifid", "forbid"),
+    }
+)
+#: Endings of further such words: paid, unpaid, asteroid, void, druid.
+_SUFFIXES_IN_ID: Final = ("aid", "oid", "druid")
 _NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 #: A code such as a postal code: as a number, it would lose its zeros.
 _LEADING_ZERO: Final = re.compile(r"[+-]?0\d")
@@ -35,6 +76,15 @@ _AMBIGUOUS: Final = re.compile(r"[+-]?\d{1,3},\d{3}")
 _ISO_DATE: Final = re.compile(r"(\d{4})[-/](\d{1,2})[-/](\d{1,2})([T ].+)?")
 _SLASH_DATE: Final = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4})( .+)?")
 _DOT_DATE: Final = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})( .+)?")
+
+
+def is_id_name(name: str) -> bool:
+    """Return whether a column name ends in "id": `user_id`, `userId`, `hotelid`, but not `humid`."""
+    words = WORD.findall(name)
+    if not words:
+        return False
+    last = words[-1].lower()
+    return last.endswith("id") and last not in _WORDS_IN_ID and not last.endswith(_SUFFIXES_IN_ID)
 
 
 def to_value(cell: Any) -> CellValue:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Final, TypedDict
+from typing import TYPE_CHECKING, Any, Final, NotRequired, TypedDict
 
 import numpy as np
 
+from ml.evaluation.corrupted_rows import corrupt_rows, fitting_corruptions
 from ml.inference.predictor import BATCH_INPUTS, Predictor
 from ml.metrics.base import wilson_interval
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from ml.data.rows import Rows
     from ml.package.package import ModelPackage
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 #: Standard deviations of the interval of a difference: a model that is not better passes once in 1,000 times.
 Z_DIFFERENCE: Final = 3.09
 BINS: Final = 10
+#: Test rows that are corrupted, as each is predicted once for each corruption.
+MAX_CORRUPTED_ROWS: Final = 100
 LABEL: Final = "label"
 
 
@@ -48,6 +51,8 @@ class ComparisonReport(TypedDict):
     old: RowsComparison
     new: RowsComparison
     all: RowsComparison
+    #: On corrupted rows; absent unless requested.
+    corrupted: NotRequired[RowsComparison]
 
 
 def compare_packages(
@@ -56,26 +61,58 @@ def compare_packages(
     rows: Rows,
     *,
     old_rows: int,
+    robustness: bool = False,
     on_batch: Callable[[], None] = lambda: None,
 ) -> ComparisonReport:
     """Compare two versions on rows with labels; the first `old_rows` are the old ones.
 
-    A label that a version does not know counts as an error of it.
+    A label that a version does not know counts as an error of it. With `robustness`, they are compared on corrupted
+    rows, too.
     """
-    truth = np.array([str(label) for label in rows.columns[LABEL]], dtype=object)
-    answers = [_predict(package, rows, on_batch) for package in (current, candidate)]
-    right = [labels == truth for labels, _ in answers]
-    confidences = [values for _, values in answers]
+    predictors = [Predictor.load(package) for package in (current, candidate)]
+    right, confidences = _answer(predictors, rows, on_batch)
 
     def compare(part: slice) -> RowsComparison:
         return _compare([values[part] for values in right], [values[part] for values in confidences])
 
-    return {"old": compare(slice(old_rows)), "new": compare(slice(old_rows, None)), "all": compare(slice(None))}
+    report: ComparisonReport = {
+        "old": compare(slice(old_rows)),
+        "new": compare(slice(old_rows, None)),
+        "all": compare(slice(None)),
+    }
+    if robustness:
+        report["corrupted"] = _compare_corrupted(predictors, current, rows, on_batch)
+    return report
 
 
-def _predict(package: ModelPackage, rows: Rows, on_batch: Callable[[], None]) -> tuple[np.ndarray, np.ndarray]:
+def _compare_corrupted(
+    predictors: Sequence[Predictor], package: ModelPackage, rows: Rows, on_batch: Callable[[], None]
+) -> RowsComparison:
+    """Compare on some rows, corrupted in all ways that fit the task, at the middle level."""
+    task = package.task()
+    sample = rows[:: -(-len(rows) // MAX_CORRUPTED_ROWS)] if len(rows) else rows
+    right: list[list[np.ndarray]] = [[], []]
+    confidences: list[list[np.ndarray]] = [[], []]
+    for corruption, columns in fitting_corruptions(task) if task is not None else ():
+        corrupted = corrupt_rows(sample, corruption, columns, corruption.amounts[1])
+        for number, parts in enumerate(zip(*_answer(predictors, corrupted, on_batch), strict=True)):
+            right[number].append(parts[0])
+            confidences[number].append(parts[1])
+    joined = [[np.concatenate([np.empty(0), *parts]) for parts in values] for values in (right, confidences)]
+    return _compare([values.astype(bool) for values in joined[0]], joined[1])
+
+
+def _answer(
+    predictors: Sequence[Predictor], rows: Rows, on_batch: Callable[[], None]
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Return by predictor which rows are right, bool [N], and the confidences, float [N]."""
+    truth = np.array([str(label) for label in rows.columns[LABEL]], dtype=object)
+    answers = [_predict(predictor, rows, on_batch) for predictor in predictors]
+    return [labels == truth for labels, _ in answers], [values for _, values in answers]
+
+
+def _predict(predictor: Predictor, rows: Rows, on_batch: Callable[[], None]) -> tuple[np.ndarray, np.ndarray]:
     """Return the predicted labels, object [N], and their confidences, float [N]."""
-    predictor = Predictor.load(package)
     columns = [name for name in rows.columns if name != LABEL]
     outputs = []
     for start in range(0, len(rows), BATCH_INPUTS):
@@ -122,11 +159,16 @@ def _score(right: np.ndarray, confidences: np.ndarray) -> VersionScores:
 
 
 def judge(
-    report: ComparisonReport, *, min_test_rows: int, max_forgetting: float, max_calibration_loss: float
+    report: ComparisonReport,
+    *,
+    min_test_rows: int,
+    max_forgetting: float,
+    max_calibration_loss: float,
+    robustness: float | None = None,
 ) -> dict[str, Any]:
     """Return whether the candidate may replace the current version, with a sentence for each condition.
 
-    It may not without enough test rows of both kinds.
+    It may not without enough test rows of both kinds, nor without the corrupted rows that `robustness` needs.
     """
     for name in ("old", "new"):
         count = report[name]["rows"]
@@ -138,6 +180,8 @@ def judge(
         _check_forgetting(report["old"], max_forgetting),
         _check_calibration(report["all"], max_calibration_loss),
     ]
+    if robustness is not None:
+        checks.append(_check_robustness(report.get("corrupted"), robustness))
     return {"passed": all(check["passed"] for check in checks), "checks": checks}
 
 
@@ -165,3 +209,12 @@ def _check_calibration(rows: RowsComparison, max_calibration_loss: float) -> dic
     loss = rows["candidate"]["ece"] - rows["current"]["ece"]
     message = f"calibration error {loss:+.3f} (at most {max_calibration_loss:+.3f})"
     return {"name": "calibration", "passed": loss <= max_calibration_loss, "message": message}
+
+
+def _check_robustness(rows: RowsComparison | None, max_loss: float) -> dict[str, Any]:
+    if rows is None or rows["difference"] is None:
+        message = "robustness cannot be computed: no corrupted rows were compared"
+        return {"name": "robustness", "passed": False, "message": message}
+    difference = rows["difference"]
+    message = f"accuracy on {rows['rows']} corrupted rows {difference:+.3f} (at most {max_loss:.3f} may be lost)"
+    return {"name": "robustness", "passed": -difference <= max_loss, "message": message}

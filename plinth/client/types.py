@@ -387,6 +387,15 @@ class TrafficSplit:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EvidencePoint:
+    """Evidence of drift after some rows."""
+
+    rows: int
+    value: float
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
 class DriftState:
     """State of one drift test of a watch."""
 
@@ -403,6 +412,8 @@ class DriftState:
     false_alarm_rate: float
     alarm_at: datetime | None = None
     alarm_row: int | None = None
+    #: Values until now, oldest first.
+    evidence: list[EvidencePoint] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)

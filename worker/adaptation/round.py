@@ -120,6 +120,7 @@ def _compare(session: Session, watch: Watch, job: Job) -> None:
         "candidate": f"{watch.model_name}@{candidate.version}",
         "dataset": current["dataset"],
         "old_rows": current["old_rows"],
+        "robustness": _gate_options(watch).get("robustness") is not None,
     }
     comparison = jobs.submit(session, kind=JobKind.COMPARE, spec=spec, dataset_id=job.dataset_id)
     watch.state = {
@@ -133,9 +134,8 @@ def _judge(session: Session, watch: Watch, job: Job, version: int) -> None:
     from ml.evaluation.comparison import judge
 
     current, report = watch.state["round"], job.report or {}
-    options = watch.options["gate"]
-    result = judge(cast("ComparisonReport", report), **(_AUTO_GATE if options == "auto" else options))
-    table = {part: report[part] for part in ("old", "new", "all")}
+    result = judge(cast("ComparisonReport", report), **_gate_options(watch))
+    table = {part: report[part] for part in ("old", "new", "all", "corrupted") if part in report}
     gate = {**result, "version": current["version"], "candidate": current["candidate"], "job": job.id, "table": table}
     watch.state = {**watch.state, "gate": gate}
     sentences = "; ".join(check["message"] for check in result["checks"])
@@ -148,6 +148,11 @@ def _judge(session: Session, watch: Watch, job: Job, version: int) -> None:
         _end(watch, "refused", f"{watch.options['alias']} was moved to version {version} meanwhile")
     else:
         _promote(session, watch, sentences)
+
+
+def _gate_options(watch: Watch) -> dict[str, Any]:
+    options = watch.options["gate"]
+    return dict(_AUTO_GATE if options == "auto" else options)
 
 
 def _promote(session: Session, watch: Watch, sentences: str) -> None:

@@ -4,6 +4,7 @@ import { API, Problem, get, query, request } from "./api.js";
 import { byId, h, show } from "./dom.js";
 import { ago, bytes, count, number, plain, words } from "./format.js";
 import { graph } from "./graph.js";
+import { showWatch } from "./watch.js";
 
 const name = decodeURIComponent(location.pathname.split("/")[2]);
 const path = `${API}/models/${encodeURIComponent(name)}`;
@@ -135,6 +136,7 @@ async function load() {
     const chosen = byId("alias-version").value;
     byId("alias-version").replaceChildren(...versions.data.map((item) => h("option", { value: item.version }, item.version)));
     if (chosen) byId("alias-version").value = chosen;
+    showWatch(name, model.task);
     await aliases();
     await select(current ?? model.latest_version);
   } catch (error) {

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from ml.data.cell_values import TEXT_FORMS, CellValue, ColumnKind, to_category, to_value
+from ml.data.cell_values import TEXT_FORMS, CellValue, ColumnKind, is_id_name, to_category, to_value
 from ml.data.column_types.base import ColumnType
 from ml.data.issues import DataRejected, Location
 
@@ -30,7 +30,7 @@ MIN_DISTINCT_VALUES: Final = 10
 #: Mean words above which different texts are called free text.
 MAX_CATEGORY_WORDS: Final = 3
 #: A name that says that a column numbers or names rows, if no value occurs twice.
-_ID_NAME: Final = re.compile(r"|index|idx|row|no\.?|nr\.?|key|guid|uuid|unnamed: ?\d+|(.*[_\- ])?id|.*[a-z]I[Dd]")
+_ROW_NAME: Final = re.compile(r"|index|idx|row|no\.?|nr\.?|key|guid|uuid|unnamed: ?\d+")
 
 
 class ColumnJudgment(NamedTuple):
@@ -89,7 +89,7 @@ class ColumnStatistics:
         if self.distinct is not None and len(self.distinct) == 1 and self.present == rows:
             return ColumnJudgment("omitted", "it has one value in all rows")
         is_unique = self.distinct is not None and len(self.distinct) == self.present >= MIN_DISTINCT_VALUES
-        if is_unique and _ID_NAME.fullmatch(name.strip()):
+        if is_unique and (_ROW_NAME.fullmatch(name.strip()) or is_id_name(name)):
             return ColumnJudgment("omitted", "it is an id: no value occurs twice")
         for kind in TEXT_FORMS:
             count = self.texts[kind] + (self.numbers if kind in ("number", "decimal_comma") else 0)

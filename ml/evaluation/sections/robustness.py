@@ -4,17 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
-from ml.data.rows import Rows
-from ml.evaluation.corruptions import CORRUPTIONS
+from ml.evaluation.corrupted_rows import corrupt_rows, fitting_corruptions
 from ml.evaluation.corruptions.base import LEVELS
 from ml.evaluation.sections.base import Section
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from ml.evaluation.corruptions.base import Corruption
     from ml.evaluation.evaluated_rows import EvaluatedRows
     from ml.metrics.base import Evaluation
 
@@ -47,38 +41,13 @@ class RobustnessSection(Section):
                     "summary": corruption.summary,
                     "level": level,
                     "amount": amount,
-                    **_value(evaluated.predict(_corrupt(rows, corruption, columns, amount)), metric),
+                    **_value(evaluated.predict(corrupt_rows(rows, corruption, columns, amount)), metric),
                 }
-                for corruption, columns in _fitting(evaluated)
+                for corruption, columns in fitting_corruptions(evaluated.task)
                 for level, amount in zip(LEVELS, corruption.amounts, strict=True)
             ],
             "attack": evaluated.attack(rows) if evaluated.attack is not None else None,
         }
-
-
-def _fitting(evaluated: EvaluatedRows) -> Iterator[tuple[Corruption, list[str]]]:
-    """Yield the corruptions of the inputs of the task, with the columns that they change."""
-    task = evaluated.task
-    inputs = {task.encoded_columns[slot] for slot in task.slots if slot in task.encoded_columns}
-    has_places = "objects" in task.columns.values()
-    for corruption in (corruption_type() for corruption_type in CORRUPTIONS.values()):
-        columns = [name for name in task.columns if name in inputs and task.columns[name] == corruption.column_type]
-        if columns and (corruption.keeps_places or not has_places):
-            yield corruption, columns
-
-
-def _corrupt(rows: Rows, corruption: Corruption, columns: list[str], amount: float) -> Rows:
-    """Corrupt rows, each by a random state of its own.
-
-    So all levels change a row alike.
-    """
-    corrupted: list[Mapping[str, Any]] = []
-    for index in range(len(rows)):
-        row = rows[index]
-        for column in columns:
-            row = corruption.corrupt_row(row, column, amount, np.random.default_rng([index, len(rows)]))
-        corrupted.append(row)
-    return Rows({name: [row[name] for row in corrupted] for name in rows.columns})
 
 
 def _value(evaluation: Evaluation, metric: str) -> dict[str, Any]:

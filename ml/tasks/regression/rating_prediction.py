@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 import numpy as np
 from pydantic import Field
 
+from ml.data.cell_values import WORD, is_id_name
 from ml.encoders.record import detected_kinds
 from ml.metrics import regression
 from ml.metrics.biases import Biases
@@ -25,11 +26,8 @@ if TYPE_CHECKING:
 
 #: Words, in lower case, by which the last word of a name says that its numbers name something and measure nothing.
 ID_WORD: Final = re.compile(
-    r"(user|customer|reviewer|member|item|movie|film|book|product|song|track|artist|game|place|business)?(id)?"
-    r"|uid|iid|asin|isbn|sku"
+    r"user|customer|reviewer|member|item|movie|film|book|product|song|track|artist|game|place|business|asin|isbn|sku"
 )
-#: Words of a name: `userId`, `user_id` and `user id` have two.
-WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 #: Names of columns that a request lacks: when a rating was given.
 TIME_NAME: Final = re.compile(r"time|timestamp|ts|date|datetime|unixtime|reviewtime|createdat")
 #: Users and items that have a vector of their own, the most frequent ones.
@@ -99,4 +97,5 @@ def _choose_kind(name: str, detected: ColumnKind) -> ColumnKind:
     words = [word.lower() for word in WORD.findall(name)]
     if TIME_NAME.fullmatch("".join(words)):
         return "omitted"
-    return "category" if words and ID_WORD.fullmatch(words[-1]) else detected
+    is_id = bool(words) and (is_id_name(name) or ID_WORD.fullmatch(words[-1]) is not None)
+    return "category" if is_id else detected

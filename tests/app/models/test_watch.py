@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import select, update
 from starlette.testclient import TestClient
 
+from store.adaptation import watches
 from store.blobs import blobs
 from store.database import transaction
 from store.tables import RequestRecord, clock
@@ -153,6 +154,18 @@ def test_training_needs_an_alias_and_sets_it(client: TestClient) -> None:
     answer = client.put(WATCH, json={"keep": "rows", "then": "promote"})
     assert answer.json()["state"]["events"][0]["kind"] == "alias"
     assert client.get("/api/v1/models/shades/aliases/production").json()["version"] == 1
+
+
+@pytest.mark.usefixtures("model")
+def test_a_watch_with_a_training_can_be_changed_though_its_dataset_is_deleted(client: TestClient) -> None:
+    training = {"schedule": {"epochs": 1}}
+    with transaction() as session:
+        options = {"training": training, "dataset": None, "drift": "auto", "then": "tell"}
+        watches.put(session, "shades", keep="rows", fraction=0.1, options=options)
+    answer = client.put(WATCH, json={"keep": "rows", "fraction": 0.5, "training": training})
+    assert (answer.status_code, answer.json()["fraction"]) == (200, 0.5), answer.text
+    answer = client.put(WATCH, json={"keep": "rows", "training": {"schedule": {"epochs": 2}}})
+    assert (answer.status_code, "name one with the same columns" in answer.text) == (409, True)
 
 
 @pytest.mark.usefixtures("model")

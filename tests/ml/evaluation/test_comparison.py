@@ -37,6 +37,19 @@ def test_old_and_new_rows_are_compared_apart(tmp_path: Path) -> None:
     assert "the gate cannot be computed: 8 old test rows (minimum 15)" in verdict["checks"][0]["message"]
 
 
+def test_versions_are_compared_on_corrupted_rows_on_request(tmp_path: Path) -> None:
+    current, candidate = shades(tmp_path / "a"), shades(tmp_path / "b", bias=1e6)
+    rows = images([0] * 4 + [255] * 4, ["dark"] * 4 + ["light"] * 4)
+    assert "corrupted" not in compare_packages(current, candidate, rows, old_rows=8)
+    corrupted = compare_packages(current, candidate, rows, old_rows=8, robustness=True)["corrupted"]
+    assert corrupted["rows"] % 8 == 0
+    assert corrupted["rows"] >= 3 * 8, "each row is corrupted in several ways"
+    assert corrupted["difference"] is not None
+    assert -0.6 < corrupted["difference"] < -0.3, "the candidate calls everything light"
+    no_rows = compare_packages(current, candidate, rows[:0], old_rows=0, robustness=True)["corrupted"]
+    assert (no_rows["rows"], no_rows["difference"]) == (0, None)
+
+
 def report_of(old: tuple[np.ndarray, np.ndarray], new: tuple[np.ndarray, np.ndarray], *, ece: float = 0.0) -> Any:
     def part(right: tuple[np.ndarray, np.ndarray]) -> Any:
         gained, lost = int((right[1] & ~right[0]).sum()), int((right[0] & ~right[1]).sum())

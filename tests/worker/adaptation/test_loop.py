@@ -158,7 +158,9 @@ def finish_training(folder: Path) -> None:
         jobs.succeed(session, claim, model=new, report={}, reason="completed")
 
 
-def finish_comparison(*, new_difference: float, old_difference: float = 0.0, new_rows: int = 40) -> None:
+def finish_comparison(
+    *, new_difference: float, old_difference: float = 0.0, new_rows: int = 40, corrupted: float | None = None
+) -> None:
     claim = claim_job(newest_job(JobKind.COMPARE).id)
 
     def part(rows: int, difference: float) -> dict[str, Any]:
@@ -167,6 +169,8 @@ def finish_comparison(*, new_difference: float, old_difference: float = 0.0, new
         return {"rows": rows, "difference": difference, "interval": [low, high], **scores}
 
     report = {"old": part(40, old_difference), "new": part(new_rows, new_difference), "all": part(80, 0.0)}
+    if corrupted is not None:
+        report["corrupted"] = part(60, corrupted)
     with transaction() as session:
         jobs.succeed(session, claim, report=report, reason="completed")
 
@@ -205,6 +209,9 @@ def test_injected_drift_is_seen_within_500_rows_and_no_row_is_counted_twice(watc
     assert alarm["test"] == "embedding"
     assert 200 < alarm["rows"] <= 700
     assert kinds().count("drift") == 1
+    points = next(entry for entry in state()["drift"] if entry["test"] == "embedding")["evidence"]
+    assert [point["rows"] for point in points] == [200, 300, 400, 500, 600, 700]
+    assert points[0]["value"] < points[-1]["value"]
     with reading() as session:
         assert not records.unchecked(session, "shades", limit=10)
 
@@ -263,6 +270,25 @@ def test_a_version_that_does_not_pass_stays_aside(run_round: Callable[..., None]
     assert production() == 1
     adapt_models()
     assert state()["round"] is None
+
+
+@pytest.mark.parametrize(
+    ("corrupted", "kind", "words"),
+    [
+        (0.0, "promoted", "accuracy on 60 corrupted rows +0.000 (at most 0.050 may be lost)"),
+        (-0.2, "refused", "accuracy on 60 corrupted rows -0.200"),
+        (None, "refused", "robustness cannot be computed"),
+    ],
+)
+def test_a_gate_on_robustness_needs_corrupted_rows(
+    run_round: Callable[..., None], corrupted: float | None, kind: str, words: str
+) -> None:
+    gate = {"min_test_rows": 15, "max_forgetting": 0.02, "max_calibration_loss": 0.05, "robustness": 0.05}
+    put(gate=gate)
+    run_round(new_difference=0.5, corrupted=corrupted)
+    assert newest_job(JobKind.COMPARE).spec["robustness"]
+    assert kinds()[-1] == kind
+    assert words in state()["events"][-1]["message"]
 
 
 def test_train_moves_no_alias(run_round: Callable[..., None]) -> None:

@@ -45,7 +45,12 @@ def compare(claim: Claim, folder: Path, channel: ChildEnd) -> None:
     phases(PHASES[1])
     current, candidate = packages
     report = compare_packages(
-        current, candidate, dataset.rows(SPLIT), old_rows=claim.spec["old_rows"], on_batch=leave_if_requested
+        current,
+        candidate,
+        dataset.rows(SPLIT),
+        old_rows=claim.spec["old_rows"],
+        robustness=claim.spec.get("robustness", False),
+        on_batch=leave_if_requested,
     )
     phases(PHASES[-1])
     content = {**{name: claim.spec[name] for name in ("model", "candidate", "dataset")}, **report}

@@ -50,12 +50,16 @@ def test_a_table_without_users_and_items_is_refused_and_one_with_them_is_not_gue
             assert "such as userId and itemId; the dataset has length, width" in str(report.errors)
 
 
-@pytest.mark.parametrize("name", ["userId", "user_id", "userid", "movie", "hotel id", "PRODUCT_ID", "asin", "hotelId"])
+@pytest.mark.parametrize(
+    "name", ["userId", "user_id", "userid", "movie", "hotel id", "PRODUCT_ID", "asin", "hotelId", "hotelid", "shopid"]
+)
 def test_ids_are_categories_though_they_are_numbers(name: str) -> None:
     assert _choose_kind(name, "number") == "category"
 
 
-@pytest.mark.parametrize("name", ["price_paid", "bid", "humid", "age", "price", "1", ""])
+@pytest.mark.parametrize(
+    "name", ["price_paid", "bid", "humid", "prepaid", "asteroid", "liquid", "age", "price", "1", ""]
+)
 def test_numbers_that_measure_something_stay_numbers(name: str) -> None:
     assert _choose_kind(name, "number") == "number"
 
