@@ -210,7 +210,7 @@ def test_injected_drift_is_seen_within_500_rows_and_no_row_is_counted_twice(watc
     assert 200 < alarm["rows"] <= 700
     assert kinds().count("drift") == 1
     points = next(entry for entry in state()["drift"] if entry["test"] == "embedding")["evidence"]
-    assert [point["rows"] for point in points] == [200, 300, 400, 500, 600, 700]
+    assert [point["rows"] for point in points] == [200, alarm["rows"]], "a test ends with its alarm"
     assert points[0]["value"] < points[-1]["value"]
     with reading() as session:
         assert not records.unchecked(session, "shades", limit=10)
