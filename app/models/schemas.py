@@ -116,6 +116,7 @@ class Model(BaseModel):
     latest_version: int
     versions: int = Field(description="Number of versions.")
     aliases: dict[str, int] = Field(description="Alias to version.")
+    is_watched: bool = Field(description="Whether it has a watch; see `watch`.")
     created_at: datetime
     updated_at: datetime
 

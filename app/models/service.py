@@ -19,6 +19,7 @@ from app.models.schemas import (
 )
 from ml.package.manifest import MANIFEST, parse_manifest
 from store import jobs, models
+from store.adaptation import watches
 from store.pagination import Page
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ def summary(session: Session, name: str) -> Model:
 
 def summaries(session: Session, page: Page[ModelRow]) -> ListOf[Model]:
     """Describe the models of a page, which has the latest version of each."""
-    histories = models.histories(session, [row.name for row in page.items])
+    names = [row.name for row in page.items]
+    histories, watched = models.histories(session, names), watches.watched_names(session, names)
 
     def convert(row: ModelRow) -> Model:
         history = histories[row.name]
@@ -49,6 +51,7 @@ def summaries(session: Session, page: Page[ModelRow]) -> ListOf[Model]:
             latest_version=row.version,
             versions=history.versions,
             aliases=history.aliases,
+            is_watched=row.name in watched,
             created_at=history.created_at,
             updated_at=row.created_at,
         )

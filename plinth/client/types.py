@@ -334,6 +334,8 @@ class Model:
     latest_version: int
     versions: int
     aliases: Mapping[str, int] = field(default_factory=dict)
+    #: Whether it has a watch.
+    is_watched: bool = False
     created_at: datetime | None = None
     updated_at: datetime | None = None
 

@@ -50,6 +50,11 @@ def listing(session: Session) -> Sequence[Watch]:
     return session.scalars(query.execution_options(populate_existing=True)).all()
 
 
+def watched_names(session: Session, names: Sequence[str]) -> set[str]:
+    """Return which of the models have a watch."""
+    return set(session.scalars(select(Watch.model_name).where(Watch.model_name.in_(names))))
+
+
 def lock_watch(session: Session, watch_id: str) -> Watch | None:
     """Return a watch, locked until the transaction ends; None if it has ended."""
     query = select(Watch).where(Watch.id == watch_id).with_for_update()

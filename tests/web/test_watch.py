@@ -97,6 +97,8 @@ def test_options_are_saved_by_keyboard_and_faults_are_told(visitor: Visitor, con
     page.get_by_role("button", name="End the watch").click()
     expect(page.locator("#watch-status")).to_contain_text("The watch has ended")
     visitor.assert_accessible()
+    # A refused request is an error of the console, and there was one.
+    assert len(visitor.complaints) == 1
 
 
 def test_a_model_that_cannot_be_watched_has_no_form(visitor: Visitor, content: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ const RESULTS = { promoted: "succeeded", passed: "succeeded", confirmed: "succee
 const NUMBERS = ["min_feedback", "guard_hours", "max_rows", "max_bytes", "max_days"];
 const GATE = ["min_test_rows", "max_forgetting", "max_calibration_loss", "robustness"];
 const form = byId("watch-form");
+let modelPath = "";
 let path = "";
 /** The options that the form shows; null without a watch. */
 let shown = null;
@@ -127,12 +128,7 @@ async function change(act, message) {
 }
 
 async function update() {
-  let watch = null;
-  try {
-    watch = await get(path);
-  } catch (error) {
-    if (!(error instanceof Problem) || error.status !== 404) throw error;
-  }
+  const watch = (await get(modelPath)).is_watched ? await get(path) : null;
   if (!form.contains(document.activeElement) && watch?.updated_at !== shown?.updated_at) fill(watch);
   draw(watch);
 }
@@ -140,7 +136,8 @@ async function update() {
 /** Show the watch of a model, and keep it fresh. */
 export function showWatch(name, task) {
   if (path || !WATCHED.includes(task)) return;
-  path = `${API}/models/${encodeURIComponent(name)}/watch`;
+  modelPath = `${API}/models/${encodeURIComponent(name)}`;
+  path = `${modelPath}/watch`;
   byId("watch").hidden = false;
   fill(null);
   form.addEventListener("submit", (event) => {
