@@ -88,7 +88,7 @@ def compare_packages(
 def _compare_corrupted(
     predictors: Sequence[Predictor], package: ModelPackage, rows: Rows, on_batch: Callable[[], None]
 ) -> RowsComparison:
-    """Compare on some rows, corrupted in all ways that fit the task, at the middle level."""
+    """Compare on some rows, corrupted in all ways that fit, at the middle level."""
     task = package.task()
     sample = rows[:: -(-len(rows) // MAX_CORRUPTED_ROWS)] if len(rows) else rows
     right: list[list[np.ndarray]] = [[], []]

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import TypeAdapter
@@ -26,7 +27,7 @@ from ml.tasks import TASKS
 from tests.support.repository import SHARED_DATA
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 DATA = SHARED_DATA / "movielens-latest-small"
 #: Fraction of the films that training does not see.
@@ -40,6 +41,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DATA, help="folder of ratings.csv and movies.csv")
     parser.add_argument("--films", nargs="+", choices=("seen", "unseen"), default=["seen", "unseen"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--own-dropout", type=float, help="option of the task (default: that of the recipe)")
     arguments = parse_args(parser)
     if not (arguments.data / "movies.csv").exists():
         sys.exit(f"skipped: there is no {arguments.data}/movies.csv; name its folder with --data")
@@ -47,31 +49,32 @@ def main() -> None:
     print(
         f"{'films':<8} {'model':<22} {'seed':>4} {'HR@10':>7} {'of 100':>7} {'of 100 new':>10} {'rows':>5} {'CPU s':>6}"
     )
+    config = {} if arguments.own_dropout is None else {"own_dropout": arguments.own_dropout}
     for seed in arguments.seeds:
         with tempfile.TemporaryDirectory() as folder:
             if "seen" in arguments.films:
-                _compare_seen(files, Path(folder), seed)
+                _compare_seen(files, Path(folder), seed, config)
             if "unseen" in arguments.films:
-                _measure_unseen(files, Path(folder), seed)
+                _measure_unseen(files, Path(folder), seed, config)
 
 
-def _compare_seen(files: Sequence[Path], folder: Path, seed: int) -> None:
+def _compare_seen(files: Sequence[Path], folder: Path, seed: int, config: Mapping[str, float]) -> None:
     """Compare with the id model on the last film of each user."""
     _import(files, folder / "all")
     by_id, seconds = _train(folder, "all", "recommendation", seed)
     _show("seen", "recommendation", seed, by_id["metrics"], by_id["rows"], seconds)
     _show("seen", "popularity", seed, by_id["baseline"], by_id["rows"])
-    report, seconds = _train(folder, "all", "content_recommendation", seed)
+    report, seconds = _train(folder, "all", "content_recommendation", seed, config)
     _show("seen", "content_recommendation", seed, report["metrics"], report["rows"], seconds)
     value, other = report["metrics"][HIT_RATE], by_id["metrics"][HIT_RATE]
     figure(f"HR@10, seen films, seed {seed}", value * 100, unit="%", aim=f">= {100 * other:.2f} (id model)")
 
 
-def _measure_unseen(files: Sequence[Path], folder: Path, seed: int) -> None:
+def _measure_unseen(files: Sequence[Path], folder: Path, seed: int, config: Mapping[str, float]) -> None:
     """Rank films that training has not seen, for the users who have rated them."""
     parts = _withhold(files[0], folder / "parts", seed)
     _import([*parts, files[1]], folder / "withheld")
-    report, seconds = _train(folder, "withheld", "content_recommendation", seed)
+    report, seconds = _train(folder, "withheld", "content_recommendation", seed, config)
     cold = report["cold"]
     _show("unseen", "content_recommendation", seed, cold["metrics"], cold["rows"], seconds)
     _show("unseen", "most popular genres", seed, cold["baseline"], cold["rows"])
@@ -106,10 +109,13 @@ def _import(files: Sequence[Path], into: Path) -> None:
         sys.exit(f"the data was rejected: {report.errors}")
 
 
-def _train(folder: Path, dataset: str, task: str, seed: int) -> tuple[dict[str, Any], float]:
+def _train(
+    folder: Path, dataset: str, task: str, seed: int, config: Mapping[str, float] = MappingProxyType({})
+) -> tuple[dict[str, Any], float]:
     workdir = folder / f"{dataset}-{task}"
     workdir.mkdir()
-    request = {"kind": "finetune", "dataset": "movielens", "task": task, "model": "films", "seed": seed}
+    choice = {"name": task, "config": dict(config)}
+    request = {"kind": "finetune", "dataset": "movielens", "task": choice, "model": "films", "seed": seed}
     spec = TypeAdapter[Spec](Spec).validate_python(request)
     start = time.process_time()
     result = train(spec, folder / dataset, workdir, device="cpu")
