@@ -32,3 +32,35 @@ OPEN_PATHS: Final = frozenset({"/ping", "/v2/health/live", "/v2/health/ready"})
 def protocol_of(path: str) -> ClientProtocol | None:
     """Return the protocol of a path; None for a native one."""
     return next((protocol for pattern, protocol in _PATHS if pattern.match(path)), None)
+
+
+#: Paths that clients of other protocols request when their address was set wrongly: their protocol, and a hint.
+_MISTAKEN: Final = (
+    (
+        re.compile(r"/(chat/completions|completions|embeddings|moderations|responses|images/generations|audio/\w+)$"),
+        ClientProtocol.OPENAI,
+        "The base URL of an OpenAI client ends in /v1.",
+    ),
+    (
+        re.compile(r"/models/[^/]+$"),
+        ClientProtocol.HUGGING_FACE,
+        "InferenceClient takes the address of a model, which ends in /hf/NAME; others use /predict/NAME.",
+    ),
+    (
+        re.compile(r"/(embed|rerank|similarity|tokenize|info)$"),
+        ClientProtocol.HUGGING_FACE,
+        "Clients of text-embeddings-inference take the address of a model, which ends in /hf/NAME.",
+    ),
+    (re.compile(r"/predict/?$"), None, "Name the model: /predict/NAME."),
+)
+
+
+def intended_protocol(path: str) -> tuple[ClientProtocol | None, str]:
+    """Return the protocol that a path without such a method was meant for, and how its clients get there.
+
+    It is the protocol of the path and "" for all but usual mistakes.
+    """
+    for pattern, protocol, hint in _MISTAKEN:
+        if pattern.match(path):
+            return protocol, hint
+    return protocol_of(path), ""

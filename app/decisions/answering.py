@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import math
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -43,6 +44,14 @@ BLANK: Final = "-"
 FURTHER_TASKS: Final = ("image_text_matching", "text_classification")
 #: Labels by which a class says yes.
 YES: Final = frozenset({"true", "yes", "1", "positive", "y", "t", "+"})
+#: Labels of two classes that only say yes or no to what the training data asked: no question names them.
+BARE: Final = frozenset({"true", "yes", "1", "y", "t", "+", "false", "no", "0", "n", "f", "-"})
+#: Labels of two classes of which one can say yes.
+VERDICTS: Final = BARE | {"positive", "negative"}
+#: Words by which a question asks for the opposite.
+NEGATIONS: Final = re.compile(
+    r"(?<!\w)(not|no|never|neither|nor|without|cannot)(?!\w)|n['\u2019]t(?!\w)", re.IGNORECASE
+)
 
 
 class Refusal(Exception):
@@ -224,16 +233,39 @@ def _find_labels(question: Question, probabilities: Mapping[str, float]) -> Sequ
 
 
 def _affirm(served: ServedVersion, question: Question, probabilities: Mapping[str, float]) -> Answer:
-    """Answer yes or no by the class that says yes, or that the question names."""
+    """Answer yes or no by the class that the question names, else by the class that says yes.
+
+    Raises `Refusal` for a question that names several classes or asks for the opposite: its words are not understood,
+    and a guess would be as sure of the wrong answer.
+    """
     labels = list(probabilities)
-    affirming = [label for label in labels if label.lower() in YES] if len(labels) == 2 else []
-    words = " ".join([question.instructions, *(option.description for option in question.options[:1])]).lower()
-    named = affirming or [label for label in labels if label.lower() in words]
+    words = " ".join([question.instructions, *(option.description for option in question.options[:1])])
+    is_pair = len(labels) == 2
+    named, rest = _find_named([label for label in labels if not is_pair or label.lower() not in BARE], words)
+    if not named and is_pair and all(label.lower() in VERDICTS for label in labels):
+        named = [label for label in labels if label.lower() in YES]
     if len(named) != 1:
         known = ", ".join(labels[:20])
         raise Refusal(question, f"it is not clear which class of {served.name} says yes: {known}")
+    if negation := NEGATIONS.search(rest):
+        message = f"the question asks for the opposite ({negation.group()!r}), which {served.name} does not understand"
+        raise Refusal(question, f"{message}; ask whether it is {named[0]}")
     probability = probabilities[named[0]]
     return Answer((probability, 1 - probability), "classes")
+
+
+def _find_named(labels: Sequence[str], words: str) -> tuple[list[str], str]:
+    """Return the labels that occur in a text as whole words, and the text without them.
+
+    The longest are looked for first, so that "not spam" does not name "spam" as well.
+    """
+    named: list[str] = []
+    for label in sorted(labels, key=len, reverse=True):
+        rest, count = re.subn(rf"(?<!\w){re.escape(label)}(?!\w)", " ", words, flags=re.IGNORECASE)
+        if count:
+            named.append(label)
+            words = rest
+    return named, words
 
 
 def find_any_model() -> str | None:

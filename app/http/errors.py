@@ -16,7 +16,7 @@ from sqlalchemy.exc import TimeoutError as NoConnection
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from app.client_protocols import ClientProtocol, protocol_of
+from app.client_protocols import ClientProtocol, intended_protocol, protocol_of
 from app.http.problem_codes import PROBLEMS, ProblemCode
 from app.serving.access import allowed
 from app.serving.errors import (
@@ -146,12 +146,14 @@ class ProblemError(HTTPException):
         self.errors = errors
 
 
-def problem_response(request_id: str, error: HTTPException, *, path: str = "") -> Response:
+def problem_response(
+    request_id: str, error: HTTPException, *, path: str = "", protocol: ClientProtocol | None = None
+) -> Response:
     """Return the problem document of an error.
 
-    On paths of another protocol it also has the member that its clients read.
+    On paths of another protocol, or for its clients, it also has the member that they read.
     """
-    protocol = protocol_of(path)
+    protocol = protocol or protocol_of(path)
     is_openai = protocol is ClientProtocol.OPENAI
     headers = {**(error.headers or {}), **(NO_RETRY if is_openai and error.status_code == HTTPStatus.CONFLICT else {})}
     problem = Problem(
@@ -166,7 +168,8 @@ def problem_response(request_id: str, error: HTTPException, *, path: str = "") -
     content = problem.model_dump(mode="json", exclude_none=True)
     if protocol is ClientProtocol.SYSTEM_ONE:
         content = system_one_error(content)
-    return Response(orjson.dumps(content), error.status_code, headers, error_media_type(path))
+    media_type = PROBLEM_MEDIA_TYPE if protocol is None else PROTOCOL_MEDIA_TYPE
+    return Response(orjson.dumps(content), error.status_code, headers, media_type)
 
 
 def error_media_type(path: str) -> str:
@@ -367,12 +370,21 @@ def _respond_http(request: Request, error: Exception) -> Response:
         return respond(request, error)
     if error.status_code == HTTPStatus.NOT_FOUND:
         detail = f"There is no path {request.url.path}. /docs lists every path."
-        return respond(request, ProblemError(404, "no_such_path", detail))
+        return _respond_mistaken(request, ProblemError(404, "no_such_path", detail))
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         allowed = _allowed_methods(request)
         detail = f"This path does not support {request.method}; use {allowed}."
-        return respond(request, ProblemError(405, "method_not_allowed", detail, headers={"Allow": allowed}))
+        return _respond_mistaken(request, ProblemError(405, "method_not_allowed", detail, headers={"Allow": allowed}))
     return respond(request, error)
+
+
+def _respond_mistaken(request: Request, error: ProblemError) -> Response:
+    """Respond to a path or method that does not exist, with a hint for clients whose address is set wrongly."""
+    path = request.url.path
+    protocol, hint = intended_protocol(path)
+    if hint:
+        error.detail = f"{error.detail} {hint}"
+    return problem_response(request.state.request_id, error, path=path, protocol=protocol)
 
 
 def _allowed_methods(request: Request) -> str:

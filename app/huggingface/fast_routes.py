@@ -44,14 +44,22 @@ class PathRoute(FastRoute):
     prefix = b"/hf/"
     formats = _ANY_TYPE
 
-    def __init__(self, ending: str, pipeline: Pipeline, *, template: str | None = None) -> None:
-        """`template` is that of the ordinary route, if it is not that of `ending`."""
+    def __init__(
+        self, ending: str, pipeline: Pipeline, *, template: str | None = None, task: str | None = None
+    ) -> None:
+        """`template` is that of the ordinary route, if it is not that of `ending`.
+
+        Models of other tasks than `task` are left to that route.
+        """
         self.template = template or f"/hf/{{model}}/{ending}"
         self.pattern = re.compile(rb"/hf/" + REFERENCE + b"/" + ending.encode())
         self._pipeline = pipeline
+        self._task = task
 
     def parse(self, head: RequestHead, body: bytes, peek: Peek) -> FastCall | None:
         """Parse a file, or JSON with `inputs`."""
+        if self._task is not None and ((match := peek(head.reference)) is None or match[0].served.task != self._task):
+            return None
         return _call(self._pipeline, head, body, peek)
 
 
@@ -59,12 +67,12 @@ def fast_routes() -> list[FastRoute]:
     """Return the routes of all pipelines."""
     pipelines: Mapping[str, Pipeline] = {
         "embed": NormalizedEmbedding(),
-        "predict": TextPrediction(),
         "similarity": SentenceSimilarity(),
     }
     named = "/hf/{model}/pipeline/{pipeline}"
     return [
         PipelineRoute(),
+        PathRoute("predict", TextPrediction(), task=TextPrediction.task),
         *(PathRoute(ending, pipeline) for ending, pipeline in pipelines.items()),
         *(PathRoute(f"pipeline/{name}", pipeline, template=named) for name, pipeline in NAMED_PIPELINES.items()),
     ]

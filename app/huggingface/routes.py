@@ -169,6 +169,11 @@ async def predict_texts(
 ) -> Any:
     """Return the scores of all classes for a text, or for each of a list."""
     call = _parse(request, await read_limited(request, settings.max_predict_bytes))
+    served = await service.names.resolve(model)
+    if served.task != TextPrediction.task:
+        kind = f"has the task {served.task}" if served.task else "is a base model"
+        hint = f"Use POST /hf/{model}/embed for vectors, POST /predict/{model}, or a model of {TextPrediction.task}."
+        raise invalid(f"{served.name!r} {kind}; it has no classes of texts", hint=hint)
     return await _run(service, model, TextPrediction(), call)
 
 

@@ -6,7 +6,7 @@ import base64
 import struct
 from typing import TYPE_CHECKING, Any, Final
 
-from app.openai.fields import names_in_errors
+from app.openai.fields import invalid_field, names_in_errors
 from app.predict.handler import PredictInputs
 
 if TYPE_CHECKING:
@@ -36,7 +36,15 @@ def to_inputs(request: EmbeddingsRequest) -> PredictInputs:
 def to_answer(
     request: EmbeddingsRequest, served: ServedVersion, outputs: Sequence[Mapping[str, Any]], *, tokens: int
 ) -> dict[str, Any]:
-    """Return `Embeddings` as JSON values; `tokens` are those of all texts."""
+    """Return `Embeddings` as JSON values; `tokens` are those of all texts.
+
+    Raises `ProblemError` 422 for a text that the model reads in part, as clients of this protocol expect.
+    """
+    for index, output in enumerate(outputs):
+        if truncated := output.get("truncated"):
+            limit = f"the model's maximum context length is {truncated['kept']:,} tokens"
+            hint = "Send a shorter text, or its parts as several; POST /predict embeds the beginning."
+            raise invalid_field(f"input.{index}", f"has {truncated['of']:,} tokens; {limit}", hint=hint)
     encode = _to_base64 if request.encoding_format == "base64" else _to_floats
     return {
         "object": "list",

@@ -31,12 +31,14 @@ class ProtocolRequest(BaseModel):
     store: bool | None = None
 
 
-def only(value: Any, *, hint: str) -> BeforeValidator:
-    """Return a validator that accepts null and one value alone."""
+def only(value: Any, *, hint: str, same: Any = None) -> BeforeValidator:
+    """Return a validator that accepts null and one value alone, or another one that means the same."""
 
     def check(sent: Any) -> Any:
         if sent is None or sent == value or (not value and sent in (False, 0, "", [], {})):
             return None if sent is None else value
+        if same is not None and sent == same:
+            return value
         message = "only {value} is supported here. {hint}"
         raise PydanticCustomError(
             "unsupported_value", message, {"value": "null" if value is None else value, "hint": hint}
@@ -57,9 +59,7 @@ def joined_texts(*types: str) -> Callable[[Any], Any]:
         for part in value:
             kind = part.get("type") if isinstance(part, dict) else None
             if kind not in types or not isinstance(part.get("text"), str):
-                message = (
-                    "parts other than text ({kind}) are not supported. Send the parts of the type {first!r} alone."
-                )
+                message = "parts other than text ({kind}) are not supported. Send the parts of the type {first} alone."
                 raise PydanticCustomError("unsupported_part", message, {"kind": str(kind)[:40], "first": types[0]})
         return "".join(part["text"] for part in value)
 

@@ -149,9 +149,13 @@ class ChatCompletionRequest(GenerationRequest):
     logprobs: Annotated[Literal[False] | None, only(False, hint="Leave it out.")] = None
     top_logprobs: Annotated[Literal[0] | None, only(0, hint="Leave it out.")] = None
     tools: Annotated[None, only(None, hint="Models of this service call no tools: leave them out.")] = None
-    tool_choice: Annotated[None, only(None, hint="Leave it out.")] = None
+    tool_choice: Annotated[None, only(None, same="none", hint="Leave it out.")] = None
     parallel_tool_calls: bool | None = None
-    response_format: Annotated[None, only(None, hint="Leave it out: a reply is text in no fixed form.")] = None
+    response_format: Annotated[
+        None, only(None, same={"type": "text"}, hint="Leave it out: a reply is text in no fixed form.")
+    ] = None
+    modalities: Annotated[None, only(None, same=["text"], hint="Leave it out: a reply is text.")] = None
+    prediction: Annotated[None, only(None, hint="Leave it out: replies are generated anew.")] = None
 
 
 class CompletionChoice(BaseModel):

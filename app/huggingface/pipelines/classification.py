@@ -52,6 +52,8 @@ class FileClassificationPipeline(TextClassificationPipeline):
 class TextPrediction(TextClassificationPipeline):
     """All classes of each text, as text-embeddings-inference answers."""
 
+    task = "text_classification"
+
     def to_inputs(self, request: PipelineRequest) -> Sequence[Any]:
         """Return an input for each text, which is no pair."""
         for name in ("raw_scores", "truncate", "truncation_direction"):

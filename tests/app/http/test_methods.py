@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -66,6 +67,27 @@ def test_head_needs_the_key_as_get_does(client: TestClient) -> None:
 def test_head_of_what_only_post_reads_names_post(client: TestClient) -> None:
     answer = client.head("/predict/digits")
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "hint"),
+    [
+        ("/chat/completions", 404, "ends in /v1"),
+        ("/embeddings", 404, "ends in /v1"),
+        ("/models/reviews", 405, "ends in /hf/NAME"),
+        ("/embed", 404, "ends in /hf/NAME"),
+        ("/predict", 405, "/predict/NAME"),
+    ],
+)
+def test_a_client_with_a_wrong_address_is_told_the_right_one(
+    client: TestClient, path: str, status: int, hint: str
+) -> None:
+    answer = client.post(path, json={"inputs": "a"})
+    assert answer.status_code == status
+    assert hint in answer.json()["detail"]
+    # OpenAI's clients read `error.message`, those of Hugging Face `error`.
+    if path != "/predict":
+        assert hint in json.dumps(answer.json()["error"])
 
 
 def test_head_of_a_stream_ends_and_the_connection_serves_the_next_request(api: ApiProcess) -> None:

@@ -76,6 +76,7 @@ REFUSED: Final[dict[str, tuple[str, dict[str, Any], str]]] = {
     "a misspelled field": ("embedder/embed", {"inputs": "a", "normalise": True}, "Did you mean 'normalize'"),
     "a flag as text": ("embedder/embed", {"inputs": "a", "normalize": "yes"}, "true or false"),
     "raw scores": ("text_classification/predict", {"inputs": "a", "raw_scores": True}, "calibrated probabilities"),
+    "classes of a base model": ("embedder/predict", {"inputs": "a"}, "POST /hf/embedder/embed for vectors"),
     "pairs": ("text_classification/predict", {"inputs": [["a", "b"]]}, "inputs.0"),
     "no sentences": ("embedder/similarity", {"inputs": "a"}, "source_sentence and sentences"),
     "a sentence that is a number": (

@@ -63,6 +63,12 @@ def test_usage_of_embeddings_counts_the_tokens_of_all_texts(client: openai.OpenA
     assert client.embeddings.create(model="reviews", input=TEXTS).usage.total_tokens == sum(counts)
 
 
+@pytest.mark.parametrize("words", [400, 40_000], ids=["fast path", "ordinary path"])
+def test_a_text_that_is_longer_than_the_model_reads_is_not_embedded_in_part(client: openai.OpenAI, words: int) -> None:
+    with pytest.raises(openai.UnprocessableEntityError, match=r"input\.1: has .* maximum context length is"):
+        client.embeddings.create(model="reviews", input=["short", "film " * words])
+
+
 def test_a_text_is_continued_as_predict_continues_it(client: openai.OpenAI, api: ApiProcess) -> None:
     answer = client.completions.create(model="stories", prompt=["世", "a"], max_tokens=12, temperature=0, seed=1)
     parameters = {"max_new_tokens": 12, "temperature": 0, "seed": 1}
