@@ -56,7 +56,7 @@ _MISTAKEN: Final = (
 
 
 def intended_protocol(path: str) -> tuple[ClientProtocol | None, str]:
-    """Return the protocol that a path without such a method was meant for, and how its clients get there.
+    """Return the protocol that a missing path was meant for, and a hint.
 
     It is the protocol of the path and "" for all but usual mistakes.
     """

@@ -233,7 +233,7 @@ def _find_labels(question: Question, probabilities: Mapping[str, float]) -> Sequ
 
 
 def _affirm(served: ServedVersion, question: Question, probabilities: Mapping[str, float]) -> Answer:
-    """Answer yes or no by the class that the question names, else by the class that says yes.
+    """Answer by the class that the question names, else by the one that says yes.
 
     Raises `Refusal` for a question that names several classes or asks for the opposite: its words are not understood,
     and a guess would be as sure of the wrong answer.
@@ -255,7 +255,7 @@ def _affirm(served: ServedVersion, question: Question, probabilities: Mapping[st
 
 
 def _find_named(labels: Sequence[str], words: str) -> tuple[list[str], str]:
-    """Return the labels that occur in a text as whole words, and the text without them.
+    """Return the labels that are whole words of a text, and its rest.
 
     The longest are looked for first, so that "not spam" does not name "spam" as well.
     """

@@ -379,7 +379,7 @@ def _respond_http(request: Request, error: Exception) -> Response:
 
 
 def _respond_mistaken(request: Request, error: ProblemError) -> Response:
-    """Respond to a path or method that does not exist, with a hint for clients whose address is set wrongly."""
+    """Respond to a missing path or method, with a hint after usual mistakes."""
     path = request.url.path
     protocol, hint = intended_protocol(path)
     if hint:

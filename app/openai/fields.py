@@ -32,7 +32,7 @@ class ProtocolRequest(BaseModel):
 
 
 def only(value: Any, *, hint: str, same: Any = None) -> BeforeValidator:
-    """Return a validator that accepts null and one value alone, or another one that means the same."""
+    """Return a validator that accepts null, one value, and another of the same meaning."""
 
     def check(sent: Any) -> Any:
         if sent is None or sent == value or (not value and sent in (False, 0, "", [], {})):
