@@ -15,10 +15,11 @@ from app.predict.fast_routes import REFERENCE, FastCall, FastRoute
 from app.predict.handler import BodyFormat, PredictInputs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from app.huggingface.pipelines.base import Pipeline
     from app.predict.fast_routes import Peek, RequestHead
+    from app.serving.types import LoadedModel
 
 _ANY_TYPE: Final = frozenset({BodyFormat.JSON, BodyFormat.RAW, None})
 
@@ -45,20 +46,26 @@ class PathRoute(FastRoute):
     formats = _ANY_TYPE
 
     def __init__(
-        self, ending: str, pipeline: Pipeline, *, template: str | None = None, task: str | None = None
+        self,
+        ending: str,
+        pipeline: Pipeline,
+        *,
+        template: str | None = None,
+        accepts: Callable[[LoadedModel], bool] = lambda _: True,
     ) -> None:
         """`template` is that of the ordinary route, if it is not that of `ending`.
 
-        Models of other tasks than `task` are left to that route.
+        Models that are not accepted are left to that route.
         """
         self.template = template or f"/hf/{{model}}/{ending}"
         self.pattern = re.compile(rb"/hf/" + REFERENCE + b"/" + ending.encode())
         self._pipeline = pipeline
-        self._task = task
+        self._accepts = accepts
 
     def parse(self, head: RequestHead, body: bytes, peek: Peek) -> FastCall | None:
         """Parse a file, or JSON with `inputs`."""
-        if self._task is not None and ((match := peek(head.reference)) is None or match[0].served.task != self._task):
+        match = peek(head.reference)
+        if match is None or not self._accepts(match[0]):
             return None
         return _call(self._pipeline, head, body, peek)
 
@@ -69,11 +76,18 @@ def fast_routes() -> list[FastRoute]:
         "embed": NormalizedEmbedding(),
         "similarity": SentenceSimilarity(),
     }
+
+    def reads_texts(model: LoadedModel) -> bool:
+        return model.predictor.reads_texts
+
+    def has_classes(model: LoadedModel) -> bool:
+        return model.served.task == TextPrediction.task
+
     named = "/hf/{model}/pipeline/{pipeline}"
     return [
         PipelineRoute(),
-        PathRoute("predict", TextPrediction(), task=TextPrediction.task),
-        *(PathRoute(ending, pipeline) for ending, pipeline in pipelines.items()),
+        PathRoute("predict", TextPrediction(), accepts=has_classes),
+        *(PathRoute(ending, pipeline, accepts=reads_texts) for ending, pipeline in pipelines.items()),
         *(PathRoute(f"pipeline/{name}", pipeline, template=named) for name, pipeline in NAMED_PIPELINES.items()),
     ]
 

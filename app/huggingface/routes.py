@@ -20,6 +20,7 @@ from app.huggingface.pipelines.generation import STREAM
 from app.huggingface.schemas import ModelChatRequest, ModelCompletionRequest, TextEmbeddingsInfo, TextToken
 from app.huggingface.stream import TokenEvents
 from app.huggingface.text_embeddings import to_info
+from app.openai.required_task import require_texts
 from app.openai.routes import create_chat_completion, create_completion
 from app.openai.schemas import ChatCompletion, Completion
 from app.predict.client_paths import client_paths
@@ -156,6 +157,8 @@ async def embed_texts(
     It has the length 1, unless the request has `"normalize": false`.
     """
     call = _parse(request, await read_limited(request, settings.max_predict_bytes))
+    if not isinstance(call.inputs, bytes):
+        await require_texts(service, model)
     return await _run(service, model, NormalizedEmbedding(), call)
 
 
@@ -189,6 +192,7 @@ async def compare_texts(
 ) -> Any:
     """Return the cosine similarity of each sentence to the source."""
     call = _parse(request, await read_limited(request, settings.max_predict_bytes))
+    await require_texts(service, model)
     return await _run(service, model, SentenceSimilarity(), call)
 
 

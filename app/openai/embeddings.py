@@ -7,6 +7,7 @@ import struct
 from typing import TYPE_CHECKING, Any, Final
 
 from app.openai.fields import invalid_field, names_in_errors
+from app.openai.required_task import require_texts
 from app.predict.handler import PredictInputs
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ _NAMES: Final = {"": "input.{index}", "text": "input.{index}", "return": "model"
 async def embed(service: PredictService, request: EmbeddingsRequest) -> dict[str, Any]:
     """Return `Embeddings` as JSON values; raises the errors of `PredictService.predict`."""
     inputs, parameters = to_inputs(request)
+    await require_texts(service, request.model)
     with names_in_errors(_NAMES):
         result = await service.predict(request.model, inputs, parameters=parameters)
     tokens = await service.count_tokens(result.served, request.input)

@@ -35,6 +35,8 @@ class EmbeddingsRoute(FastRoute):
         if match is None or sum(map(len, request.input)) > SMALL_TEXT_BYTES:
             return None
         model, watch = match
+        if not model.predictor.reads_texts:
+            return None
         return FastCall(model, watch, embeddings.to_inputs(request), partial(_encode_embeddings, model, request))
 
 

@@ -1,4 +1,4 @@
-"""The check that a model has the task of a path."""
+"""The checks that a model can do what a path is for."""
 
 from __future__ import annotations
 
@@ -20,3 +20,11 @@ async def require_task(service: PredictService, model: str, task: str, *, abilit
         kind = f"has the task {served.task}" if served.task else "is a base model"
         hint = f"GET /v1/models lists the models of the task {task}."
         raise invalid_field("model", f"{served.name!r} {kind}; only a model of the task {task} {ability}", hint=hint)
+
+
+async def require_texts(service: PredictService, model: str) -> None:
+    """Raise `ProblemError` 422 for a model that embeds no texts, and `ModelNotFound` for none."""
+    loaded = await service.load(model)
+    if not loaded.predictor.reads_texts:
+        hint = "Name a base model of texts or a text classifier; POST /predict embeds images and audio clips."
+        raise invalid_field("model", f"{loaded.served.name!r} embeds no texts", hint=hint)

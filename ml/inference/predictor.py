@@ -330,6 +330,11 @@ class Predictor:
         return [encoder.list_tokens(text, has_special_tokens=has_special_tokens) for text in texts]
 
     @property
+    def reads_texts(self) -> bool:
+        """True if an input may have a text, whose embedding can be returned."""
+        return "text" in self._adapter.input_fields()
+
+    @property
     def max_tokens(self) -> int:
         """Tokens of a text that are read; 0 for a model that reads no texts."""
         return 0 if self._text_encoder is None else self._text_encoder.config.max_length

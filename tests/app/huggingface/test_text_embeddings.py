@@ -77,6 +77,12 @@ REFUSED: Final[dict[str, tuple[str, dict[str, Any], str]]] = {
     "a flag as text": ("embedder/embed", {"inputs": "a", "normalize": "yes"}, "true or false"),
     "raw scores": ("text_classification/predict", {"inputs": "a", "raw_scores": True}, "calibrated probabilities"),
     "classes of a base model": ("embedder/predict", {"inputs": "a"}, "POST /hf/embedder/embed for vectors"),
+    "texts of a model of images": ("image_classification/embed", {"inputs": "a"}, "embeds no texts"),
+    "sentences of a model of images": (
+        "image_classification/similarity",
+        {"inputs": {"source_sentence": "a", "sentences": ["b"]}},
+        "embeds no texts",
+    ),
     "pairs": ("text_classification/predict", {"inputs": [["a", "b"]]}, "inputs.0"),
     "no sentences": ("embedder/similarity", {"inputs": "a"}, "source_sentence and sentences"),
     "a sentence that is a number": (

@@ -69,6 +69,13 @@ def test_a_text_that_is_longer_than_the_model_reads_is_not_embedded_in_part(clie
         client.embeddings.create(model="reviews", input=["short", "film " * words])
 
 
+@pytest.mark.parametrize("model", ["shades", "stories"])
+def test_a_model_that_embeds_no_texts_is_named_with_those_that_do(client: openai.OpenAI, model: str) -> None:
+    for _ in ("ordinary path", "fast path"):
+        with pytest.raises(openai.UnprocessableEntityError, match=f"model: '{model}' embeds no texts.*text classifier"):
+            client.embeddings.create(model=model, input="a")
+
+
 def test_a_text_is_continued_as_predict_continues_it(client: openai.OpenAI, api: ApiProcess) -> None:
     answer = client.completions.create(model="stories", prompt=["世", "a"], max_tokens=12, temperature=0, seed=1)
     parameters = {"max_new_tokens": 12, "temperature": 0, "seed": 1}
