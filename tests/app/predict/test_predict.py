@@ -168,6 +168,10 @@ def test_a_packed_body_is_refused_for_that_and_not_for_what_it_looks_like(
     assert "without 'Content-Encoding: gzip'" in answer.json()["detail"]
 
 
+def test_the_coding_of_a_request_without_a_body_says_nothing(client: TestClient) -> None:
+    assert client.get("/v2", headers={"Content-Encoding": "gzip"}).status_code == 200
+
+
 @pytest.mark.parametrize("kind", ["text/plain", "application/json"])
 def test_text_is_utf_8_or_refused_for_what_it_is(client: TestClient, model: str, kind: str) -> None:
     for charset, status in (("UTF-8", 422), ("iso-8859-1", 415), ("utf-16", 415), ("klingon", 415)):
