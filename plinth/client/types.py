@@ -415,7 +415,7 @@ class DriftState:
     alarm_at: datetime | None = None
     alarm_row: int | None = None
     #: Values until now, oldest first.
-    evidence: list[EvidencePoint] = field(default_factory=list)
+    evidence: Sequence[EvidencePoint] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

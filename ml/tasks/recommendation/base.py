@@ -305,7 +305,12 @@ class NextItemTask(Task):
             "is_evaluated": np.zeros(len(histories), dtype=bool),
         }
         if ITEM_WEIGHTS in columns:
-            augmented |= {ITEM_WEIGHTS: item_weights, TARGET_WEIGHT: np.array(target_weights, dtype=np.float32)}
+            augmented |= {
+                ITEM_WEIGHTS: item_weights,
+                TARGET_WEIGHT: np.array(target_weights, dtype=np.float32),
+                # Hit rates by event are those of evaluated rows.
+                TARGET_EVENT: np.zeros(len(histories), dtype=np.int64),
+            }
         return augmented
 
     def collate(self, columns: dict[str, Column]) -> Arrays:

@@ -182,7 +182,7 @@ REFUSED: Final[dict[str, tuple[Callable[[openai.OpenAI], object], str, str]]] = 
     "dimensions": (lambda c: c.embeddings.create(model="reviews", input="a", dimensions=8), "dimensions", "width"),
     "a blank text": (lambda c: c.embeddings.create(model="reviews", input=["a", " "]), "input.1", "whitespace"),
     "no text": (lambda c: c.embeddings.create(model="reviews", input=[]), "input", "at least 1"),
-    "a model of images": (lambda c: c.embeddings.create(model="shades", input="a"), "input.0", "image"),
+    "a model of images": (lambda c: c.embeddings.create(model="shades", input="a"), "model", "text classifier"),
     "a model that generates no text": (
         lambda c: c.completions.create(model="reviews", prompt="a"),
         "model",

@@ -22,6 +22,7 @@ SCHEMA_OF = {
     types.Dataset: "Dataset",
     types.DatasetReport: "DatasetReport",
     types.DriftState: "DriftState",
+    types.EvidencePoint: "EvidencePoint",
     types.Feedback: "Feedback",
     types.FeedbackDataset: "FeedbackDataset",
     types.LabelCandidate: "LabelCandidate",

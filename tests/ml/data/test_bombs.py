@@ -67,6 +67,8 @@ def parquet_of_repeats() -> bytes:
     return sink.getvalue().to_pybytes()
 
 
+#: Reading a bomb takes 1 to 7 seconds on slow processors; unpacking a whole one would take minutes.
+MAX_CPU_SECONDS = 20
 BOMBS = {
     "zip.zip": (zip_of_zeros, "archive_bomb"),
     "images-idx3-ubyte.gz": (idx_of_zeros, "archive_bomb"),
@@ -90,7 +92,7 @@ def test_a_bomb_is_rejected_in_bounded_time_and_memory(tmp_path, name):
     (tmp_path / name).write_bytes(make())
     result = read(tmp_path / name, tmp_path / "dataset")
     assert code in result["codes"]
-    assert result["seconds"] < 5
+    assert result["seconds"] < MAX_CPU_SECONDS
     assert result["memory"] < 500 << 20
     assert not (tmp_path / "dataset").exists()
 

@@ -157,7 +157,7 @@ def write(folder: Path, columns: Mapping[str, str], *, rows: int = 60) -> Path:
                 splits={split: int((splits == code).sum()) for code, split in enumerate(SPLITS)},
                 classes=classes or object_classes or None,
                 class_counts=count_classes(classes, codes, splits) if classes else {},
-                facts={name: column_type.facts() for name, column_type in column_types.items()},
+                facts={name: facts for name, column_type in column_types.items() if (facts := column_type.facts())},
                 digest=digest,
             )
             if "items" in columns.values():
