@@ -11,7 +11,7 @@ from store.tables import JobKind
 
 
 class Lane(StrEnum):
-    """Jobs that wait for each other; those of different lanes never do."""
+    """Queue of jobs with slots of its own: a full lane delays no other lane."""
 
     #: Runs that compute: `PLINTH_JOB_SLOTS` at once.
     COMPUTING = "computing"

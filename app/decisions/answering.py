@@ -44,7 +44,7 @@ BLANK: Final = "-"
 FURTHER_TASKS: Final = ("image_text_matching", "text_classification")
 #: Labels by which a class says yes.
 YES: Final = frozenset({"true", "yes", "1", "positive", "y", "t", "+"})
-#: Labels of two classes that only say yes or no to what the training data asked: no question names them.
+#: Labels of two classes that mean yes or no: their words in a question do not refer to a class.
 BARE: Final = frozenset({"true", "yes", "1", "y", "t", "+", "false", "no", "0", "n", "f", "-"})
 #: Labels of two classes of which one can say yes.
 VERDICTS: Final = BARE | {"positive", "negative"}

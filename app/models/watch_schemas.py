@@ -30,7 +30,7 @@ class Gate(BaseModel):
         ge=0,
         le=1,
         description="Accuracy on corrupted test rows (noise, blur, typos) that may be lost. null: not measured, since "
-        "up to 100 rows are predicted once for each corruption.",
+        "every corruption needs up to 100 predictions.",
     )
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 #: Standard deviations of the interval of a difference: a model that is not better passes once in 1,000 times.
 Z_DIFFERENCE: Final = 3.09
 BINS: Final = 10
-#: Test rows that are corrupted, as each is predicted once for each corruption.
+#: Test rows for robustness: every corruption needs a prediction of every row.
 MAX_CORRUPTED_ROWS: Final = 100
 LABEL: Final = "label"
 

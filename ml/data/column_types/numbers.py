@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class NumbersType(ColumnType[list[float | None]]):
-    """Rows contain a finite number for each item; None where the data has none."""
+    """Rows contain one finite number per item, or None for a missing one."""
 
     name = "numbers"
     noun = "list of numbers"

@@ -451,7 +451,7 @@ def _split_by_time(items: int) -> Iterator[tuple[str, int]]:
 def _merge_repetitions(
     events: np.ndarray, items: np.ndarray, events_of: np.ndarray, splits: np.ndarray | None
 ) -> np.ndarray:
-    """Return one event for each run of events with one item.
+    """Merge consecutive events with the same item into a single event.
 
     It is that of the rarest name in the log, and of several the last one: of view and purchase, the purchase.
     """
