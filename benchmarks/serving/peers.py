@@ -218,7 +218,7 @@ def wait_until_answered(peer: Peer, port: int, process: subprocess.Popen[bytes])
 
 
 def peer_cpu_ms(peer: Peer, port: int, pid: int, *, connections: int) -> float:
-    """CPU milliseconds of the peer for one request."""
+    """CPU milliseconds of the peer per request."""
     headers = {"Content-Type": peer.call.content_type, "Host": f"127.0.0.1:{port}"}
     result = load.drive(port, pid, peer.path, peer.call.bodies, headers, seconds=TURN_SECONDS, connections=connections)
     assert result.requests, f"{peer.name} answered nothing"

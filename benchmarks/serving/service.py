@@ -21,7 +21,7 @@ class Figure:
     reached: str
     aim: str = ""
     note: str = ""
-    #: Repetitions of `reached`, whose median and range are recorded; empty for one value.
+    #: Values of all repetitions, of which the record has median and range; empty for a single one.
     repetitions: Sequence[float] = ()
     unit: str = ""
 

@@ -7,22 +7,10 @@ from pathlib import Path
 
 from store.adaptation import watches
 from store.database import transaction
+from tests.support.adaptation import WATCH_OPTIONS
 from tests.support.factories import painter, register, shades
 from tests.web.conftest import Visitor, take_screenshot
 
-OPTIONS = {
-    "drift": "auto",
-    "gate": "auto",
-    "then": "promote",
-    "alias": "production",
-    "dataset": None,
-    "min_feedback": 40,
-    "guard_hours": 24,
-    "training": {},
-    "max_rows": 10_000,
-    "max_bytes": 2**28,
-    "max_days": 30,
-}
 SCORES = {"accuracy": 0.9, "interval": [0.8, 0.95], "ece": 0.02}
 PART = {"rows": 40, "current": SCORES, "candidate": {**SCORES, "accuracy": 0.7}, "difference": -0.2, "interval": None}
 
@@ -42,7 +30,7 @@ def put_watch(model: str) -> None:
         ],
     }
     with transaction() as session:
-        row = watches.put(session, model, keep="rows", fraction=0.25, options=OPTIONS)
+        row = watches.put(session, model, keep="rows", fraction=0.25, options=WATCH_OPTIONS)
         row.state = {**row.state, **state}
 
 

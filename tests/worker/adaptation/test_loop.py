@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,30 +12,19 @@ from sqlalchemy import select
 
 from ml.drift import DRIFT_TESTS
 from store import jobs, models
-from store.adaptation import feedback, records, watches
+from store.adaptation import records, watches
 from store.blobs import blobs
 from store.database import reading, transaction
 from store.errors import Conflict
 from store.ids import new_id
 from store.models import NewModel
 from store.tables import Dataset, Job, JobKind, RequestRecord
+from tests.support.adaptation import WATCH_OPTIONS, add_labels
 from tests.support.factories import claim_job, register, shades
 from worker.adaptation.loop import adapt_models
 from worker.adaptation.monitors import VersionMonitors
 
-OPTIONS = {
-    "drift": "auto",
-    "gate": "auto",
-    "then": "promote",
-    "alias": "production",
-    "dataset": None,
-    "min_feedback": 40,
-    "guard_hours": 24,
-    "training": {"schedule": {"epochs": 1}},
-    "max_rows": 10_000,
-    "max_bytes": 2**28,
-    "max_days": 30,
-}
+OPTIONS = {**WATCH_OPTIONS, "training": {"schedule": {"epochs": 1}}}
 SUMMARY = {
     "format": "class_folders",
     "task": "image_classification",
@@ -102,18 +89,8 @@ def record(values: np.ndarray, *, version: int = 1, labels: Sequence[str] = ("da
 
 
 def label(count: int, *, version: int | None = None, is_right: bool = True, start: int = 0) -> None:
-    with transaction() as session:
-        for number in range(start, start + count):
-            content = json.dumps({"image": str(number)}).encode()
-            feedback.add(
-                session,
-                "shades",
-                content=content,
-                input_sha256=hashlib.sha256(content).hexdigest(),
-                label="light",
-                **({"request_id": f"r{number}", "version": version} if version else {}),
-                predicted=None if version is None else "light" if is_right else "dark",
-            )
+    predicted = None if version is None else "light" if is_right else "dark"
+    add_labels("shades", "light", count, version=version, predicted=predicted, start=start)
 
 
 def newest_job(kind: str) -> Job:
