@@ -1,6 +1,7 @@
 """Fixtures of several packages: a whole service, and small real data."""
 
 import io
+import os
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -10,10 +11,16 @@ from typing import Final
 import pytest
 
 from plinth import Plinth
+from tests.support import built_once
 from tests.support.servers import S3Server
 from tests.support.stack import RunningStack, plinth_up
 
 FOLDER: Final = Path(__file__).parent
+
+# Before a numerical library reads them: its threads wait by spinning, and beside each other these processes have fewer
+# cores than threads. An import of 100 texts then takes eight times the processor time.
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -31,6 +38,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         files.sort(key=lambda path: path.parent != FOLDER)
         position |= {path: (index + 0.5) / len(files) for index, path in enumerate(files)}
     items.sort(key=lambda item: position[item.path])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _built_once(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The processes of pytest-xdist have a folder each below that of the run."""
+    folder = tmp_path_factory.getbasetemp()
+    built_once.share_folder((folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "built")
 
 
 @pytest.fixture(scope="session")

@@ -10,10 +10,12 @@ from ml.learning.export.packaging import pack
 from ml.learning.nn.architectures import ARCHITECTURES
 from ml.learning.pipeline.base_models import BaseModels
 from ml.learning.pipeline.plan import make_plan
+from ml.package.package import ModelPackage
 from ml.spec.catalog import Catalog
 from ml.spec.resolve import resolve
 from ml.spec.schema import Finetune
 from ml.tasks import TASKS
+from tests.support.built_once import copy_built
 from tests.support.ml import samples
 
 if TYPE_CHECKING:
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ml.learning.pipeline.plan import TrainingPlan
-    from ml.package.package import ModelPackage
 
 CATALOG = Catalog.load()
 PARITY_ROWS = 7
@@ -53,9 +54,15 @@ def input_schema(task: str) -> dict[str, Any]:
 
 def untrained(task: str, into: Path, *, more_columns: Mapping[str, str] | None = None) -> ModelPackage:
     """A package that answers, at random but always alike."""
+    columns = "".join(f"-{column}-{kind}" for column, kind in sorted((more_columns or {}).items()))
+    copy_built(f"{task}{columns}", lambda folder: _pack_untrained(task, folder, more_columns), into)
+    return ModelPackage.open(into)
+
+
+def _pack_untrained(task: str, into: Path, more_columns: Mapping[str, str] | None) -> None:
     torch.manual_seed(0)
     planned = make_toy_plan(task, more_columns=more_columns)
-    return pack(
+    pack(
         planned.network().eval(),
         into,
         architectures=planned.architectures,
