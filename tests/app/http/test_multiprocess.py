@@ -6,6 +6,8 @@ import json
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -124,3 +126,13 @@ def test_settings_that_must_not_be_served_end_all_processes(home: Path) -> None:
     with pytest.raises(RuntimeError, match="Refusing to listen"):
         process.__enter__()
     assert process.kill() == 78
+
+
+def test_products_of_arrays_are_computed_on_one_thread(home: Path) -> None:
+    environment = {**os.environ, "PLINTH_HOME": str(home), "PLINTH_HOST": "0.0.0.0"}
+    for name in ("OPENBLAS_NUM_THREADS", "PLINTH_API_KEY"):
+        environment.pop(name, None)
+    # It serves nothing, as it has no key; numpy would be imported after that.
+    program = "import os, app.__main__ as api; print(api.main(), os.environ['OPENBLAS_NUM_THREADS'])"
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["78", "1"]
