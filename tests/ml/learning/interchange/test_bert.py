@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
 from ml.encoders.text import TextEncoder
 from ml.errors import PackageError
@@ -62,8 +61,12 @@ OWN_SIZES: dict[str, dict[str, Any]] = {
 def folder_of(path: Path, family: str, *, head: bool, **config: Any) -> tuple[Path, Any]:
     """Save a model with large random weights, and a tokenizer of a few words."""
     torch.manual_seed(0)
-    model_config = AutoConfig.for_model(family, **{**SIZES, **OWN_SIZES.get(family, {}), **config})
-    model = (AutoModelForSequenceClassification if head else AutoModel).from_config(model_config).eval()
+    model_config = transformers.AutoConfig.for_model(family, **{**SIZES, **OWN_SIZES.get(family, {}), **config})
+    model = (
+        (transformers.AutoModelForSequenceClassification if head else transformers.AutoModel)
+        .from_config(model_config)
+        .eval()
+    )
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.copy_(torch.randn_like(parameter) * 0.3)
@@ -78,7 +81,7 @@ def folder_of(path: Path, family: str, *, head: bool, **config: Any) -> tuple[Pa
 
 
 def predict_pretrained(folder: Path, model: Any, texts: list[str]) -> Any:
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     encoded = tokenizer(texts, padding=True, truncation=True, max_length=24, return_tensors="pt")
     with torch.no_grad():
         return encoded, model(input_ids=encoded["input_ids"], attention_mask=encoded["attention_mask"])
@@ -122,7 +125,7 @@ def test_a_classifier_keeps_the_order_of_its_labels_in_import_and_export(tmp_pat
 
     report = export_model(tmp_path / "package", tmp_path / "out")
     assert report["class"] == "AutoModelForSequenceClassification"
-    exported = AutoModelForSequenceClassification.from_pretrained(tmp_path / "out").eval()
+    exported = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "out").eval()
     assert exported.config.id2label == labels
     _, exported_outputs = predict_pretrained(tmp_path / "out", exported, TEXTS)
     np.testing.assert_allclose(exported_outputs.logits.numpy(), outputs.logits.numpy(), atol=TOLERANCE)
@@ -155,7 +158,7 @@ def test_sentence_embeddings_have_the_pooling_of_the_folder(tmp_path: Path, mode
     export_model(tmp_path / "package", tmp_path / "out")
     assert json.loads((tmp_path / "out" / "1_Pooling" / "config.json").read_text())[f"pooling_mode_{mode}"] is True
     _, exported_outputs = predict_pretrained(
-        tmp_path / "out", AutoModel.from_pretrained(tmp_path / "out").eval(), short
+        tmp_path / "out", transformers.AutoModel.from_pretrained(tmp_path / "out").eval(), short
     )
     torch.testing.assert_close(exported_outputs.last_hidden_state, outputs.last_hidden_state, atol=TOLERANCE, rtol=0)
 
@@ -176,13 +179,16 @@ def test_a_vocabulary_file_becomes_a_tokenizer_with_do_lower_case(tmp_path: Path
 
 def test_a_tokenizer_is_exported_unchanged(tmp_path: Path) -> None:
     folder, _ = folder_of(tmp_path / "pretrained", "bert", head=False)
-    AutoTokenizer.from_pretrained(folder).save_pretrained(folder)
+    transformers.AutoTokenizer.from_pretrained(folder).save_pretrained(folder)
     content = (folder / "tokenizer.json").read_text()
     import_model(zip_folder(folder, tmp_path / "m.zip"), tmp_path / "package")
     assert (tmp_path / "package" / "encoders" / "text" / "tokenizer.json").read_text() == content
     export_model(tmp_path / "package", tmp_path / "out")
     assert (tmp_path / "out" / "tokenizer.json").read_text() == content
-    exported, original = AutoTokenizer.from_pretrained(tmp_path / "out"), AutoTokenizer.from_pretrained(folder)
+    exported, original = (
+        transformers.AutoTokenizer.from_pretrained(tmp_path / "out"),
+        transformers.AutoTokenizer.from_pretrained(folder),
+    )
     assert exported(TEXTS)["input_ids"] == original(TEXTS)["input_ids"]
     assert (exported.pad_token, exported.cls_token, exported.mask_token) == ("[PAD]", "[CLS]", "[MASK]")
 

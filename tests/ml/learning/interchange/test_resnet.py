@@ -9,15 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import transformers
 from safetensors.torch import save_file
-from transformers import (
-    AutoImageProcessor,
-    AutoModel,
-    AutoModelForImageClassification,
-    ResNetConfig,
-    ResNetForImageClassification,
-    ResNetModel,
-)
 
 from ml.errors import PackageError
 from ml.inference.predictor import Predictor
@@ -61,12 +54,12 @@ def random_images(count: int) -> np.ndarray:
 
 
 def preprocess(folder: Path, pixels: np.ndarray) -> torch.Tensor:
-    return AutoImageProcessor.from_pretrained(folder)(list(pixels), return_tensors="pt")["pixel_values"]
+    return transformers.AutoImageProcessor.from_pretrained(folder)(list(pixels), return_tensors="pt")["pixel_values"]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_base_model_predicts_the_same_embeddings(tmp_path: Path, shape: str) -> None:
-    model = ResNetModel(ResNetConfig(**SHAPES[shape]))
+    model = transformers.ResNetModel(transformers.ResNetConfig(**SHAPES[shape]))
     folder = folder_of(tmp_path / "pretrained", model)
     report = import_model(zip_folder(folder, tmp_path / "m.zip", modeling_dot_py=b"import os"), tmp_path / "package")
     package = ModelPackage.open(tmp_path / "package")
@@ -83,7 +76,7 @@ def test_a_base_model_predicts_the_same_embeddings(tmp_path: Path, shape: str) -
 
 def test_a_classifier_keeps_the_order_of_its_labels(tmp_path: Path) -> None:
     labels = {0: "zebra", 1: "ant", 2: "mole"}
-    model = ResNetForImageClassification(ResNetConfig(**SHAPES["basic"], id2label=labels))
+    model = transformers.ResNetForImageClassification(transformers.ResNetConfig(**SHAPES["basic"], id2label=labels))
     folder = folder_of(tmp_path / "pretrained", model)
     report = import_model(zip_folder(folder, tmp_path / "m.zip"), tmp_path / "package", task="image_classification")
     assert report["labels"] == ["zebra", "ant", "mole"]
@@ -99,25 +92,27 @@ def test_a_classifier_keeps_the_order_of_its_labels(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_classifier_is_exported_unchanged(tmp_path: Path, shape: str) -> None:
-    model = ResNetForImageClassification(ResNetConfig(**SHAPES[shape], id2label={0: "no", 1: "yes"}))
+    model = transformers.ResNetForImageClassification(
+        transformers.ResNetConfig(**SHAPES[shape], id2label={0: "no", 1: "yes"})
+    )
     folder = folder_of(tmp_path / "pretrained", model)
     import_model(zip_folder(folder, tmp_path / "m.zip"), tmp_path / "package")
     report = export_model(tmp_path / "package", tmp_path / "out")
     assert report["files"] == ["config.json", "model.safetensors", "preprocessor_config.json"]
-    exported = AutoModelForImageClassification.from_pretrained(tmp_path / "out").eval()
+    exported = transformers.AutoModelForImageClassification.from_pretrained(tmp_path / "out").eval()
     assert exported.config.id2label == {0: "no", 1: "yes"}
     assert {name: tensor.tolist() for name, tensor in exported.state_dict().items()} == {
         name: tensor.tolist() for name, tensor in model.state_dict().items()
     }
     pixels = random_images(2)
     torch.testing.assert_close(preprocess(tmp_path / "out", pixels), preprocess(folder, pixels), atol=1e-6, rtol=1e-6)
-    assert AutoModel.from_pretrained(tmp_path / "out").config.depths == SHAPES[shape]["depths"]
+    assert transformers.AutoModel.from_pretrained(tmp_path / "out").config.depths == SHAPES[shape]["depths"]
 
 
 def test_an_unsupported_head_is_dropped_with_a_note(tmp_path: Path) -> None:
     labels = {0: "a", 1: "b"}
-    config = ResNetConfig(**SHAPES["basic"], id2label=labels, problem_type="multi_label_classification")
-    folder = folder_of(tmp_path / "pretrained", ResNetForImageClassification(config))
+    config = transformers.ResNetConfig(**SHAPES["basic"], id2label=labels, problem_type="multi_label_classification")
+    folder = folder_of(tmp_path / "pretrained", transformers.ResNetForImageClassification(config))
     archive = zip_folder(folder, tmp_path / "m.zip")
     report = import_model(archive, tmp_path / "package")
     assert report["task"] is None
@@ -142,7 +137,9 @@ def test_an_unsupported_head_is_dropped_with_a_note(tmp_path: Path) -> None:
 def test_a_config_that_does_not_fit_the_weights_is_refused(
     tmp_path: Path, change: dict[str, Any], message: str
 ) -> None:
-    folder = folder_of(tmp_path / "pretrained", ResNetForImageClassification(ResNetConfig(**SHAPES["basic"])))
+    folder = folder_of(
+        tmp_path / "pretrained", transformers.ResNetForImageClassification(transformers.ResNetConfig(**SHAPES["basic"]))
+    )
     config = json.loads((folder / "config.json").read_text())
     for derived in ("stage_names", "out_features", "out_indices", "label2id"):
         config.pop(derived, None)
@@ -152,7 +149,7 @@ def test_a_config_that_does_not_fit_the_weights_is_refused(
 
 
 def test_shards_are_loaded_by_their_index(tmp_path: Path) -> None:
-    model = ResNetModel(ResNetConfig(**SHAPES["bottleneck"]))
+    model = transformers.ResNetModel(transformers.ResNetConfig(**SHAPES["bottleneck"]))
     folder = folder_of(tmp_path / "pretrained", model)
     model.save_pretrained(folder, max_shard_size="10KB")
     (folder / "model.safetensors").unlink()
@@ -162,7 +159,7 @@ def test_shards_are_loaded_by_their_index(tmp_path: Path) -> None:
 
 
 def test_blocks_of_other_widths_than_their_stage_are_refused(tmp_path: Path) -> None:
-    source = folder_of(tmp_path / "source", ResNetModel(ResNetConfig(**SHAPES["basic"])))
+    source = folder_of(tmp_path / "source", transformers.ResNetModel(transformers.ResNetConfig(**SHAPES["basic"])))
     import_model(zip_folder(source, tmp_path / "source.zip"), tmp_path / "package")
     package = ModelPackage.open(tmp_path / "package")
     choice = package.manifest.architectures["image"]

@@ -1,5 +1,6 @@
 """Contract tests of all architectures."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +43,13 @@ def _cases(*signals: Signal, provided: Feature | None = None, state: bool = Fals
         for shape in SHAPES[signal]
         for needed in {str(_config(name, feature)): feature for feature in sorted(architecture.provides)}.values()
         if provided is None or provided in _build(name, shape, needed)(_signal(shape))
-        if not state or _build(name, shape, needed).widths.state
+        if not state or _has_state(name, signal, needed)
     ]
+
+
+@cache
+def _has_state(name: str, signal: Signal, needed: Feature) -> bool:
+    return bool(_build(name, SHAPES[signal][0], needed).widths.state)
 
 
 def _config(name: str, needed: Feature) -> Any:
