@@ -121,7 +121,7 @@ def run(name: str, *, rows: int, seed: int) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         dataset = import_case(name, Path(temporary))
         adversary = {"name": "fgsm", "config": {"radius": case.trained, "clean_weight": case.clean_weight}}
-        accuracies = {}
+        losses = {}
         for kind, changes in (("usual", {}), ("adversarial", {"adversary": adversary})):
             fields = {"kind": "finetune", "dataset": name, "model": name, "task": case.task, "seed": seed}
             spec = TypeAdapter[Spec](Spec).validate_python({**fields, **case.fields, **changes})
@@ -131,15 +131,23 @@ def run(name: str, *, rows: int, seed: int) -> None:
             result = train(spec, dataset, folder, device="cpu", threads=1)
             cpu = time.process_time() - cpu
             entries = attack(result, dataset, case, rows)
-            accuracies[kind] = [entry["accuracy"] for entry in entries]
+            losses[kind] = [entry["loss"] for entry in entries]
             figure(f"{name}, {kind}: training", cpu, unit="CPU s")
             for entry in entries:
-                label = f"{name}, {kind}: accuracy at radius {entry['radius']:g}"
-                figure(label, 100 * entry["accuracy"], unit="%", note=f"{rows} rows, PGD of {STEPS} steps")
+                note, radius = f"{rows} rows, PGD of {STEPS} steps", f"{entry['radius']:g}"
+                figure(f"{name}, {kind}: accuracy at radius {radius}", 100 * entry["accuracy"], unit="%", note=note)
+                figure(f"{name}, {kind}: loss at radius {radius}", entry["loss"], unit="nats", note=note)
             clean = 100 * result.metrics["test/accuracy"]
             figure(f"{name}, {kind}: accuracy on all test rows", clean, unit="%")
-            cells = "  ".join(f"{entry['radius']:g}: {100 * entry['accuracy']:5.1f} %" for entry in entries)
+            cells = "  ".join(
+                f"{entry['radius']:g}: {100 * entry['accuracy']:5.1f} % {entry['loss']:.3f}" for entry in entries
+            )
             print(f"{name:6} {kind:12} {cpu:6.0f} CPU s  test {clean:5.2f} %  {cells}", flush=True)
+        for radius, usual, robust in zip(case.radii, losses["usual"], losses["adversarial"], strict=True):
+            if radius:
+                label = f"{name}: loss at radius {radius:g}, adversarial over usual"
+                figure(label, robust / usual, unit="", aim="<= 0.5")
+                print(f"{label}: {robust / usual:.3f}", flush=True)
 
 
 def main() -> int:

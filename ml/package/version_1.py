@@ -35,7 +35,7 @@ LATER_FIELDS: Final = (
     *('"calibration_folds":null', '"sizes":null', '"exits":false', '"loss":"mse"'),
     *('"event_weights":null', '"rating_weights":"equal"', '"keep_histories":true'),
     *('"head_width":null', '"inner":null', '"feed_forward":null', '"patch":null', '"class_token":false'),
-    '"halving_side":0',
+    *('"halving_side":0', '"state_width":null'),
 )
 #: Those that came between version 1 and these builds.
 FIELDS_AFTER_VERSION_1: Final = ('"max_steps":null', '"allow_noncommercial":null', '"adversary":null')

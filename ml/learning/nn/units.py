@@ -37,8 +37,10 @@ class Units:
     slot: str
     option: OptionPath
     count: int
-    #: Name in the network -> dimension -> values for each unit. Those of a unit are neighbors.
+    #: Name in the network -> dimension -> values for each unit. Those of a unit are neighbors, except in `gated`.
     tensors: Mapping[str, Mapping[int, int]]
+    #: Names of tensors whose dimension 0 has gates one after another, a value of each unit in each.
+    gated: frozenset[str] = frozenset()
 
     @property
     def label(self) -> str:
@@ -50,16 +52,44 @@ class Units:
 
         A tensor without slices stays as it is.
         """
+        for dimension in self.tensors.get(name, {}):
+            tensor = tensor.index_select(dimension, self.positions(name, dimension, units))
+        return tensor
+
+    def positions(self, name: str, dimension: int, units: Tensor) -> Tensor:
+        """Return the positions of `units`, int64 [K], in a dimension of a tensor: int64 [K * values]."""
+        values = self.tensors[name][dimension]
+        offsets = torch.arange(values, device=units.device)
+        if self.is_gated(name, dimension):
+            return (offsets[:, None] * self.count + units).flatten()
+        return (units[:, None] * values + offsets).flatten()
+
+    def is_gated(self, name: str, dimension: int) -> bool:
+        """Return whether values of a unit lie apart, one in each gate."""
+        return dimension == 0 and name in self.gated
+
+    def first(self, tensor: Tensor, name: str, count: int) -> Tensor:
+        """Return the slices of the first `count` units of a tensor, as a view where that is possible."""
         for dimension, values in self.tensors.get(name, {}).items():
-            offsets = torch.arange(values, device=units.device)
-            tensor = tensor.index_select(dimension, (units[:, None] * values + offsets).flatten())
+            if self.is_gated(name, dimension):
+                gates = tensor.unflatten(0, (values, self.count))
+                tensor = gates.narrow(1, 0, count).flatten(0, 1)
+            else:
+                tensor = tensor.narrow(dimension, 0, count * values)
         return tensor
 
 
 def spell_out(choice: Choice) -> Choice:
-    """Return an architecture in whose config every prunable option is a number."""
+    """Return an architecture in whose config every prunable option is a number, or null without such units."""
     architecture = ARCHITECTURES[choice.name]
     config = architecture.spell_out(architecture.configure(choice.config))
+    return Choice(name=choice.name, config=config.model_dump(mode="json"))
+
+
+def separate_units(choice: Choice) -> Choice:
+    """Return an architecture like `spell_out`, with units that are no features where it can have them."""
+    architecture = ARCHITECTURES[choice.name]
+    config = architecture.separate_units(architecture.configure(choice.config))
     return Choice(name=choice.name, config=config.model_dump(mode="json"))
 
 
@@ -102,15 +132,14 @@ def cut(tensors: Mapping[str, Tensor], retained: Sequence[tuple[Units, Tensor]])
 
 
 def prefix(tensors: Mapping[str, Tensor], units: Sequence[tuple[Units, int]]) -> dict[str, Tensor]:
-    """Return views of tensors with the first units of each layer alone.
+    """Return tensors with the first units of each layer alone, views where that is possible.
 
     `units` come with their number.
     """
     smaller = dict(tensors)
     for item, count in units:
-        for name, dimensions in item.tensors.items():
-            for dimension, values in dimensions.items() if name in smaller else ():
-                smaller[name] = smaller[name].narrow(dimension, 0, count * values)
+        for name in item.tensors.keys() & smaller.keys():
+            smaller[name] = item.first(smaller[name], name, count)
     return smaller
 
 
@@ -140,7 +169,8 @@ def _find_in_backbone(
                 match = _LAYER.match(name) if len(option) == 1 else None
                 layers.setdefault(match.group() if match else "", {})[f"backbones.{slot}.{name}"] = dimensions
         for tensors in layers.values():
-            yield Units(slot, option, count, tensors)
+            gated = frozenset(name for name in tensors if name.endswith(architecture.gated))
+            yield Units(slot, option, count, tensors, gated)
 
 
 def _build_shapes(choice: Choice, shape: Mapping[str, int]) -> Backbone:

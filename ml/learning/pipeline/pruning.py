@@ -261,19 +261,25 @@ def _importance(network: Network, batches: Sequence[Mapping[str, Tensor]], units
             for name, dimensions in item.tensors.items():
                 tensor = parameters.get(name)
                 if tensor is not None and tensor.grad is not None:
-                    change += _change_by_unit(tensor, dimensions, item.count)
+                    change += _change_by_unit(tensor, dimensions, item.count, is_gated=name in item.gated)
             total += change.square()
     network.zero_grad()
     return totals
 
 
-def _change_by_unit(tensor: Tensor, dimensions: Mapping[int, int], count: int) -> Tensor:
-    """Return the first-order change of the loss without the slices of each unit."""
+def _change_by_unit(tensor: Tensor, dimensions: Mapping[int, int], count: int, *, is_gated: bool) -> Tensor:
+    """Return the first-order change of the loss without the slices of each unit.
+
+    With `is_gated`, dimension 0 has gates one after another, a value of each unit in each.
+    """
     assert tensor.grad is not None
     change = (tensor.detach() * tensor.grad).double()
     total = torch.zeros(count, dtype=torch.float64)
     for dimension in dimensions:
-        total += change.transpose(0, dimension).reshape(count, -1).sum(dim=1)
+        if is_gated and dimension == 0:
+            total += change.reshape(-1, count, *change.shape[1:]).transpose(0, 1).reshape(count, -1).sum(dim=1)
+        else:
+            total += change.transpose(0, dimension).reshape(count, -1).sum(dim=1)
     return total
 
 

@@ -25,7 +25,7 @@ from ml.learning.nn import device as devices
 from ml.learning.nn.network import Network
 from ml.learning.nn.objectives import OBJECTIVES
 from ml.learning.nn.operations import count_operations
-from ml.learning.nn.units import spell_out
+from ml.learning.nn.units import separate_units
 from ml.learning.pipeline.base_models import BaseModels
 from ml.learning.pipeline.crossing import describe_crossing, describe_crossings, train_stems
 from ml.learning.pipeline.encoded_rows import RowEncoder
@@ -202,8 +202,8 @@ class _Run:
             rows = rows.take(np.linspace(0, len(rows) - 1, max_rows).astype(int))
         self.plan: TrainingPlan = make_plan(self.spec, self.data.summary, rows, self.bases, self.models.values())
         if self.spec.sizes is not None:
-            spelled_out = {slot: spell_out(choice) for slot, choice in self.plan.architectures.items()}
-            self.plan = replace(self.plan, architectures=spelled_out)
+            separate = {slot: separate_units(choice) for slot, choice in self.plan.architectures.items()}
+            self.plan = replace(self.plan, architectures=separate)
         _check_encoders_agree(self.bases, self.models)
         self.truncation: dict[str, dict[str, dict[str, int]]] = {}
         self.small_data_adjustments: str | None = None

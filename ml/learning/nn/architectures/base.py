@@ -95,6 +95,9 @@ class Backbone(nn.Module, ABC):
     #: Options that count units, which can be removed where only layers of this backbone read them: channels, heads,
     #: hidden units. A number in a list counts those of one layer, a single number those of each layer alike.
     prunable: ClassVar[tuple[str, ...]] = ()
+    #: Last parts of the names of tensors whose first dimension has gates one after another, a value of each unit in
+    #: each.
+    gated: ClassVar[tuple[str, ...]] = ()
     #: First parts of the names of tensors that know nothing of the signal: a base model of another signal can provide
     #: them. Empty if every tensor does.
     body: ClassVar[tuple[str, ...]] = ()
@@ -146,6 +149,14 @@ class Backbone(nn.Module, ABC):
         Each is a number, and so are the options that depend on it.
         """
         return config  # type: ignore[no-any-return]  # a `config_type`
+
+    @classmethod
+    def separate_units(cls, config: Any) -> Config:
+        """Return the config of `spell_out`, with units that are no features where it can have them.
+
+        A network of nested sizes is made with it. It may have tensors that one with `config` lacks.
+        """
+        return cls.spell_out(config)
 
     def strip_training_only(self) -> Mapping[str, Any]:
         """Remove modules used only in training.

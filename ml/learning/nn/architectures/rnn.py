@@ -5,7 +5,7 @@ B batch, T time, D width, K numbers of the state of a layer.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Self
 
+#: Name of the linear layer of a cell whose state has another width than its features.
+_PROJECTION: Final = "projection"
+
 
 class RNNConfig(Config):
     """Cell, sizes and directions of the network."""
@@ -37,6 +40,11 @@ class RNNConfig(Config):
     )
     directions: Literal["both", "forward"] = Field(
         "both", description="`forward` is causal; set for tasks that require it."
+    )
+    state_width: Count | None = Field(
+        None,
+        description="Width of the state in each direction of a layer, which a linear layer then projects to that of "
+        "its features. By default the state is what the features are, without a projection; nested sizes have one.",
     )
     dropout: float | None = Field(
         None,
@@ -79,6 +87,8 @@ class RNN(Backbone):
         warmup_fraction=0.1,
         gradient_clip_norm=1.0,
     )
+    prunable = ("state_width",)
+    gated = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
     usual_shape: ClassVar[Mapping[str, int]] = {"vocabulary": 8192, "length": 128}
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "small": {"width": 128},
@@ -93,19 +103,16 @@ class RNN(Backbone):
         default_dropout, default_layers = (0.3, 1) if "vocabulary" in shape else (0.1, 2)
         self.dropout = nn.Dropout(default_dropout if config.dropout is None else config.dropout)
         layers = config.layers or default_layers
-        size = config.width if self.causal else config.width // 2
-        cell = nn.LSTM if config.cell == "lstm" else nn.GRU
-        self.ahead = nn.ModuleList(_init_cell(cell(config.width, size, batch_first=True)) for _ in range(layers))
-        self.back = nn.ModuleList(
-            _init_cell(cell(config.width, size, batch_first=True)) for _ in range(0 if self.causal else layers)
-        )
+        size = _direction_width(config)
+        self.ahead = nn.ModuleList(_make_cell(config, size) for _ in range(layers))
+        self.back = nn.ModuleList(_make_cell(config, size) for _ in range(0 if self.causal else layers))
         width, vectors = config.width, 2 if config.cell == "lstm" else 1
         self.widths = Widths(
             shape=shape,
             pooled=width,
             sequence=width,
             causal=width if self.causal else 0,
-            state=vectors * width * layers if self.causal and self.reader.table is not None else 0,
+            state=vectors * (config.state_width or size) * layers if self.causal and self.reader.table is not None else 0,
         )
 
     def forward(self, signal: Tensor, mask: Tensor | None = None, condition: Tensor | None = None) -> Features:
@@ -114,9 +121,11 @@ class RNN(Backbone):
         sequence_BTD = self.reader(signal, mask_BT)
         for layer, ahead in enumerate(self.ahead):
             input_BTD = self.dropout(sequence_BTD)
-            outputs = [ahead(input_BTD)[0]]
+            outputs = [_project(ahead, ahead(input_BTD)[0])]
             if not self.causal:
-                outputs.append(reverse_sequences(self.back[layer](reverse_sequences(input_BTD, mask_BT))[0], mask_BT))
+                back = self.back[layer]
+                backward_BTD = _project(back, back(reverse_sequences(input_BTD, mask_BT))[0])
+                outputs.append(reverse_sequences(backward_BTD, mask_BT))
             sequence_BTD = torch.cat(outputs, dim=2)
         return self._to_features(self.dropout(sequence_BTD), mask_BT)
 
@@ -130,7 +139,8 @@ class RNN(Backbone):
         sequence_BTD, ends = self.reader(signal, mask), []
         for layer, layer_start_BK in zip(self.ahead, start_BK.chunk(len(self.ahead), dim=1), strict=True):
             input_BTD = self.dropout(sequence_BTD)
-            sequence_BTD, end_BK = _run_from_state(layer, input_BTD, mask, layer_start_BK)
+            hidden_BTD, end_BK = _run_from_state(layer, input_BTD, mask, layer_start_BK)
+            sequence_BTD = _project(layer, hidden_BTD)
             ends.append(end_BK)
         next_state = BackboneState(torch.cat(ends, dim=1).unsqueeze(1), torch.ones_like(mask[:, :1]))
         return self._to_features(self.dropout(sequence_BTD), mask), next_state
@@ -152,9 +162,33 @@ class RNN(Backbone):
         return config.model_copy(update={"directions": "forward"}) if Feature.CAUSAL in needs else config
 
     @classmethod
+    def separate_units(cls, config: RNNConfig) -> RNNConfig:
+        """Return the config with a projection, so that the state is no feature."""
+        return config.model_copy(update={"state_width": config.state_width or _direction_width(config)})
+
+    @classmethod
     def tiny(cls) -> RNNConfig:
-        """Return two layers in both directions."""
-        return RNNConfig(width=8, layers=2, dropout=0.1)
+        """Return two layers in both directions, whose states are projected."""
+        return RNNConfig(width=8, layers=2, state_width=6, dropout=0.1)
+
+
+def _direction_width(config: RNNConfig) -> int:
+    """Return the width of the features of one direction."""
+    return config.width // 2 if config.directions == "both" else config.width
+
+
+def _make_cell(config: RNNConfig, size: int) -> nn.RNNBase:
+    cell_type = nn.LSTM if config.cell == "lstm" else nn.GRU
+    cell = _init_cell(cell_type(config.width, config.state_width or size, batch_first=True))
+    if config.state_width is not None:
+        cell.add_module(_PROJECTION, nn.Linear(config.state_width, size))
+    return cell
+
+
+def _project(cell: nn.Module, hidden_BTD: Tensor) -> Tensor:
+    """Return what a layer gives of its states."""
+    projection: nn.Linear | None = getattr(cell, _PROJECTION, None)
+    return hidden_BTD if projection is None else projection(hidden_BTD)  # type: ignore[no-any-return]  # nn.Module.__call__
 
 
 def _run_from_state(layer: nn.Module, input_BTD: Tensor, mask_BT: Tensor, start_BK: Tensor) -> tuple[Tensor, Tensor]:

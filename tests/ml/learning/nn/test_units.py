@@ -24,6 +24,7 @@ MORE: list[tuple[str, dict[str, Any]]] = [
     ("gpt", {"family": "gpt2", "width": 8, "layers": 2, "heads": 2}),
     ("gpt", {"family": "opt", "width": 8, "layers": 1, "heads": 2}),
     ("bert", {"family": "distilbert", "width": 8, "layers": 2, "heads": 2}),
+    ("rnn", {"width": 8, "cell": "gru", "directions": "forward", "state_width": 5}),
 ]
 
 
@@ -53,8 +54,8 @@ def build_random(choice: Choice, signal: Signal, head: Choice | None) -> Network
 def without(tensors: dict[str, torch.Tensor], units: Units, position: int) -> None:
     """Write zeros to all slices of a unit."""
     for name, dimensions in units.tensors.items():
-        for dimension, values in dimensions.items():
-            tensors[name].narrow(dimension, position * values, values).zero_()
+        for dimension in dimensions:
+            tensors[name].index_fill_(dimension, units.positions(name, dimension, torch.tensor([position])), 0.0)
 
 
 @pytest.mark.parametrize(("name", "config"), [*((name, tiny(name)) for name in PRUNABLE), *MORE])

@@ -12,7 +12,7 @@ from ml.inference.predictor import Predictor
 from ml.learning.export.torch_runner import load_network
 from ml.learning.nn.network import Network, build
 from ml.learning.nn.objectives.supervised import Supervised, SupervisedConfig
-from ml.learning.nn.units import spell_out
+from ml.learning.nn.units import separate_units
 from ml.learning.pipeline.sizes import make_slices
 from ml.learning.pipeline.train import TrainingResult
 from ml.learning.training.nested import NestedObjective
@@ -27,6 +27,8 @@ CASES: list[tuple[str, dict[str, Any], dict[str, int]]] = [
     ("bert", {"width": 8, "heads": 2, "layers": 2}, {"vocabulary": 20, "length": 7}),
     ("gpt", {"family": "llama", "width": 8, "heads": 2, "layers": 2}, {"vocabulary": 20, "length": 7}),
     ("transformer", {"width": 8, "heads": 4, "layers": 2, "feed_forward": 16}, {"vocabulary": 20, "length": 7}),
+    ("rnn", {"width": 8}, {"vocabulary": 20, "length": 7}),
+    ("rnn", {"width": 8, "cell": "gru", "layers": 2}, {"vocabulary": 20, "length": 7}),
 ]
 
 
@@ -44,7 +46,7 @@ def make_batch(shape: dict[str, int]) -> dict[str, torch.Tensor]:
 
 def make_nested(name: str, config: dict[str, Any], shape: dict[str, int]) -> NestedObjective:
     torch.manual_seed(0)
-    architectures = {"input": spell_out(Choice(name=name, config=config))}
+    architectures = {"input": separate_units(Choice(name=name, config=config))}
     network = build(architectures, shapes={"input": shape}, head=HEAD)
     slices = make_slices([1, 0.5, 0.25], architectures, shapes={"input": shape}, head=HEAD)
     return NestedObjective(Supervised(SupervisedConfig(), network), slices)
