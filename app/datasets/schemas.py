@@ -252,6 +252,13 @@ class PreviewRow(BaseModel):
 
     input: dict[str, Any]
     target: Any = None
+    file: str | None = Field(
+        None,
+        description="File of the upload with the row, or for a derived row its dataset and split, such as "
+        "`reviews@1 train`; null in datasets of earlier builds.",
+    )
+    row: int | None = Field(None, description="Row of the file, from 1.")
+    line: int | None = Field(None, description="Line of the file, from 1.")
 
 
 class Mistake(BaseModel):
@@ -262,6 +269,9 @@ class Mistake(BaseModel):
     object: Literal["mistake"] = "mistake"
     split: str
     index: int = Field(description="Position of the row, from 0 in the split.")
+    file: str | None = Field(None, description="File of the upload with the row, as in `preview`.")
+    row: int | None = Field(None, description="Row of the file, from 1.")
+    line: int | None = Field(None, description="Line of the file, from 1.")
     input: dict[str, Any] = Field(description="The row as an input of `/predict`.")
     truth: Any = None
     answer: Any = Field(None, description="Output of the model.")

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from app.http.idempotency import Created, IdempotentRequest
+    from ml.data.issues import Location
     from ml.data.rows import Row
     from ml.spec.catalog import Catalog
     from store.blobs import Blobs
@@ -289,7 +290,10 @@ def list_mistakes(
     split, listed = job.report["split"], (job.report.get("mistakes") or {}).get("rows", [])
     page = listed[after : after + limit]
     _, rows = read_rows(dataset, blobs, split=split, indices=[item["index"] for item in page])
-    data = [Mistake(**{**item, "split": split, "input": row.input}) for item, row in zip(page, rows, strict=True)]
+    data = [
+        Mistake(**{**item, "split": split, **row.model_dump(include={"file", "row", "line", "input"})})
+        for item, row in zip(page, rows, strict=True)
+    ]
     has_more = len(listed) > after + limit
     return ListOf(data=data, has_more=has_more, next_cursor=str(after + limit) if has_more else None)
 
@@ -317,21 +321,27 @@ def read_rows(row: DatasetRow, blobs: Blobs, *, split: str, indices: Iterable[in
         splits = ", ".join(stored.summary.splits)
         raise ProblemError(404, "not_found", f"{row.name}@{row.version} has no split {split!r}; it has {splits}.")
     rows = stored.rows(split)
-    existing = (index for index in indices if 0 <= index < len(rows))
-    return len(rows), [_to_preview_row(rows[index], stored.summary) for index in existing]
+    existing = [index for index in indices if 0 <= index < len(rows)]
+    places = stored.locations(split, existing)
+    return len(rows), [
+        _to_preview_row(rows[index], stored.summary, place) for index, place in zip(existing, places, strict=True)
+    ]
 
 
-def _to_preview_row(row: Row, summary: DatasetSummary) -> PreviewRow:
+def _to_preview_row(row: Row, summary: DatasetSummary, location: Location | None) -> PreviewRow:
     """Convert a row; without a task, its input are the values of all columns."""
     from ml.data.column_types import COLUMN_TYPES
     from ml.tasks import TASKS
 
+    place: dict[str, Any] = {}
+    if location is not None:
+        place = {"file": location.file, "row": location.row, "line": location.line}
     if summary.task is None:
         values = {
             name: COLUMN_TYPES[column_type].to_json(row[name])
             for name, column_type in summary.columns.items()
             if row[name] is not None
         }
-        return PreviewRow(input=values, target=None)
+        return PreviewRow(input=values, target=None, **place)
     model_input, target = TASKS[summary.task].to_input_and_target(row)
-    return PreviewRow(input=model_input.model_dump(mode="json", exclude_none=True), target=target)
+    return PreviewRow(input=model_input.model_dump(mode="json", exclude_none=True), target=target, **place)

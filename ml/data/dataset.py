@@ -2,7 +2,7 @@
 
 `dataset.json` is the summary. `<split>.arrow` holds the values of all rows by column. The values of a column that all
 have one shape lie beside it in one array, `<split>.<column>.npy`: an Arrow file of several record batches cannot be
-mapped as one array.
+mapped as one array. `<split>.locations.arrows` says where in the upload each row was.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError
 
 from ml.config import Config
 from ml.data.column_types import COLUMN_TYPES
+from ml.data.issues import Location
 from ml.data.item_table import ItemTable, ItemTableSummary
 from ml.data.rows import ImageArray, Labels, OptionalRows, PackedRows, Rows
 from ml.errors import DataError
@@ -124,6 +125,26 @@ class Dataset:
             raise DataError(f"the {split} split of the dataset is incomplete", hint="Import the data again.")
         return Rows(columns, item_table=item_table)
 
+    def locations(self, split: str, indices: Sequence[int]) -> list[Location | None]:
+        """Return where in the upload rows of a split were, None where that is not known.
+
+        Datasets of earlier builds do not say it. The file of a derived row is the dataset that it came from, with its
+        split, such as `reviews@1 train`.
+        """
+        import pyarrow as pa
+
+        path = locations_path(self.directory, split)
+        if not path.exists():
+            return [None] * len(indices)
+        with pa.memory_map(str(path)) as file:
+            table = pa.ipc.open_stream(file).read_all()
+            return [
+                Location(**{name: table.column(name)[index].as_py() for name in table.column_names})
+                if 0 <= index < len(table)
+                else None
+                for index in indices
+            ]
+
     def item_table(self) -> ItemTable | None:
         """Return the table of the items that histories name, or None.
 
@@ -151,6 +172,11 @@ def table_path(directory: Path, split: str) -> Path:
 def array_path(directory: Path, split: str, column: str) -> Path:
     """Return the path of the array of a column whose values have one shape."""
     return directory / f"{split}.{column}.npy"
+
+
+def locations_path(directory: Path, split: str) -> Path:
+    """Return the path of the locations of the rows of a split in the upload."""
+    return directory / f"{split}.locations.arrows"
 
 
 def subjects_path(directory: Path, split: str) -> Path:

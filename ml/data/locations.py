@@ -37,6 +37,14 @@ class Locations:
             column=self.column,
         )
 
+    def rows_at(self, indices: np.ndarray) -> np.ndarray | None:
+        """Return the numbers of rows in their file, int64 [n]; None where they have none."""
+        return _numbers_at(self.rows, indices)
+
+    def lines_at(self, indices: np.ndarray) -> np.ndarray | None:
+        """Return the lines of rows in their file, int64 [n]; None where they have none."""
+        return _numbers_at(self.lines, indices)
+
     def take(self, indices: Sequence[int] | np.ndarray) -> Locations:
         """Return the locations of the rows at `indices`, which must be distinct and ascending."""
         if len(indices) == len(self):
@@ -54,3 +62,9 @@ class Locations:
 
     def __len__(self) -> int:
         return len(self.files if self.rows is None else self.rows)
+
+
+def _numbers_at(numbers: range | np.ndarray | None, indices: np.ndarray) -> np.ndarray | None:
+    if isinstance(numbers, range):
+        return numbers.start + indices * numbers.step
+    return None if numbers is None else np.asarray(numbers, dtype=np.int64)[indices]

@@ -12,6 +12,7 @@ from ml.schedule import Schedule
 from ml.spec.growth import grow_choice
 from ml.spec.requirements import BaseManifests, BaseParts, Requirements, architectures_by_slot
 from ml.spec.schema import Finetune, Pretrain
+from ml.spec.sizes import EXIT_SIZES
 from ml.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ def resolve(
     tuning = catalog.tunings[spec.tuning.name] if isinstance(spec, Finetune) else None
     if isinstance(spec, Finetune) and tuning is not None:
         changes["tuning"] = fill(spec.tuning, tuning)
+        changes["sizes"] = list(EXIT_SIZES) if spec.exits and spec.sizes is None else spec.sizes
     if spec.adversary is not None:
         changes["adversary"] = fill(spec.adversary, catalog.attacks[spec.adversary.name])
     if requirements.task is not None:

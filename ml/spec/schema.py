@@ -124,7 +124,7 @@ class Finetune(_Training):
     exits: bool = Field(
         False,
         description="Whether an input is answered by the smallest of the nested sizes that is sure of its class, by a "
-        "threshold from validation rows. It needs `sizes`.",
+        "threshold from validation rows. Without `sizes`, they are [1, 0.5, 0.25, 0.125].",
     )
     calibration_folds: int | None = Field(
         None,

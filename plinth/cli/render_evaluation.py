@@ -57,13 +57,19 @@ def print_mistakes(mistakes: Sequence[Mistake]) -> None:
     """Print mistaken rows, the surest first."""
     if not mistakes:
         return
-    table = make_table("row", "input", "answer", "truth", "confidence")
+    table = make_table("row", "from", "input", "answer", "truth", "confidence")
     for mistake in mistakes:
         confidence = "" if mistake.confidence is None else format_number(mistake.confidence)
-        cells = (_shorten_input(mistake.input), str(mistake.answer), str(mistake.truth))
+        cells = (_format_origin(mistake), _shorten_input(mistake.input), str(mistake.answer), str(mistake.truth))
         table.add_row(str(mistake.index), *(escape(cell[:TEXT_SHOWN]) for cell in cells), confidence)
     console.print(f"\nMistakes in the split {mistakes[0].split}; rows count from 0")
     console.print(table)
+
+
+def _format_origin(mistake: Mistake) -> str:
+    """Return file and row of the upload, such as `reviews.csv:17`."""
+    number = mistake.row or mistake.line
+    return (mistake.file or "") + (f":{number}" if number else "")
 
 
 def _shorten_input(values: Mapping[str, Any]) -> str:

@@ -266,6 +266,11 @@ class Mistake:
 
     split: str
     index: int
+    #: File of the upload with the row; for a derived row its dataset and split, such as `reviews@1 train`.
+    file: str | None = None
+    #: Row and line of the file, from 1.
+    row: int | None = None
+    line: int | None = None
     #: The row as an input of `predict`.
     input: Mapping[str, Any] = field(default_factory=dict)
     truth: Any = None

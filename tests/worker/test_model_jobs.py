@@ -65,6 +65,7 @@ def test_mistakes_are_rows_that_one_can_send_to_the_model(client: Plinth, evalua
 
     assert [mistake.index for mistake in mistakes] == [row["index"] for row in listed["rows"]]
     assert len(mistakes) == listed["count"]
+    assert all(mistake.file for mistake in mistakes)
     for mistake in mistakes[:3]:
         output = client.predict(DATA, mistake.input).output
         assert output["label"] == mistake.answer != mistake.truth

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+    from app.datasets.schemas import PreviewRow
     from store.tables import Job
 
 #: Fields of reports that not every task has.
@@ -98,7 +99,16 @@ def _rows(job: Job, split: str, indices: Sequence[int]) -> dict[int, dict[str, A
         _, rows = datasets_service.read_rows(dataset, blobs(), split=split, indices=indices)
     except (NotFound, StorageUnavailable, DataError):
         return {}
-    return {index: _shown(row.input, row.target) for index, row in zip(indices, rows, strict=False)}
+    return {
+        index: {**_shown(row.input, row.target), "origin": _origin(row)}
+        for index, row in zip(indices, rows, strict=False)
+    }
+
+
+def _origin(row: PreviewRow) -> str:
+    """Return where in the upload a row was, in words; empty if that is not known."""
+    number = f"row {row.row}" if row.row else f"line {row.line}" if row.line else ""
+    return ", ".join(part for part in (row.file, number) if part)
 
 
 def _shown(values: Mapping[str, Any], target: Any) -> dict[str, Any]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
 
-from ml.data.dataset import SPLITS, SUMMARY, array_path, subjects_path, table_path
+from ml.data.dataset import SPLITS, SUMMARY, array_path, locations_path, subjects_path, table_path
 from ml.data.importing.staging import LABEL
 
 if TYPE_CHECKING:
@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from ml.data.dataset import DatasetSummary
     from ml.data.importing.staging import Staging
     from ml.data.item_table import ItemTable
+    from ml.data.locations import Locations
+
+#: Columns of the locations of rows: those of `ml.data.issues.Location` that say which row it is.
+_LOCATIONS: Final = pa.schema(
+    [("file", pa.dictionary(pa.int32(), pa.string())), ("row", pa.int64()), ("line", pa.int64())]
+)
 
 
 def write(
@@ -47,6 +53,7 @@ def write(
             selection = np.flatnonzero(splits[rows] == code)
             if len(selection):
                 writer.append(columns, selection, codes[rows[selection]])
+                writer.append_locations(segment.locations, segment.rows[selection])
     for writer in writers.values():
         writer.close()
     if staging.subject_name:
@@ -86,6 +93,8 @@ class _SplitWriter:
         fields = [pa.field(column, pa.large_binary()) for column in column_types if column not in self._arrays]
         self._schema = pa.schema([*([pa.field(LABEL, pa.int32())] if is_labeled else []), *fields])
         self._table = pa.ipc.new_file(str(table_path(directory, split)), self._schema)
+        # A stream, since a file holds one dictionary for all batches.
+        self._locations = pa.ipc.new_stream(str(locations_path(directory, split)), _LOCATIONS)
 
     def append(self, columns: Mapping[str, np.ndarray | list[bytes]], selection: np.ndarray, codes: np.ndarray) -> None:
         """Append the selected rows of a batch, with their label codes."""
@@ -100,9 +109,22 @@ class _SplitWriter:
         if arrow_columns:
             self._table.write_batch(pa.record_batch(arrow_columns, schema=self._schema))
 
+    def append_locations(self, locations: Locations, rows: np.ndarray) -> None:
+        """Append where the `rows` of a batch, int64 [n], were in the upload."""
+        if isinstance(locations.files, str):
+            files = pa.DictionaryArray.from_arrays(np.zeros(len(rows), np.int32), [locations.files])
+        else:
+            files = pa.array([locations.files[row] for row in rows.tolist()], pa.string()).dictionary_encode()
+        numbers = [
+            pa.nulls(len(rows), pa.int64()) if values is None else pa.array(values, pa.int64())
+            for values in (locations.rows_at(rows), locations.lines_at(rows))
+        ]
+        self._locations.write_batch(pa.record_batch([files, *numbers], schema=_LOCATIONS))
+
     def close(self) -> None:
         """Complete the files."""
         self._table.close()
+        self._locations.close()
         for file in self._arrays.values():
             file.close()
 

@@ -34,7 +34,7 @@ def make_slices(
 ) -> list[NarrowNetwork]:
     """Make the narrower networks of a network, the widest first.
 
-    The random state of torch stays. `architectures` are those that `ml.learning.nn.units.separate_units` returns. Raises
+    The random state of torch stays. `architectures` are those of `ml.learning.nn.units.separate_units`. Raises
     `SpecError` if the network has no units to leave out.
     """
     units = find_units(architectures, shapes=shapes, head=head)

@@ -101,7 +101,7 @@ def train(
     adversary: Adversary = None,
     sizes: Sizes = None,
     exits: Annotated[
-        bool, typer.Option("--exits", help="Let an input leave at the smallest of the --sizes that is sure of it.")
+        bool, typer.Option("--exits", help="Let an input leave at the smallest size that is sure of it.")
     ] = False,
     epochs: Annotated[int | None, typer.Option(help="Number of epochs.", min=1)] = None,
     batch_size: Annotated[int | None, typer.Option(help="Rows in a batch.", min=1)] = None,

@@ -1,7 +1,9 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from ml.data.dataset import SUMMARY, Dataset
+from ml.data.dataset import SUMMARY, Dataset, locations_path
 from ml.data.rows import ImageArray, Labels, Rows, SelectedRows
 from ml.errors import DataError
 from tests.support.ml.dataset_files import make_idx_pair, make_images, make_labels, make_png, make_zip, upload
@@ -47,6 +49,24 @@ def test_images_of_several_sizes_are_decoded_at_access(tmp_path):
     selection = rows.take([4, 1, 2]).take([0, 2])
     assert isinstance(selection.columns["image"], SelectedRows)
     assert [row["image"].shape for row in selection] == [rows[4]["image"].shape, rows[2]["image"].shape]
+
+
+def test_a_row_says_where_in_the_upload_it_was(tmp_path):
+    table = "text,label,split\n" + "".join(f"text {n},{'ab'[n % 2]},{'train' if n % 3 else 'test'}\n" for n in range(9))
+    upload(tmp_path / "table", {"a.csv": table.encode()})
+    members = [(f"{n % 2}/{n:02}.png", make_png(n)) for n in range(40)]
+    upload(tmp_path / "images", {"a.zip": make_zip(members)}, splits={"train": 1})
+    from_table, images = (Dataset.open(tmp_path / name / "dataset") for name in ("table", "images"))
+
+    assert from_table.rows("test")[1]["text"] == "text 3"
+    places = from_table.locations("test", [1, 7])
+    assert places[0] is not None
+    assert (places[0].file, places[0].row) == ("a.csv", 4)
+    assert places[1] is None, "there are three rows"
+    named = [place.file for place in images.locations("train", range(40)) if place]
+    assert [Path(name).parts[-2] for name in named] == list(images.rows("train").columns["label"])
+    locations_path(images.directory, "train").unlink()
+    assert images.locations("train", [0]) == [None], "as in datasets of earlier builds"
 
 
 def test_a_missing_split_is_empty(dataset_folder):

@@ -112,7 +112,9 @@ class RNN(Backbone):
             pooled=width,
             sequence=width,
             causal=width if self.causal else 0,
-            state=vectors * (config.state_width or size) * layers if self.causal and self.reader.table is not None else 0,
+            state=vectors * (config.state_width or size) * layers
+            if self.causal and self.reader.table is not None
+            else 0,
         )
 
     def forward(self, signal: Tensor, mask: Tensor | None = None, condition: Tensor | None = None) -> Features:

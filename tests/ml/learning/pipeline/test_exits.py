@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from ml.data.dataset import Dataset
-from ml.errors import SpecError
 from ml.evaluation.evaluate import evaluate_package
 from ml.inference.cascade import Cascade, Stage
 from ml.inference.predictor import Predictor
@@ -15,6 +14,9 @@ from ml.learning.export.packaging import to_requests
 from ml.learning.pipeline.exits import SizeOutputs, choose_threshold, simulate
 from ml.learning.pipeline.train import NO_EXITS, TrainingResult
 from ml.package.package import ModelPackage
+from ml.spec.catalog import Catalog
+from ml.spec.check import check
+from ml.spec.resolve import resolve
 from tests.support.ml.digits import SHORT, run, spec
 
 CNN = {"name": "cnn", "config": {"stages": [[8, 8], [8]]}}
@@ -123,7 +125,21 @@ def test_answers_do_not_depend_on_the_batch(digits: Path, trained: TrainingResul
     assert len(embeddings[0]["embedding"]) == 8
 
 
-def test_exits_without_sizes_say_what_to_add(digits: Path, tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match="exits need several sizes") as error:
-        run(digits, tmp_path, spec("finetune", task="image_classification", architecture=CNN, exits=True))
-    assert error.value.findings[0].path == "sizes"
+def test_exits_without_sizes_have_the_usual_ones() -> None:
+    catalog = Catalog.load()
+    request = spec("finetune", task="image_classification", architecture=CNN, exits=True)
+
+    assert check(request, catalog) == []
+    resolved = resolve(request, catalog)
+    assert resolved.sizes == [1, 0.5, 0.25, 0.125]
+    assert resolve(resolved, catalog) == resolved
+
+
+def test_exits_of_an_architecture_with_one_size_say_why() -> None:
+    request = spec("finetune", task="text_classification", architecture="text_cnn", exits=True)
+
+    (finding,) = check(request, Catalog.load())
+
+    assert finding.path == "exits"
+    assert "has only one size" in finding.message
+    assert "transformer" in finding.expected
