@@ -1,8 +1,9 @@
-"""Nested sizes beside the same sizes trained alone, on rows of MNIST.
+"""Nested sizes beside the same sizes trained alone, on rows of MNIST, or of SST-2 for architectures of texts.
 
 python -m benchmarks.small_models.nested_sizes
 python -m benchmarks.small_models.nested_sizes --rows 60000
 python -m benchmarks.small_models.nested_sizes --exits
+python -m benchmarks.small_models.nested_sizes --architecture transformer --exits
 """
 
 from __future__ import annotations
@@ -12,44 +13,61 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from benchmarks.record import figure, parse_args
 from benchmarks.small_models.mnist import import_mnist, run_training
+from benchmarks.small_models.sst2 import import_sst2
 from ml.package.package import ModelPackage
 
 SIZES: Final = (1.0, 0.5, 0.25, 0.125)
+#: Architectures that are measured on sentences; all others are on images.
+TEXTS: Final = ("bert", "gpt", "rnn", "transformer")
+
+
+def import_rows(architecture: str, folder: Path, rows: int) -> tuple[Path, dict[str, Any]]:
+    """Return the data of an architecture, and the fields of its fine-tuning that name it."""
+    if architecture in TEXTS:
+        return import_sst2(folder, rows=rows), {"dataset": "sst2", "task": "text_classification"}
+    return import_mnist(folder, rows=rows), {"dataset": "mnist", "task": "image_classification"}
 
 
 def run_exits(*, architecture: str, rows: int, seed: int) -> None:
     """Train the sizes together, and print what early exits save and cost."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        dataset = import_mnist(folder, rows=rows)
-        fields = {"architecture": architecture, "seed": seed, "sizes": SIZES, "exits": True}
-        section = run_training(fields, dataset, folder / "exits").report["exits"]
+        dataset, data = import_rows(architecture, folder, rows)
+        fields = {**data, "architecture": architecture, "seed": seed, "sizes": SIZES, "exits": True}
+        report = run_training(fields, dataset, folder / "exits").report
+        sizes = [f"{size['size']:g}: {100 * (size['metrics']['accuracy'] or 0.0):.2f} %" for size in report["sizes"]]
+        if "exits" not in report:
+            figure(f"{architecture}, exits: operations", 100, unit="%", aim="<= 50", note=f"{rows} rows; no threshold")
+            print(f"no threshold saves operations: {sizes}, {report.get('notes')}", flush=True)
+            return
+        section = report["exits"]
         fraction = 100 * section["operations_with_exits"] / section["operations"]
         lost = 100 * (section["accuracy"] - section["accuracy_with_exits"])
         note = f"{rows} rows"
         figure(f"{architecture}, exits: operations", fraction, unit="%", aim="<= 50", note=note)
         figure(f"{architecture}, exits: accuracy lost", lost, unit="points", aim="<= 0.3", note=note)
-        print(f"{fraction:.1f} % of the operations, {lost:.2f} points lost: {section}", flush=True)
+        print(f"{fraction:.1f} % of the operations, {lost:.2f} points lost: {section}, {sizes}", flush=True)
 
 
 def run(*, architecture: str, rows: int, seed: int) -> None:
     """Train the sizes together, then each alone, and print their accuracies side by side."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        dataset = import_mnist(folder, rows=rows)
+        dataset, data = import_rows(architecture, folder, rows)
         start = time.process_time()
-        fields = {"architecture": architecture, "seed": seed}
+        fields = {**data, "architecture": architecture, "seed": seed}
         nested = run_training({**fields, "sizes": SIZES}, dataset, folder / "nested")
         together = time.process_time() - start
         alone = 0.0
+        (slot,) = nested.package.manifest.architectures
         for section in nested.report["sizes"]:
             size = section["size"]
             part = nested.package.directory / ("" if size == 1 else f"sizes/{size:g}")
-            choice = ModelPackage.open(part).manifest.architectures["image"]
+            choice = ModelPackage.open(part).manifest.architectures[slot]
             start = time.process_time()
             single = run_training({**fields, "architecture": choice}, dataset, folder / f"alone-{size:g}")
             alone += time.process_time() - start

@@ -45,7 +45,7 @@ class Plinth:
         url = url or home.service_url()
         self._transport = Transport(url, api_key or home.api_key(url), timeout_seconds=timeout_seconds)
         self.datasets = Datasets(self._transport)
-        self.jobs = Jobs(self._transport)
+        self.jobs = Jobs(self._transport, self.datasets)
         self.models = Models(self._transport)
         self.feedback = FeedbackRows(self._transport)
         self.keys = Keys(self._transport)

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx2
 
+from plinth.client.datasets import Datasets
 from plinth.client.errors import APIError, JobFailed, PlinthError, Unreachable
 from plinth.client.transport import API, Transport, drop_none
 from plinth.client.types import Checkpoint, Event, Job, License, LogLine, build
@@ -19,6 +20,8 @@ STREAM_SILENCE_SECONDS = 40.0  # The service sends at least a comment every 15 s
 RECONNECT_SECONDS = 0.5
 RECONNECT_FOR_SECONDS = 60.0
 
+#: Splits of an upload whose rows stay in their order.
+ONE_SPLIT: Mapping[str, float] = {"train": 1.0}
 #: A name from the catalog, or `{"name": ..., "config": {...}}`.
 Choice = str | Mapping[str, Any]
 
@@ -26,8 +29,9 @@ Choice = str | Mapping[str, Any]
 class Jobs:
     """`plinth.jobs`."""
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Transport, datasets: Datasets) -> None:
         self._transport = transport
+        self._datasets = datasets
 
     def pretrain(
         self,
@@ -163,7 +167,7 @@ class Jobs:
     def batch_predict(
         self,
         model: str,
-        dataset: str,
+        dataset: str | Path,
         *,
         split: str | None = None,
         parameters: Mapping[str, Any] | None = None,
@@ -171,8 +175,12 @@ class Jobs:
     ) -> Job:
         """Start the prediction of every row of a dataset, or of one split.
 
-        `download_predictions` gets the file. `parameters` are those of `predict`; `format` is "jsonl" or "parquet".
+        A `Path` is a file of rows: it is uploaded as a dataset of one split, in the order of the file, and the job
+        waits until it is checked. `download_predictions` gets the file of answers. `parameters` are those of `predict`;
+        `format` is "jsonl" or "parquet".
         """
+        if isinstance(dataset, Path):
+            dataset = self._datasets.upload(dataset, splits=ONE_SPLIT).id
         options = drop_none({"split": split, "parameters": parameters})
         return self.submit({"kind": "batch_predict", "model": model, "dataset": dataset, "format": format, **options})
 

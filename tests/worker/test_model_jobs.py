@@ -161,6 +161,20 @@ def test_parquet_has_a_column_for_each_field(client: Plinth, trained: Job, tmp_p
     assert all(table.column("label_set").to_pylist())
 
 
+def test_a_file_of_rows_is_predicted_in_its_order(
+    client: Plinth, trained: Job, evaluation: Job, tmp_path: Path
+) -> None:
+    mistakes = client.datasets.mistakes(DATA, evaluation.id, limit=3)
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("".join(json.dumps(mistake.input) + "\n" for mistake in mistakes))
+
+    job = client.jobs.wait(client.jobs.batch_predict(DATA, rows).id, timeout_seconds=100)
+
+    lines = read_lines(client.jobs.download_predictions(job.id, tmp_path / "answers.jsonl"))
+    assert [line["output"]["label"] for line in lines] == [mistake.answer for mistake in mistakes]
+    client.datasets.delete(str(job.spec["dataset"]))
+
+
 def test_an_interrupted_prediction_continues_after_its_last_part(
     client: Plinth, stack: RunningStack, predictions: Job, tmp_path: Path
 ) -> None:

@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 import typer
 
+from plinth.cli.commands import completion
 from plinth.cli.commands.context import (
     AsJson,
-    DatasetReference,
     ModelReference,
     connect,
     parse_assignments,
@@ -24,7 +24,14 @@ Format = Literal["jsonl", "parquet"]
 
 def batch_predict(
     model: ModelReference,
-    dataset: DatasetReference,
+    dataset: Annotated[
+        str,
+        typer.Argument(
+            help="Dataset as name, name@2, or id or its beginning; or a file of rows, which is uploaded.",
+            metavar="DATASET|FILE",
+            autocompletion=completion.dataset_references,
+        ),
+    ],
     to: Annotated[Path, typer.Option(help="Folder or file name to save to.")] = Path(),
     split: Annotated[Split | None, typer.Option(help="Only the rows of this split.")] = None,
     format: Annotated[Format, typer.Option(help="Format of the file.")] = "jsonl",
@@ -35,13 +42,13 @@ def batch_predict(
     detach: Annotated[bool, typer.Option("--detach", help="Start the job without watching it.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Predict every row of a dataset, in order, and download the file."""
+    """Predict every row of a dataset or a file, in order, and download the file of answers."""
     from plinth.cli.render import console, transfer_bar
 
     fields = parse_assignments(parameters, "--parameters", example="conformal=0.9")
     with connect() as plinth:
-        reference = resolve_dataset(plinth, dataset)
-        job = plinth.jobs.batch_predict(model, reference, split=split, parameters=fields, format=format)
+        rows = Path(dataset) if Path(dataset).is_file() else resolve_dataset(plinth, dataset)
+        job = plinth.jobs.batch_predict(model, rows, split=split, parameters=fields, format=format)
         if detach or not as_json:
             start(plinth, job, detach=detach, as_json=as_json)
         else:
