@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections import OrderedDict
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from ml.spec.cost import TrainingCost
@@ -44,7 +45,7 @@ def measure_cost(resolved: ResolvedSpec) -> TrainingCost:
             _costs[key] = _measure(request)
             if len(_costs) > MAX_CACHED:
                 _costs.popitem(last=False)
-        return _costs[key]
+        return _costs[key].starting(datetime.now(UTC))
 
 
 def _measure(request: str) -> TrainingCost:

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -143,11 +143,21 @@ def run(name: str, *, rows: int, seed: int) -> None:
                 f"{entry['radius']:g}: {100 * entry['accuracy']:5.1f} % {entry['loss']:.3f}" for entry in entries
             )
             print(f"{name:6} {kind:12} {cpu:6.0f} CPU s  test {clean:5.2f} %  {cells}", flush=True)
-        for radius, usual, robust in zip(case.radii, losses["usual"], losses["adversarial"], strict=True):
-            if radius:
-                label = f"{name}: loss at radius {radius:g}, adversarial over usual"
-                figure(label, robust / usual, unit="", aim="<= 0.5")
-                print(f"{label}: {robust / usual:.3f}", flush=True)
+        compare_losses(name, case.radii, losses["usual"], losses["adversarial"])
+
+
+def compare_losses(name: str, radii: Sequence[float], usual: Sequence[float], robust: Sequence[float]) -> None:
+    """Print what an attack adds to the loss of the robust model, over what it adds to that of the usual one.
+
+    The first radius is 0.
+    """
+    for number, radius in enumerate(radii[1:], start=1):
+        added = (robust[number] - robust[0]) / (usual[number] - usual[0])
+        label = f"{name}: added by the attack of radius {radius:g}, adversarial over usual"
+        figure(label, added, unit="of the loss", aim="<= 0.5")
+        total = robust[number] / usual[number]
+        figure(f"{name}: loss at radius {radius:g}, adversarial over usual", total, unit="of the loss")
+        print(f"{label}: {added:.3f}, whole loss {total:.3f}", flush=True)
 
 
 def main() -> int:

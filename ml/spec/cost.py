@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final, Self
 
 from pydantic import Field
 
@@ -38,7 +39,14 @@ class TrainingCost(Config):
     device: str
     devices: int = Field(1, description="Processes that train together; the memory is that of all.")
     threads: int
+    ends_at: datetime | None = Field(
+        None, description="When all steps would be done if the training started with this response."
+    )
     warnings: list[str] = Field(default_factory=list)
+
+    def starting(self, moment: datetime) -> Self:
+        """Return the cost of a training that starts at a moment."""
+        return self.model_copy(update={"ends_at": moment + timedelta(seconds=self.training_seconds)})
 
 
 def find_waste(cost: TrainingCost, spec: Pretrain | Finetune) -> Iterator[str]:

@@ -20,12 +20,10 @@ EXIT_SIZES: Final = (1.0, 0.5, 0.25, 0.125)
 
 def check_sizes(spec: Finetune, catalog: Catalog, architectures: Iterable[str]) -> Iterator[Finding]:
     """Yield why a fine-tuning cannot train these sizes together."""
-    sizes = spec.sizes
     yield from _check_exits(spec)
-    if sizes is None and not spec.exits:
+    if spec.sizes is None and not spec.exits:
         return
-    field = "exits" if sizes is None else "sizes"
-    sizes = sizes or EXIT_SIZES
+    field, sizes = ("exits", EXIT_SIZES) if spec.sizes is None else ("sizes", tuple(spec.sizes))
     if 1 not in sizes or len(set(sizes)) < max(2, len(sizes)):
         message = "sizes are different fractions of the units of each layer, of which one is 1"
         yield Finding(

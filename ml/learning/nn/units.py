@@ -72,7 +72,7 @@ class Units:
         """Return the slices of the first `count` units of a tensor, as a view where that is possible."""
         for dimension, values in self.tensors.get(name, {}).items():
             if self.is_gated(name, dimension):
-                gates = tensor.unflatten(0, (values, self.count))
+                gates = tensor.reshape(values, self.count, *tensor.shape[1:])
                 tensor = gates.narrow(1, 0, count).flatten(0, 1)
             else:
                 tensor = tensor.narrow(dimension, 0, count * values)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -262,6 +263,8 @@ def _print_cost(cost: Mapping[str, Any], *, as_json: bool) -> None:
         soft_wrap=True,
     )
     render.console.print(f"About {cost['largest_batch_size']:,} rows fit into one batch.", soft_wrap=True)
+    ends_at = datetime.fromisoformat(cost["ends_at"]).astimezone()
+    render.console.print(f"Started now, its steps would end at {ends_at:%Y-%m-%d %H:%M:%S}.", soft_wrap=True)
     for warning in cost["warnings"]:
         render.console.print(f"[yellow]warning:[/] {warning}", soft_wrap=True)
 

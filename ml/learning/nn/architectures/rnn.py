@@ -190,7 +190,7 @@ def _make_cell(config: RNNConfig, size: int) -> nn.RNNBase:
 def _project(cell: nn.Module, hidden_BTD: Tensor) -> Tensor:
     """Return what a layer gives of its states."""
     projection: nn.Linear | None = getattr(cell, _PROJECTION, None)
-    return hidden_BTD if projection is None else projection(hidden_BTD)  # type: ignore[no-any-return]  # nn.Module.__call__
+    return hidden_BTD if projection is None else projection(hidden_BTD)
 
 
 def _run_from_state(layer: nn.Module, input_BTD: Tensor, mask_BT: Tensor, start_BK: Tensor) -> tuple[Tensor, Tensor]:
