@@ -2,7 +2,8 @@
 
 `dataset.json` is the summary. `<split>.arrow` holds the values of all rows by column. The values of a column that all
 have one shape lie beside it in one array, `<split>.<column>.npy`: an Arrow file of several record batches cannot be
-mapped as one array. `<split>.locations.arrows` says where in the upload each row was.
+mapped as one array. `<split>.locations.arrows` says where in the upload each row was,
+and `<split>.unread.arrow` has the columns of a table that nothing is learned from.
 """
 
 from __future__ import annotations
@@ -145,6 +146,20 @@ class Dataset:
                 for index in indices
             ]
 
+    def unread_cells(self, split: str) -> dict[str, list[str | None]]:
+        """Return the cells of columns that nothing is learned from, by column in the order of the rows.
+
+        Only a table with labels has such columns, and not in datasets of earlier builds.
+        """
+        import pyarrow as pa
+
+        path = unread_path(self.directory, split)
+        if not path.exists():
+            return {}
+        with pa.memory_map(str(path)) as file:
+            columns: dict[str, list[str | None]] = pa.ipc.open_file(file).read_all().to_pydict()
+            return columns
+
     def item_table(self) -> ItemTable | None:
         """Return the table of the items that histories name, or None.
 
@@ -177,6 +192,11 @@ def array_path(directory: Path, split: str, column: str) -> Path:
 def locations_path(directory: Path, split: str) -> Path:
     """Return the path of the locations of the rows of a split in the upload."""
     return directory / f"{split}.locations.arrows"
+
+
+def unread_path(directory: Path, split: str) -> Path:
+    """Return the path of the cells of a split that nothing is learned from."""
+    return directory / f"{split}.unread.arrow"
 
 
 def subjects_path(directory: Path, split: str) -> Path:

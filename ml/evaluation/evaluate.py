@@ -85,6 +85,7 @@ def evaluate_package(
         run=predictor.run,
         summary=dataset.summary,
         rows=rows,
+        unread_cells=dataset.unread_cells(split),
         columns=columns,
         outputs=outputs,
         evaluation=evaluation,

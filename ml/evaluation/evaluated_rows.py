@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ml.encoders.base import take
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
     import numpy as np
@@ -30,6 +30,8 @@ class EvaluatedRows:
     run: Run
     summary: DatasetSummary
     rows: Rows
+    #: Columns that nothing is learned from -> their cells, [N].
+    unread_cells: Mapping[str, Sequence[str | None]]
     #: What `Task.encode` returned for the rows.
     columns: dict[str, Column]
     #: What `Task.collect` returned for the rows.

@@ -23,6 +23,7 @@ def read_batches(selection: Selection) -> Iterator[Batch]:
     for part, split, rows in selection.groups():
         stored = part.rows(split, is_raw=True)
         subjects = _read_subjects(part, split)
+        cells = part.dataset.unread_cells(split)
         step = min(ROWS_PER_BATCH, max(1, BYTES_PER_BATCH // part.bytes_per_row(split)))
         for start in range(0, len(rows), step):
             batch_rows = rows[start : start + step]
@@ -42,6 +43,7 @@ def read_batches(selection: Selection) -> Iterator[Batch]:
                 split,
                 subjects=None if subjects is None else subjects[indices],
                 subject_name=part.dataset.summary.subject_name,
+                unread={name: [values[row] for row in indices.tolist()] for name, values in cells.items()},
                 optional=part.dataset.summary.optional_columns,
             )
 

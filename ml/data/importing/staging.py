@@ -19,6 +19,7 @@ from ml.data.column_types import COLUMN_TYPES
 from ml.data.column_types.base import HASH_BYTES, CheckedValues
 from ml.data.cross_checks import CROSS_CHECKS
 from ml.data.dataset import SPLITS
+from ml.data.importing.unread_cells import UnreadCells
 from ml.data.issues import DataRejected, Location
 
 if TYPE_CHECKING:
@@ -105,6 +106,8 @@ class Staging:
         self.missing: dict[str, int] = {}
         #: Number of rows of the version that others are appended to; they come first.
         self.earlier_rows = 0
+        #: Cells of columns that are not learned from.
+        self.unread_cells = UnreadCells()
         self._rows = 0
 
     def __len__(self) -> int:
@@ -141,6 +144,7 @@ class Staging:
                 self.missing[column] += sum(not len(value) for value in accepted.data)
             byte_ranges[column] = self._write(accepted)
             self._hashes.setdefault(column, []).append(accepted.hashes)
+        self.unread_cells.add(batch.unread or {}, rows, start=self._rows)
         split = SPLITS.index(batch.split) if batch.split else NO_SPLIT
         self._codes.append(codes[codes != _REJECTED])
         self._splits.append(np.full(len(rows), split, dtype=np.int8))

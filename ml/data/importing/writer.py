@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 import numpy as np
 import pyarrow as pa
 
-from ml.data.dataset import SPLITS, SUMMARY, array_path, locations_path, subjects_path, table_path
+from ml.data.dataset import SPLITS, SUMMARY, array_path, locations_path, subjects_path, table_path, unread_path
 from ml.data.importing.staging import LABEL
 
 if TYPE_CHECKING:
@@ -60,6 +60,8 @@ def write(
         subjects = staging.subjects
         for code in writers:
             np.save(subjects_path(directory, SPLITS[code]), subjects[splits == code])
+    for code in writers:
+        _write_unread_cells(unread_path(directory, SPLITS[code]), staging, splits == code)
     if item_table is None:
         return _digest(staging, splits, codes)
     item_table.write(directory)
@@ -69,6 +71,20 @@ def write(
 def write_summary(directory: Path, summary: DatasetSummary) -> None:
     """Write `dataset.json`."""
     (directory / SUMMARY).write_text(summary.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def _write_unread_cells(path: Path, staging: Staging, is_selected: np.ndarray) -> None:
+    """Write the columns that are not learned from, if there are any; `is_selected` is bool [N]."""
+    columns = {
+        name: pa.DictionaryArray.from_arrays(
+            pa.array(codes[is_selected], mask=codes[is_selected] < 0), pa.array(values, pa.string())
+        )
+        for name, (codes, values) in staging.unread_cells.columns(len(staging)).items()
+    }
+    if columns:
+        table = pa.table(columns)
+        with pa.ipc.new_file(str(path), table.schema) as file:
+            file.write_table(table)
 
 
 class _SplitWriter:

@@ -1,4 +1,4 @@
-"""Slices: the first metric on rows of one class, length, size or value.
+"""Slices: the first metric on rows of one class, length, size or value, also of columns that no model reads.
 
 n rows of a slice.
 """
@@ -103,6 +103,26 @@ def _all_slices(evaluated: EvaluatedRows) -> Iterator[_Slice]:
         elif column_type in _MEASURES and not isinstance(values, ImageArray):
             name, measure = _MEASURES[column_type]
             yield from _by_range(column, name, [None if value is None else measure(value) for value in values])
+    for name, cells in evaluated.unread_cells.items():
+        yield from _cell_slices(name, cells)
+
+
+def _cell_slices(column: str, cells: Sequence[str | None]) -> Iterator[_Slice]:
+    """Slice by the cells of a column that nothing is learned from; many different numbers are ranges."""
+    numbers = [None if cell is None else _to_number(cell) for cell in cells]
+    is_numeric = all(cell is None or number is not None for cell, number in zip(cells, numbers, strict=True))
+    if is_numeric and len(set(cells)) > MAX_SLICES:
+        yield from _by_range(column, "value", numbers)
+    else:
+        yield from _by_value(column, "value", ["missing" if cell is None else cell for cell in cells])
+
+
+def _to_number(cell: str) -> float | None:
+    try:
+        number = float(cell)
+    except ValueError:
+        return None
+    return number if np.isfinite(number) else None
 
 
 def _record_slices(records: Sequence[Mapping[str, Any]]) -> Iterator[_Slice]:

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from ml.data.dataset import SUMMARY, Dataset, locations_path
+from ml.data.derivation.derive import derive_dataset
+from ml.data.derivation.operations import parse_operations
 from ml.data.rows import ImageArray, Labels, Rows, SelectedRows
 from ml.errors import DataError
 from tests.support.ml.dataset_files import make_idx_pair, make_images, make_labels, make_png, make_zip, upload
@@ -67,6 +69,20 @@ def test_a_row_says_where_in_the_upload_it_was(tmp_path):
     assert [Path(name).parts[-2] for name in named] == list(images.rows("train").columns["label"])
     locations_path(images.directory, "train").unlink()
     assert images.locations("train", [0]) == [None], "as in datasets of earlier builds"
+
+
+def test_columns_that_nothing_is_learned_from_are_stored(tmp_path):
+    ends = [",test", "shop,train", "shop,train"]
+    lines = "".join(f"text {n},{'ab'[n % 2]},{ends[n % 3]}\n" for n in range(30))
+    upload(tmp_path, {"a.csv": f"text,label,source,split\n{lines}".encode()})
+    dataset = Dataset.open(tmp_path / "dataset")
+
+    assert dataset.unread_cells("train") == {"source": ["shop"] * dataset.summary.splits["train"]}
+    assert dataset.unread_cells("test") == {"source": [None] * 10}
+    operations = parse_operations([{"operation": "drop_rows", "rows": {"test": [0]}}])
+    report = derive_dataset(tmp_path / "dataset", tmp_path / "next", operations, name="d@1")
+    assert report.state == "ready"
+    assert Dataset.open(tmp_path / "next").unread_cells("train") == dataset.unread_cells("train")
 
 
 def test_a_missing_split_is_empty(dataset_folder):

@@ -13,7 +13,13 @@ from ml.tasks import TASKS
 ROWS = 400
 
 
-def evaluate_rows(columns: dict[str, str], values: dict[str, list[Any]], is_right: np.ndarray) -> list[dict[str, Any]]:
+def evaluate_rows(
+    columns: dict[str, str],
+    values: dict[str, list[Any]],
+    is_right: np.ndarray,
+    *,
+    unread_cells: dict[str, list[str | None]] | None = None,
+) -> list[dict[str, Any]]:
     """Slice rows of two classes; `is_right` bool [N] says where the model is right."""
     task = TASKS["image_classification"](
         TASKS["image_classification"].config_type(), encoders={}, state={"labels": ["no", "yes"]}
@@ -27,6 +33,7 @@ def evaluate_rows(columns: dict[str, str], values: dict[str, list[Any]], is_righ
         run=lambda graph, batch: batch,
         summary=summary,
         rows=Rows(values),
+        unread_cells=unread_cells or {},
         columns=encoded,
         outputs=outputs,
         evaluation=task.evaluate(outputs, encoded, train=None),
@@ -65,6 +72,22 @@ def test_any_column_of_a_table_is_sliced_and_missing_values_have_a_slice() -> No
     assert by_name["site", "s0"]["metric_value"] == 1
     assert by_name["weight", "missing"]["rows"] == ROWS // 10
     assert {column for column, _ in by_name} == {"site", "weight"}
+
+
+def test_columns_that_nothing_is_learned_from_are_sliced() -> None:
+    row_numbers = np.arange(ROWS)
+    cells = {
+        "source": ["shop" if number % 4 == 3 else None if number % 4 == 2 else "letter" for number in row_numbers],
+        "year": [str(1900 + number) for number in row_numbers],
+    }
+
+    texts = {"text": ["x"] * ROWS}
+    slices = evaluate_rows({"text": "text"}, texts, row_numbers % 4 != 3, unread_cells=cells)
+
+    by_name = {(part["column"], part["value"]): part for part in slices}
+    assert by_name["source", "shop"]["metric_value"] == 0
+    assert by_name["source", "missing"]["rows"] == ROWS // 4
+    assert len([column for column, _ in by_name if column == "year"]) == 4, "quarters of the numbers"
 
 
 def test_rare_values_have_no_slice_and_the_number_of_slices_is_limited() -> None:
