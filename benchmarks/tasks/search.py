@@ -134,11 +134,12 @@ class Search:
         is_first = len(self.curves) == 1
         if is_first or not isinstance(halving, Halving) or progress.epoch >= progress.epochs:
             return
-        if len(curve) not in halving.evaluations(epochs):
+        reached = halving.count_rungs(len(curve), epochs=epochs)
+        if not reached:
             return
         own = self._rungs(curve, epochs)
         others = [trial.rungs[len(own) - 1] for trial in self.trials if len(trial.rungs) >= len(own)]
-        if halving.is_weak(own[-1], others, higher_is_better=self.higher):
+        if halving.is_weak(own[-1], others, higher_is_better=self.higher, rungs=reached):
             raise Pruned
 
     def _rungs(self, curve: list[float | None], epochs: int) -> list[float]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import ValidationError
 
 from ml.errors import Finding, shorten, unknown
+from ml.schedule import Schedule
 from ml.search.schema import SearchRange
 from ml.search.space import SEARCHABLE, apply_parameters
 from ml.spec.check import check, check_choice
@@ -76,7 +77,10 @@ class _JobCheck:
         self._arguments = (catalog, dataset, base, models)
 
     def findings(self, path: str, dimension: SearchRange | list[Any]) -> Iterator[Finding]:
-        field = path.partition(".")[0]
+        field, _, option = path.partition(".")
+        if field == "schedule" and option not in Schedule.model_fields and "." not in option:
+            yield unknown("setting of the schedule", option, Schedule.model_fields, path=f"space.{path}")
+            return
         if field not in SEARCHABLE:
             yield unknown("setting to search for", field, SEARCHABLE, path=f"space.{path}")
             return

@@ -43,12 +43,17 @@ class Halving(Config):
         best = max if higher_is_better else min
         return [best(numbers) for numbers in values if numbers]
 
-    def is_weak(self, value: float, others: Sequence[float], *, higher_is_better: bool) -> bool:
+    def count_rungs(self, evaluation: int, *, epochs: int) -> int:
+        """Return the number of rungs that a trial reaches with a validation, counted from 1."""
+        return self.evaluations(epochs).count(evaluation)
+
+    def is_weak(self, value: float, others: Sequence[float], *, higher_is_better: bool, rungs: int = 1) -> bool:
         """Return whether a value is not among the best of a rung.
 
         `others` are the values of the other trials there. Half of the equal ones count as better: few validation rows
-        give many trials the same accuracy, and without this none of them would end.
+        give many trials the same accuracy, and without this none of them would end. Of several `rungs` that are
+        reached at once, each selects: one of `factor ** rungs` continues.
         """
         better = sum(other > value if higher_is_better else other < value for other in others)
         equal = sum(other == value for other in others)
-        return better + equal / 2 >= max(1, (len(others) + 1) // self.factor)
+        return better + equal / 2 >= max(1, (len(others) + 1) // self.factor**rungs)

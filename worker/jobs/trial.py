@@ -80,7 +80,8 @@ class TrialWatch:
         if not isinstance(halving, Halving) or metric is None:
             return False
         curve = _curve(session, self.claim.job_id, metric)
-        if len(curve) not in halving.evaluations(self.epochs):
+        reached = halving.count_rungs(len(curve), epochs=self.epochs)
+        if not reached:
             return False
         higher = is_higher_better(metric)
         own = halving.rung_values(curve, epochs=self.epochs, higher_is_better=higher)
@@ -88,7 +89,7 @@ class TrialWatch:
         siblings = (row for row in jobs.trials(session, self.claim.parent_id) if row.id != self.claim.job_id)
         rungs = [_rungs(session, row, self.sweep) for row in siblings]
         others = [values[len(own) - 1] for values in rungs if len(values) >= len(own)]
-        return bool(own) and halving.is_weak(own[-1], others, higher_is_better=higher)
+        return bool(own) and halving.is_weak(own[-1], others, higher_is_better=higher, rungs=reached)
 
     def final_metrics(self, training: Mapping[str, Any]) -> dict[str, float | None]:
         """Return the metrics of the validation split for the weights that were kept.

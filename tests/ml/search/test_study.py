@@ -120,11 +120,14 @@ def test_equal_trials_do_not_all_continue() -> None:
 
 def cost_of(values: list[int], halving: Halving, *, epochs: int) -> float:
     """Return the cost of trials as a fraction of that of full runs."""
-    reached: list[list[float]] = [[] for _ in halving.evaluations(epochs)]
+    reached: dict[int, list[float]] = {count: [] for count in halving.evaluations(epochs)}
     spent = 0
     for value in values:
-        for others, count in zip(reached, halving.evaluations(epochs), strict=True):
-            weak = halving.is_weak(value, others, higher_is_better=True)
+        for count in dict.fromkeys(halving.evaluations(epochs)):
+            others = reached[count]
+            weak = halving.is_weak(
+                value, others, higher_is_better=True, rungs=halving.count_rungs(count, epochs=epochs)
+            )
             others.append(value)
             if weak or count == epochs:
                 spent += count
@@ -137,6 +140,13 @@ def test_sixteen_trials_cost_a_third_of_as_many_full_runs() -> None:
     orders = [random.Random(seed).sample(range(16), 16) for seed in range(200)]
     assert sum(cost_of(order, Halving(), epochs=18) for order in orders) / len(orders) == pytest.approx(0.3, abs=0.04)
     assert cost_of(list(range(16)), Halving(), epochs=18) == 1
+
+
+def test_rungs_that_are_reached_at_once_select_as_they_would_apart() -> None:
+    # Four epochs have one comparison, after the first: a quarter of each run is spent before it.
+    orders = [random.Random(seed).sample(range(16), 16) for seed in range(200)]
+    assert Halving().count_rungs(1, epochs=4) == 2
+    assert sum(cost_of(order, Halving(), epochs=4) for order in orders) / len(orders) == pytest.approx(0.4, abs=0.03)
 
 
 def test_of_equal_values_the_lower_loss_is_best_then_the_earlier_trial() -> None:

@@ -72,7 +72,7 @@ def test_a_range_with_whole_ends_is_one_of_whole_numbers_only_for_such_a_setting
         ({"metric": "validation/acuracy"}, "metric", "known: validation/accuracy", "'validation/accuracy'"),
         ({"space": {"model": ["a", "b"]}}, "space.model", "no setting to search for named 'model'", None),
         ({"space": {"schedul.epochs": [1]}}, "space.schedul.epochs", "known: architecture", "'schedule'"),
-        ({"space": {"schedule.epoch": [1, 2]}}, "space.schedule.epoch", "cannot be 1", None),
+        ({"space": {"schedule.epoch": [1, 2]}}, "space.schedule.epoch", "no setting of the schedule", "'epochs'"),
         (
             {"space": {"architecture": ["cnn", "resnt"]}},
             "space.architecture",
