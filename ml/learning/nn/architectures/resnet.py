@@ -68,6 +68,10 @@ class ResNet(Backbone):
     recipe = Schedule(
         epochs=5, batch_size=128, optimizer="adamw", learning_rate=0.01, weight_decay=0.01, decay="one_cycle"
     )
+    # A bottleneck block ends in another part of its branch.
+    growable: ClassVar[Mapping[str, Mapping[str, Any]]] = {"stages": {"block": "basic", "inner": None}}
+    # A block that adds zero to an input behind a ReLU returns it.
+    residual_outputs = ("branch.1.1.weight", "branch.1.1.bias")
     prunable = ("inner",)
     usual_shape: ClassVar[Mapping[str, int]] = {"channels": 1, "height": 28, "width": 28}
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {

@@ -32,6 +32,8 @@ GROWTHS = [
     ("image", "cnn", SMALL_CNN, {"stages": [[4, 4], [9]]}),
     ("image", "cnn", {**SMALL_CNN, "pooling": "flatten", "hidden": 6}, {"stages": [[3, 7], [8]], "hidden": 10}),
     ("image", "cnn", {**SMALL_CNN, "normalize": False}, {"stages": [[6, 6], [6]]}),
+    ("image", "resnet", {"stages": [[4, 1], [6, 1]]}, {"stages": [[4, 2], [6, 3]]}),
+    ("image", "resnet", {"stages": [[4, 1], [6, 1]]}, {"stages": [[5, 1], [9, 2]]}),
     ("text", "transformer", TRANSFORMER, {"layers": 4}),
     ("text", "transformer", TRANSFORMER, {"layers": 3, "feed_forward": 20}),
     ("text", "transformer", {**TRANSFORMER, "norm": "after"}, {"feed_forward": 20}),
@@ -109,7 +111,7 @@ def test_a_detector_on_a_wider_backbone_has_the_outputs_of_the_narrow_one(tmp_pa
 
 def test_new_units_learn(tmp_path: Path) -> None:
     """Neither the zeros nor the new units are stuck after a step or two."""
-    slot, name, config, changes = GROWTHS[4]
+    slot, name, config, changes = next(growth for growth in GROWTHS if len(growth[3]) == 2 and growth[0] == "text")
     head = Choice(name="classifier", config={"classes": len(LABELS)})
     small = make_network(slot, name, config, seed=1, head=head)
     large = make_network(slot, name, {**config, **changes}, seed=2, head=head)
