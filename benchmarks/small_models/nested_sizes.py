@@ -1,4 +1,6 @@
-"""Nested sizes beside the same sizes trained alone, on rows of MNIST, or of SST-2 for architectures of texts.
+"""Nested sizes beside the same sizes trained alone.
+
+Architectures of images learn from rows of MNIST, those of texts from sentences of SST-2.
 
 python -m benchmarks.small_models.nested_sizes
 python -m benchmarks.small_models.nested_sizes --rows 60000

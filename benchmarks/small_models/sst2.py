@@ -1,4 +1,7 @@
-"""Sentences of SST-2 with some of their training rows; 871 to validate on, and 1,821 to test on."""
+"""SST-2 with some of its training sentences.
+
+871 sentences are to validate on, and 1,821 to test on.
+"""
 
 from __future__ import annotations
 

@@ -147,9 +147,9 @@ def run(name: str, *, rows: int, seed: int) -> None:
 
 
 def compare_losses(name: str, radii: Sequence[float], usual: Sequence[float], robust: Sequence[float]) -> None:
-    """Print what an attack adds to the loss of the robust model, over what it adds to that of the usual one.
+    """Print what an attack adds to the loss, of both models.
 
-    The first radius is 0.
+    The first radius is 0, without an attack. The figure is the robust model's over the usual one's.
     """
     for number, radius in enumerate(radii[1:], start=1):
         added = (robust[number] - robust[0]) / (usual[number] - usual[0])

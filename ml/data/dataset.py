@@ -127,8 +127,9 @@ class Dataset:
         return Rows(columns, item_table=item_table)
 
     def locations(self, split: str, indices: Sequence[int]) -> list[Location | None]:
-        """Return where in the upload rows of a split were, None where that is not known.
+        """Return where in the upload rows of a split were.
 
+        None for a row of which that is not known.
         Datasets of earlier builds do not say it. The file of a derived row is the dataset that it came from, with its
         split, such as `reviews@1 train`.
         """
@@ -147,9 +148,10 @@ class Dataset:
             ]
 
     def unread_cells(self, split: str) -> dict[str, list[str | None]]:
-        """Return the cells of columns that nothing is learned from, by column in the order of the rows.
+        """Return the columns that nothing is learned from.
 
-        Only a table with labels has such columns, and not in datasets of earlier builds.
+        Each has a cell for each row, None where it is empty. Only a table with labels has such columns, and not in
+        datasets of earlier builds.
         """
         import pyarrow as pa
 

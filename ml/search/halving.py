@@ -56,4 +56,5 @@ class Halving(Config):
         """
         better = sum(other > value if higher_is_better else other < value for other in others)
         equal = sum(other == value for other in others)
-        return better + equal / 2 >= max(1, (len(others) + 1) // self.factor**rungs)
+        remaining: int = (len(others) + 1) // self.factor**rungs
+        return better + equal / 2 >= max(1, remaining)

@@ -106,7 +106,7 @@ def _rows(job: Job, split: str, indices: Sequence[int]) -> dict[int, dict[str, A
 
 
 def _origin(row: PreviewRow) -> str:
-    """Return where in the upload a row was, in words; empty if that is not known."""
+    """Return where in the upload a row was, in words, or nothing."""
     number = f"row {row.row}" if row.row else f"line {row.line}" if row.line else ""
     return ", ".join(part for part in (row.file, number) if part)
 

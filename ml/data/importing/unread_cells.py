@@ -1,6 +1,6 @@
-"""Cells of columns that nothing is learned from, such as the source of a text: evaluations slice by them.
+"""Cells of columns that nothing is learned from.
 
-N staged rows.
+Evaluations slice by them, such as by the source of a text. N staged rows.
 """
 
 from __future__ import annotations
@@ -31,7 +31,10 @@ class UnreadCells:
         self._dropped: set[str] = set()
 
     def add(self, cells: Mapping[str, Sequence[Any]], rows: np.ndarray, *, start: int) -> None:
-        """Add the cells of the `rows` of a batch, int64 [n], of which the first is staged row `start`."""
+        """Add cells of a batch.
+
+        `rows` are those that are staged, int64 [n], the first of them as row `start`.
+        """
         for name, column in cells.items():
             if name in self._dropped:
                 continue

@@ -74,7 +74,10 @@ def write_summary(directory: Path, summary: DatasetSummary) -> None:
 
 
 def _write_unread_cells(path: Path, staging: Staging, is_selected: np.ndarray) -> None:
-    """Write the columns that are not learned from, if there are any; `is_selected` is bool [N]."""
+    """Write columns that nothing is learned from, if there are any.
+
+    `is_selected` is bool [N].
+    """
     columns = {
         name: pa.DictionaryArray.from_arrays(
             pa.array(codes[is_selected], mask=codes[is_selected] < 0), pa.array(values, pa.string())

@@ -1,6 +1,6 @@
-"""Slices: the first metric on rows of one class, length, size or value, also of columns that no model reads.
+"""Slices: the first metric on rows of one class, length, size or value.
 
-n rows of a slice.
+Values are also those of columns that no model reads. n rows of a slice.
 """
 
 from __future__ import annotations
@@ -108,7 +108,10 @@ def _all_slices(evaluated: EvaluatedRows) -> Iterator[_Slice]:
 
 
 def _cell_slices(column: str, cells: Sequence[str | None]) -> Iterator[_Slice]:
-    """Slice by the cells of a column that nothing is learned from; many different numbers are ranges."""
+    """Slice by a column that nothing is learned from.
+
+    Many different numbers are divided into ranges.
+    """
     numbers = [None if cell is None else _to_number(cell) for cell in cells]
     is_numeric = all(cell is None or number is not None for cell, number in zip(cells, numbers, strict=True))
     if is_numeric and len(set(cells)) > MAX_SLICES:

@@ -57,7 +57,10 @@ class Units:
         return tensor
 
     def positions(self, name: str, dimension: int, units: Tensor) -> Tensor:
-        """Return the positions of `units`, int64 [K], in a dimension of a tensor: int64 [K * values]."""
+        """Return where the values of units are in a dimension of a tensor.
+
+        `units` is int64 [K], the result int64 [K * values].
+        """
         values = self.tensors[name][dimension]
         offsets = torch.arange(values, device=units.device)
         if self.is_gated(name, dimension):
@@ -69,7 +72,10 @@ class Units:
         return dimension == 0 and name in self.gated
 
     def first(self, tensor: Tensor, name: str, count: int) -> Tensor:
-        """Return the slices of the first `count` units of a tensor, as a view where that is possible."""
+        """Return the slices of a tensor that belong to the first units.
+
+        They are a view where that is possible.
+        """
         for dimension, values in self.tensors.get(name, {}).items():
             if self.is_gated(name, dimension):
                 gates = tensor.reshape(values, self.count, *tensor.shape[1:])
@@ -80,14 +86,20 @@ class Units:
 
 
 def spell_out(choice: Choice) -> Choice:
-    """Return an architecture in whose config every prunable option is a number, or null without such units."""
+    """Return an architecture in whose config every prunable option is a number.
+
+    Null means that there are no such units.
+    """
     architecture = ARCHITECTURES[choice.name]
     config = architecture.spell_out(architecture.configure(choice.config))
     return Choice(name=choice.name, config=config.model_dump(mode="json"))
 
 
 def separate_units(choice: Choice) -> Choice:
-    """Return an architecture like `spell_out`, with units that are no features where it can have them."""
+    """Return an architecture like `spell_out`, with units that are no features.
+
+    An architecture that cannot have them is the same.
+    """
     architecture = ARCHITECTURES[choice.name]
     config = architecture.separate_units(architecture.configure(choice.config))
     return Choice(name=choice.name, config=config.model_dump(mode="json"))

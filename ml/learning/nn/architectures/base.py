@@ -152,9 +152,10 @@ class Backbone(nn.Module, ABC):
 
     @classmethod
     def separate_units(cls, config: Any) -> Config:
-        """Return the config of `spell_out`, with units that are no features where it can have them.
+        """Return the config of `spell_out`, with units that are no features.
 
-        A network of nested sizes is made with it. It may have tensors that one with `config` lacks.
+        An architecture without an option for them returns it as it is. A network of nested sizes is made with it, and
+        may have tensors that one with `config` lacks.
         """
         return cls.spell_out(config)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -19,19 +19,23 @@ from plinth.cli.commands.context import (
 from plinth.cli.commands.model_jobs.evaluate import Split
 from plinth.cli.commands.train import start
 
+if TYPE_CHECKING:
+    from plinth.client.client import Plinth
+
 Format = Literal["jsonl", "parquet"]
+DatasetOrFile = Annotated[
+    str,
+    typer.Argument(
+        help="Dataset as name, name@2, or id or its beginning; or a file of rows, which is uploaded.",
+        metavar="DATASET|FILE",
+        autocompletion=completion.dataset_references,
+    ),
+]
 
 
 def batch_predict(
     model: ModelReference,
-    dataset: Annotated[
-        str,
-        typer.Argument(
-            help="Dataset as name, name@2, or id or its beginning; or a file of rows, which is uploaded.",
-            metavar="DATASET|FILE",
-            autocompletion=completion.dataset_references,
-        ),
-    ],
+    dataset: DatasetOrFile,
     to: Annotated[Path, typer.Option(help="Folder or file name to save to.")] = Path(),
     split: Annotated[Split | None, typer.Option(help="Only the rows of this split.")] = None,
     format: Annotated[Format, typer.Option(help="Format of the file.")] = "jsonl",
@@ -42,12 +46,12 @@ def batch_predict(
     detach: Annotated[bool, typer.Option("--detach", help="Start the job without watching it.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Predict every row of a dataset or a file, in order, and download the file of answers."""
+    """Predict every row of a dataset or a file, in order, and download the answers."""
     from plinth.cli.render import console, transfer_bar
 
     fields = parse_assignments(parameters, "--parameters", example="conformal=0.9")
     with connect() as plinth:
-        rows = Path(dataset) if Path(dataset).is_file() else resolve_dataset(plinth, dataset)
+        rows = _find_rows(plinth, dataset)
         job = plinth.jobs.batch_predict(model, rows, split=split, parameters=fields, format=format)
         if detach or not as_json:
             start(plinth, job, detach=detach, as_json=as_json)
@@ -63,3 +67,8 @@ def batch_predict(
             print_json({**plinth.jobs.report(job.id), "file": str(path)})
             return
     console.print(str(path), soft_wrap=True)
+
+
+def _find_rows(plinth: Plinth, dataset: str) -> str | Path:
+    """Return the file of that name, or else a dataset reference."""
+    return Path(dataset) if Path(dataset).is_file() else resolve_dataset(plinth, dataset)
