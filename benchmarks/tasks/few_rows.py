@@ -131,11 +131,20 @@ def cells(folder: Path, rows: int, rng: random.Random) -> list[Path]:
 
 
 def recordings(folder: Path, rows: int, rng: random.Random) -> list[Path]:
-    """FSDD; all takes 0 to 4 to test on."""
+    """FSDD with transcripts; all takes 0 to 4 to test on."""
+    return _write_recordings(folder, rows, rng, column="text")
+
+
+def spoken_digits(folder: Path, rows: int, rng: random.Random) -> list[Path]:
+    """FSDD with classes; all takes 0 to 4 to test on."""
+    return _write_recordings(folder, rows, rng, column="label")
+
+
+def _write_recordings(folder: Path, rows: int, rng: random.Random, *, column: str) -> list[Path]:
     result = sorted((DATA / "fsdd" / "recordings").glob("*.wav"))
     test = [path for path in result if int(path.stem.rpartition("_")[2]) < 5]
     used = [(path, "train") for path in rng.sample(sorted({*result} - {*test}), rows)]
-    lines = ["file_name,text,speaker,split"]
+    lines = [f"file_name,{column},speaker,split"]
     with zipfile.ZipFile(folder / "recordings.zip", "w") as archive:
         for path, split in used + [(path, "test") for path in test]:
             digit, speaker, _ = path.stem.split("_")
@@ -198,6 +207,7 @@ CASES: Final[Mapping[str, Case]] = {
     "sentences": Case("text_classification", "accuracy", (100, 300), ("rnn", "transformer", MINILM), sentences),
     "cells": Case("object_detection", "map50", (60,), ("",), cells),
     "recordings": Case("speech_recognition", "word_error_rate", (100,), ("",), recordings),
+    "spoken_digits": Case("audio_classification", "accuracy", (100,), ("",), spoken_digits),
     "films": Case("recommendation", "hit_rate_at_10", (60,), ("",), films),
     "verses": Case("text_generation", "bits_per_character", (20_000,), ("",), verses),
     "symbols": Case("image_text_matching", "text_recall_at_10", (100, 300), ("",), symbols),

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from ml.learning.training.progress import Progress
 
 #: Case of `few_rows` -> architecture and training rows.
-USUAL: Final = {"digits": ("cnn", 300), "sentences": ("transformer", 500), "recordings": ("", 300)}
+USUAL: Final = {"digits": ("cnn", 300), "sentences": ("transformer", 500), "spoken_digits": ("audio_cnn", 300)}
 
 
 class Pruned(Exception):
