@@ -5,6 +5,7 @@ MLError
 │   └── UnknownName      a name that no registry has
 ├── DataError            the data cannot be used
 ├── InputError           one input of a prediction cannot be read
+│   └── TextTooLong      a text that must be read whole is longer than the model reads
 ├── PackageError         a package on disk is invalid or too new
 │   └── DamagedPackage   a file is missing, or its checksum differs
 ├── RankEnded            a process of a training on several devices has ended
@@ -158,6 +159,16 @@ class InputError(MLError):
         """
         self.findings = tuple(replace(finding, path=new_path(finding.path or "") or None) for finding in self.findings)
         return self
+
+
+class TextTooLong(InputError):
+    """A text of `length` tokens is longer than the `limit` that the model reads, and must not be cut."""
+
+    def __init__(self, field: str, *, length: int, limit: int) -> None:
+        message = f"has {length:,} tokens, and the model reads {limit:,}"
+        super().__init__(message, field=field, hint="Send a shorter text, or let it be cut: truncate: true.")
+        self.length = length
+        self.limit = limit
 
 
 class PackageError(MLError):

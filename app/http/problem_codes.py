@@ -20,6 +20,7 @@ ProblemCode = TypeAliasType(
         "body_too_large",
         "checksum_mismatch",
         "conflict",
+        "context_length_exceeded",
         "damaged",
         "database_unavailable",
         "deadline_exceeded",
@@ -102,6 +103,19 @@ _NOT_AN_INTEGER: Final = Finding(
 PROBLEMS: Final[Mapping[ProblemCode, ProblemExample]] = {
     # 400
     "bad_request": ProblemExample(400, "Invalid multipart data."),
+    "context_length_exceeded": ProblemExample(
+        400,
+        "This model's maximum context length is 255 tokens. However, your messages resulted in 312 tokens. Send a "
+        "shorter text.",
+        (
+            Finding(
+                code="context_length_exceeded",
+                message="This model's maximum context length is 255 tokens. However, your messages resulted in 312 "
+                "tokens",
+                path="messages",
+            ),
+        ),
+    ),
     "invalid_header": ProblemExample(400, "Upload-Metadata is not valid base64."),
     "invalid_http": ProblemExample(400, "Invalid HTTP request received."),
     "unknown_checksum": ProblemExample(400, "There is no checksum algorithm 'crc32'; known: sha1, sha256, md5."),

@@ -49,7 +49,7 @@ _PROBLEMS: Final = problem_responses(*PREDICTION_PROBLEMS)
 _IMAGE: Final = "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAAAAADhZOFXAAAAEElEQVR4nGM8wQABTAwUMQA6AADYhMgK6QAAAABJRU5ErkJggg=="
 _STREAMED: Final[dict[int | str, dict[str, Any]]] = {
     200: {"content": {MEDIA_TYPE: {"schema": {"type": "string"}}}},
-    **_PROBLEMS,
+    **problem_responses(*PREDICTION_PROBLEMS, "context_length_exceeded"),
 }
 _COMPLETION_EXAMPLES: Any = {
     "text_generation": {"summary": "Continue a text", "value": {"prompt": "Once upon", "max_tokens": 8}}

@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from app.http.errors import openai_error
+from app.openai import log_probs
 from app.openai.generation import usage_of
+from app.serving.streaming import PieceWithLogProbs
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from app.http.errors import ProblemError
     from app.openai.generation import Envelope
 
@@ -28,10 +32,22 @@ class CompletionChunks:
         self._fields = {**envelope.fields, "object": self.object}
         self._has_usage = has_usage
 
+    @classmethod
+    def choice(cls, output: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a choice with a whole text, from an output of `text_generation`."""
+        tokens = output.get("logprobs")
+        logged = None if tokens is None else cls.log_probs(tokens)
+        return {**cls.content(output["text"]), "logprobs": logged, "finish_reason": output["finish_reason"]}
+
     @staticmethod
     def content(text: str) -> dict[str, Any]:
         """Return the field of a choice that holds a whole text."""
         return {"text": text}
+
+    @staticmethod
+    def log_probs(tokens: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Return the field of a choice that holds log-probabilities."""
+        return log_probs.to_completion(tokens)
 
     def start(self) -> bytes:
         """Return a comment: the text begins with its first piece."""
@@ -39,7 +55,8 @@ class CompletionChunks:
 
     def piece(self, text: str) -> bytes:
         """Return the chunk of a piece of text."""
-        return self._chunk(self._choice(text, None))
+        logged = {"logprobs": self.log_probs(text.log_probs)} if isinstance(text, PieceWithLogProbs) else {}
+        return self._chunk({**self._choice(text, None), **logged})
 
     def end(self, output: dict[str, Any]) -> bytes:
         """Return the reason of the end, perhaps `usage`, and the mark of the end."""
@@ -64,6 +81,11 @@ class ChatChunks(CompletionChunks):
 
     object = "chat.completion.chunk"
     prefix = "chatcmpl"
+
+    @staticmethod
+    def log_probs(tokens: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Return the field of a choice that holds log-probabilities."""
+        return log_probs.to_chat(tokens)
 
     @staticmethod
     def content(text: str) -> dict[str, Any]:

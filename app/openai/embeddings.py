@@ -6,7 +6,7 @@ import base64
 import struct
 from typing import TYPE_CHECKING, Any, Final
 
-from app.openai.fields import invalid_field, names_in_errors
+from app.openai.fields import names_in_errors, too_long
 from app.openai.required_task import require_texts
 from app.predict.handler import PredictInputs
 
@@ -40,13 +40,11 @@ def to_answer(
 ) -> dict[str, Any]:
     """Return `Embeddings` as JSON values; `tokens` are those of all texts.
 
-    Raises `ProblemError` 422 for a text that the model reads in part, as clients of this protocol expect.
+    Raises `ProblemError` 400 for a text that the model reads in part, as clients of this protocol expect.
     """
     for index, output in enumerate(outputs):
         if truncated := output.get("truncated"):
-            limit = f"the model's maximum context length is {truncated['kept']:,} tokens"
-            hint = "Send a shorter text, or its parts as several; POST /predict embeds the beginning."
-            raise invalid_field(f"input.{index}", f"has {truncated['of']:,} tokens; {limit}", hint=hint)
+            raise too_long(f"input.{index}", length=truncated["of"], limit=truncated["kept"])
     encode = _to_base64 if request.encoding_format == "base64" else _to_floats
     return {
         "object": "list",

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 CLIENT_HINT: Final = "Send the text itself; with langchain-openai, set check_embedding_ctx_length=False."
 
+LENGTH_HINT: Final = "Send a shorter text; POST /predict reads a part of a long one, and says of how many tokens."
+
 
 class ProtocolRequest(BaseModel):
     """Fields that every request may have, and that change no answer here."""
@@ -87,6 +89,15 @@ def invalid_field(field: str, message: str, *, hint: str) -> ProblemError:
     """Return the error 422 about one field."""
     finding = Finding(code="invalid_request", message=message, path=field, hint=hint)
     return ProblemError(422, "invalid_request", summarize([finding]), errors=[finding])
+
+
+def too_long(field: str, *, length: int, limit: int) -> ProblemError:
+    """Return the error 400 of a text that exceeds the context of a model, in words that clients look for."""
+    noun = field.partition(".")[0]
+    message = f"This model's maximum context length is {limit} tokens. However, your {noun} resulted in {length} tokens"
+    finding = Finding(code="context_length_exceeded", message=message, path=field, hint=LENGTH_HINT)
+    detail = f"{message}. {LENGTH_HINT}"
+    return ProblemError(400, "context_length_exceeded", detail, errors=[finding])
 
 
 @contextmanager

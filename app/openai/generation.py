@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from app.openai.fields import invalid_field, renamed_path
+from app.openai.fields import invalid_field, renamed_path, too_long
 from app.openai.required_task import require_task
 from app.predict.client_paths import client_paths
+from ml.errors import TextTooLong
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
     from app.openai.schemas import SamplingRequest
     from app.serving.service import PredictService
@@ -38,12 +40,15 @@ class Generation:
         self._names = {"max_new_tokens": limit_field, **names}
         sent = {name: getattr(request, name) for name in _SHARED_FIELDS}
         sent["max_new_tokens"] = getattr(request, limit_field)
+        sent["logprobs"] = request.top_log_probs
+        # As the protocol's own server does; a conversation whose beginning is missing would look like a whole one.
+        sent["truncate"] = None if request.truncates else False
         self._parameters = {name: value for name, value in sent.items() if value is not None}
 
     async def run(self, service: PredictService) -> PredictResult:
         """Generate all texts; raises the errors of `PredictService.predict`."""
         await require_task(service, self._model, TASK, ability="generates texts")
-        with client_paths(self.path_of):
+        with self._client_errors():
             return await service.predict(self._model, self._inputs, parameters=self._parameters)
 
     async def stream(self, service: PredictService) -> tuple[ServedVersion, AsyncIterator[str | dict[str, Any] | None]]:
@@ -52,8 +57,18 @@ class Generation:
         if len(self._inputs) != 1:
             message = f"a stream has one text, and {len(self._inputs)} prompts were sent"
             raise invalid_field("prompt", message, hint="Send one at a time.")
-        with client_paths(self.path_of):
+        with self._client_errors():
             return await service.stream(self._model, self._inputs, parameters=self._parameters)
+
+    @contextmanager
+    def _client_errors(self) -> Iterator[None]:
+        """Replace errors about inputs by those of the protocol."""
+        with client_paths(self.path_of):
+            try:
+                yield
+            except TextTooLong as error:
+                path = self.path_of(error.index, error.findings[0].path or "")
+                raise too_long(path, length=error.length, limit=error.limit) from error
 
     def path_of(self, index: int, path: str) -> str:
         """Return the path of a fault in the request.

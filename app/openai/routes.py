@@ -45,9 +45,10 @@ router = APIRouter(prefix="/v1", tags=["openai"], route_class=JSONRoute)
 PAGE_MODELS: Final = 200
 
 _PROBLEMS: Final = problem_responses(*PREDICTION_PROBLEMS)
+_TEXT_PROBLEMS: Final = problem_responses(*PREDICTION_PROBLEMS, "context_length_exceeded")
 _STREAMED: Final[dict[int | str, dict[str, Any]]] = {
     200: {"content": {MEDIA_TYPE: {"schema": {"type": "string"}}}},
-    **_PROBLEMS,
+    **_TEXT_PROBLEMS,
 }
 _EMBEDDING_EXAMPLES: Any = {
     "texts": {"summary": "Two texts", "value": {"model": "reviews", "input": ["A quiet film.", "A loud film."]}}
@@ -94,7 +95,7 @@ def read_openai_model(model: ModelReference, session: SessionDep) -> ListedModel
     return _to_listed(row, model)
 
 
-@router.post("/embeddings", response_model=Embeddings, responses=_PROBLEMS)
+@router.post("/embeddings", response_model=Embeddings, responses=_TEXT_PROBLEMS)
 async def create_embeddings(
     body: Annotated[EmbeddingsRequest, Body(openapi_examples=_EMBEDDING_EXAMPLES)], service: PredictServiceDep
 ) -> Response:
@@ -146,10 +147,7 @@ async def _generate(
     generation: Generation, service: PredictService, request: Request, *, chunks: type[CompletionChunks]
 ) -> dict[str, Any]:
     result = await generation.run(service)
-    choices = [
-        {"index": index, **chunks.content(output["text"]), "finish_reason": output["finish_reason"]}
-        for index, output in enumerate(result.outputs)
-    ]
+    choices = [{"index": index, **chunks.choice(output)} for index, output in enumerate(result.outputs)]
     envelope = Envelope(result.served, prefix=chunks.prefix, request_id=request.state.request_id)
     return {**envelope.fields, "choices": choices, "usage": usage_of(result.outputs)}
 

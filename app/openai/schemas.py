@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 from typing_extensions import TypeAliasType
 
 from app.dependencies import REFERENCE
 from app.openai.fields import ProtocolRequest, joined_texts, only, to_texts
+from app.openai.log_probs import ChatLogProbs, CompletionLogProbs
 from app.predict.schemas import MAX_INPUTS
 
 EncodingFormat = TypeAliasType("EncodingFormat", Literal["float", "base64"])
@@ -105,6 +107,16 @@ class SamplingRequest(ProtocolRequest):
     seed: int | None = Field(None, description="The same seed gives the same text again.")
     stop: str | list[str] | None = Field(None, description="Strings before which the text ends.")
 
+    @property
+    def top_log_probs(self) -> int | None:
+        """Number of the most probable tokens that are returned for each; None for no log-probabilities."""
+        return None
+
+    @property
+    def truncates(self) -> bool:
+        """Whether the end of a prompt is read that is longer than the context of the model."""
+        return False
+
 
 class GenerationRequest(SamplingRequest):
     """Fields of completions, with and without a conversation."""
@@ -123,8 +135,15 @@ class CompletionRequest(GenerationRequest):
     prompt: Texts = Field(default_factory=lambda: [""])
     best_of: Annotated[Literal[1] | None, only(1, hint="Leave it out.")] = None
     echo: Annotated[Literal[False] | None, only(False, hint="Put the prompt before the text yourself.")] = None
-    logprobs: Annotated[None, only(None, hint="Leave it out.")] = None
+    logprobs: int | None = Field(
+        None, ge=0, le=5, description="Return log-probabilities, and this number of the most probable tokens."
+    )
     suffix: Annotated[None, only(None, hint="Leave it out: models here only continue texts.")] = None
+
+    @property
+    def top_log_probs(self) -> int | None:
+        """Number of the most probable tokens that are returned for each; None for no log-probabilities."""
+        return self.logprobs
 
 
 class ContentPart(BaseModel):
@@ -146,8 +165,10 @@ class ChatCompletionRequest(GenerationRequest):
 
     messages: list[ChatMessage] = Field(min_length=1)
     max_completion_tokens: int | None = Field(None, description="Maximum number of generated tokens.")
-    logprobs: Annotated[Literal[False] | None, only(False, hint="Leave it out.")] = None
-    top_logprobs: Annotated[Literal[0] | None, only(0, hint="Leave it out.")] = None
+    logprobs: bool | None = Field(None, description="Return the log-probability of each token.")
+    top_logprobs: int | None = Field(
+        None, ge=0, le=20, description="Number of the most probable tokens, with their log-probabilities."
+    )
     tools: Annotated[None, only(None, hint="Models of this service call no tools: leave them out.")] = None
     tool_choice: Annotated[None, only(None, same="none", hint="Leave it out.")] = None
     parallel_tool_calls: bool | None = None
@@ -157,13 +178,26 @@ class ChatCompletionRequest(GenerationRequest):
     modalities: Annotated[None, only(None, same=["text"], hint="Leave it out: a reply is text.")] = None
     prediction: Annotated[None, only(None, hint="Leave it out: replies are generated anew.")] = None
 
+    @field_validator("top_logprobs")
+    @classmethod
+    def _check_top_log_probs(cls, value: int | None, info: ValidationInfo) -> int | None:
+        if value and not info.data.get("logprobs"):
+            message = "`logprobs` must be true if `top_logprobs` is sent"
+            raise PydanticCustomError("logprobs_missing", message)
+        return value
+
+    @property
+    def top_log_probs(self) -> int | None:
+        """Number of the most probable tokens that are returned for each; None for no log-probabilities."""
+        return (self.top_logprobs or 0) if self.logprobs else None
+
 
 class CompletionChoice(BaseModel):
     """The continuation of the prompt at `index`."""
 
     index: int
     text: str
-    logprobs: None = None
+    logprobs: CompletionLogProbs | None = None
     finish_reason: str
 
 
@@ -191,7 +225,7 @@ class ChatChoice(BaseModel):
 
     index: int
     message: ChatReply
-    logprobs: None = None
+    logprobs: ChatLogProbs | None = None
     finish_reason: str
 
 

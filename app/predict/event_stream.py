@@ -9,6 +9,7 @@ import orjson
 
 from app.event_log import EventLogger
 from app.http.errors import ProblemError
+from app.serving.streaming import PieceWithLogProbs
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -52,7 +53,8 @@ class NumberedEvents:
 
     def piece(self, text: str) -> bytes:
         """Return an event `piece`."""
-        return self._event("piece", {"text": text})
+        log_probs = {"logprobs": text.log_probs} if isinstance(text, PieceWithLogProbs) else {}
+        return self._event("piece", {"text": text, **log_probs})
 
     def end(self, output: dict[str, Any]) -> bytes:
         """Return the event `end`."""

@@ -10,7 +10,7 @@ import asyncio
 import threading
 import time
 import weakref
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from app.event_log import EventLogger
 from app.serving.errors import QueueFull
@@ -33,6 +33,18 @@ MAX_STREAMS: Final = 32
 ADAPTATION: Final = 0.1
 
 _log = EventLogger("plinth.predict")
+
+
+class PieceWithLogProbs(str):
+    """A piece of text, and `log_probs`: its tokens, as `logprobs` of the whole output has them."""
+
+    def __new__(cls, text: str, log_probs: list[dict[str, Any]]) -> Self:
+        """Make a piece; the text may be empty."""
+        piece = super().__new__(cls, text)
+        piece.log_probs = log_probs
+        return piece
+
+    log_probs: list[dict[str, Any]]
 
 
 class StreamScheduler:
@@ -123,8 +135,9 @@ class StreamScheduler:
                 del self._publishers[id(sequence)]
         if publish is None:
             return
-        if piece:
-            publish(piece)
+        log_probs = self._predictor.take_log_probs(sequence)
+        if piece or log_probs:
+            publish(piece if log_probs is None else PieceWithLogProbs(piece, log_probs))
         if sequence.finish_reason is not None:
             publish(self._predictor.finish_sequence(sequence))
 

@@ -272,6 +272,11 @@ class TextEncoder(Encoder[str | TokenizedText]):
         text: str = self._tokenizer.decode([int(token) for token in tokens], skip_special_tokens=True)
         return text
 
+    def name_of(self, token: int) -> str | None:
+        """Return the entry of a token in the vocabulary; None for no token."""
+        name: str | None = self._tokenizer.id_to_token(token)
+        return name
+
     def shape(self) -> dict[str, int]:
         """Return vocabulary, length, and the ids of the special tokens."""
         return {"vocabulary": self._size, "length": self.config.max_length, **self.tokens}

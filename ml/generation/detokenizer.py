@@ -32,6 +32,11 @@ class IncrementalDetokenizer:
         self._prefix_start = self._prefix_end = 0
         self._pending_text = ""
 
+    @property
+    def length(self) -> int:
+        """Number of characters so far, including those that are held back."""
+        return len(self.text) + len(self._pending_text)
+
     def add(self, token: int) -> str:
         """Add a token and return the text that has become certain, often none."""
         self._tokens.append(token)

@@ -5,6 +5,7 @@ R rows in the batch, T tokens read in this step, P positions in the cache, K cac
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,16 +13,20 @@ import numpy as np
 
 from ml.generation.detokenizer import IncrementalDetokenizer
 from ml.generation.sampling import Sampling, sample
+from ml.generation.token_log_probs import measure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from ml.generation.token_log_probs import TokenLogProb
     from ml.signals import Arrays
 
     Read = Callable[[Arrays], Arrays]
 
 #: Fraction of the context that is read again once it is full. A larger one would be full again sooner.
 RETAINED_FRACTION: Final = 0.5
+#: Estimated size of one token with its log-probability, as JSON values.
+LOG_PROB_BYTES: Final = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +37,13 @@ class GenerationParams:
     sampling: Sampling = field(default_factory=Sampling)
     seed: int = 0
     stop: tuple[str, ...] = ()
+    #: Number of the most probable tokens whose log-probabilities are returned beside that of each token; None: of none.
+    log_probs: int | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Estimated size of the log-probabilities of the answer."""
+        return 0 if self.log_probs is None else LOG_PROB_BYTES * self.max_new_tokens * (self.log_probs + 1)
 
 
 class GeneratedSequence:
@@ -57,6 +69,8 @@ class GeneratedSequence:
         self._detokenizer = IncrementalDetokenizer(decode, stop=params.stop)
         self._end = end
         self._rng = np.random.default_rng(params.seed)
+        self._log_probs: list[TokenLogProb] = []
+        self._taken_log_probs = 0
 
     @property
     def text(self) -> str:
@@ -67,6 +81,21 @@ class GeneratedSequence:
     def new_tokens(self) -> list[int]:
         """Generated tokens."""
         return self.tokens[self.prompt_tokens :]
+
+    @property
+    def log_probs(self) -> list[TokenLogProb]:
+        """Log-probabilities of the tokens of the text; those of a stop string and of the end are left out."""
+        return self._log_probs[: self._count_readable()]
+
+    def take_log_probs(self) -> list[TokenLogProb]:
+        """Return those of `log_probs` that were not taken before."""
+        start, self._taken_log_probs = self._taken_log_probs, self._count_readable()
+        return self._log_probs[start : self._taken_log_probs]
+
+    def _count_readable(self) -> int:
+        if self.finish_reason is not None and not self._detokenizer.is_stopped:
+            return len(self._log_probs)
+        return bisect_left(self._log_probs, len(self.text), key=lambda item: item.offset)
 
     @property
     def context_length(self) -> int:
@@ -90,6 +119,9 @@ class GeneratedSequence:
             return self._detokenizer.finish()
         self.tokens.append(token)
         self._context.append(token)
+        if self.params.log_probs is not None:
+            offset = self._detokenizer.length
+            self._log_probs.append(measure(logits, token, count=self.params.log_probs, offset=offset))
         piece = self._detokenizer.add(token)
         if not self._detokenizer.is_stopped and len(self.new_tokens) < self.params.max_new_tokens:
             return piece

@@ -291,7 +291,7 @@ class Predictor:
         return self._streaming_task is not None
 
     def generation_loop(self) -> GenerationLoop:
-        """Return a loop that generates many outputs together; this and the next two require `can_stream`."""
+        """Return a loop that generates many outputs together; this and the next three require `can_stream`."""
         return self._require_streaming().generation_loop(self._run)
 
     def start_sequence(self, row: Row) -> GeneratedSequence:
@@ -302,6 +302,10 @@ class Predictor:
         (sequence,) = task.start_sequences(task.collate(columns))
         sequence.prompt_fields = task.truncation(rows, columns).get(0, {})
         return sequence
+
+    def take_log_probs(self, sequence: GeneratedSequence) -> list[dict[str, Any]] | None:
+        """Return the tokens of the newest text with log-probabilities; None if they were not requested."""
+        return self._require_streaming().take_log_probs(sequence)
 
     def finish_sequence(self, sequence: GeneratedSequence) -> dict[str, Any]:
         """Return the whole output as JSON, after the sequence has left the loop."""

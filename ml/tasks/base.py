@@ -374,6 +374,10 @@ class StreamingTask(Task):
     def finish_sequence(self, sequence: GeneratedSequence) -> Output:
         """Return the whole output of a sequence that has left the loop."""
 
+    @abstractmethod
+    def take_log_probs(self, sequence: GeneratedSequence) -> list[Output] | None:
+        """Return the log-probabilities of the newest text, as JSON; None if they were not requested."""
+
 
 def embedding_graphs(slots: Iterable[str]) -> dict[str, tuple[str, ...]]:
     """Return the graphs of a base model, which only embeds.

@@ -17,10 +17,11 @@ from pydantic import BeforeValidator, Field
 from ml.config import Config
 from ml.data.conversations import Message, format_prompt
 from ml.encoders.text import BLOCK_TEXTS, CHARACTERS_PER_TOKEN
-from ml.errors import InputError
+from ml.errors import InputError, TextTooLong
 from ml.generation.detokenizer import detokenize
 from ml.generation.loop import ForcedDecoding, GeneratedSequence, GenerationLoop, GenerationParams
 from ml.generation.sampling import Sampling
+from ml.generation.token_log_probs import TokenDescriber
 from ml.metrics.base import Evaluation, Metric
 from ml.preprocessing.long_texts import truncation_fields
 from ml.preprocessing.sequence_packing import begin_token, pack_sequences, text_encoder_options
@@ -30,11 +31,12 @@ from ml.wire import TextOutput, Wire
 from ml.wire.text import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from ml.data.dataset import DatasetSummary
     from ml.data.rows import Row, Rows
     from ml.encoders.base import Column
+    from ml.generation.token_log_probs import TokenLogProb
 
 SEEDS: Final = 2**32
 STEP: Final = "step"
@@ -45,6 +47,8 @@ PREVIEW_TOKENS: Final = 16
 CONTEXT_TOKENS: Final = 8
 #: Tokens behind it that they then read one at a time, as in generation.
 FORCED_TOKENS: Final = 16
+#: Most probable tokens that can be requested in the place of each.
+MAX_LOG_PROBS: Final = 20
 
 StopText = Annotated[str, Field(min_length=1, max_length=1000)]
 StopTexts = Annotated[list[StopText], Field(max_length=8)]
@@ -82,6 +86,29 @@ class TextGenerationInput(Wire):
     )
     seed: int | None = Field(None, ge=0, lt=SEEDS, description="Without it, a random one: every text is different")
     stop: Stop = Field(default_factory=list, description="Strings, or one string, before which the text ends")
+    truncate: bool = Field(True, description="Read the end of a prompt that is too long; false: refuse it")
+    logprobs: int | None = Field(
+        None,
+        ge=0,
+        le=MAX_LOG_PROBS,
+        description="Return the log-probability of each token, and of this number of the most probable tokens in its "
+        "place: natural logarithms of the model's distribution before temperature, top_k and top_p",
+    )
+
+
+class TokenProbability(Wire):
+    """A token that may follow, and how probable it is."""
+
+    token: str = Field(description="Its text; bytes that are no whole character are written as \\xe2")
+    bytes: list[int] | None = Field(description="Its bytes in UTF-8; null where they are unknown")
+    logprob: float = Field(description="Natural logarithm of the probability; -9999 or more")
+
+
+class GeneratedToken(TokenProbability):
+    """A token of the text, and the most probable tokens in its place."""
+
+    offset: int = Field(description="Characters of the text before it")
+    top: list[TokenProbability] = Field(description="The most probable tokens, the best first")
 
 
 class TextGenerationOutput(TextOutput):
@@ -97,6 +124,11 @@ class TextGenerationOutput(TextOutput):
     seed: int = Field(description="Seed that gives the same text again")
     prompt_tokens: int = Field(description="Tokens of the prompt that were read")
     new_tokens: int = Field(description="Generated tokens")
+    logprobs: list[GeneratedToken] | None = Field(
+        None,
+        exclude_if=lambda value: value is None,
+        description="With `logprobs`, the tokens of the text, without those of a stop string",
+    )
 
 
 class TextGeneration(StreamingTask):
@@ -157,8 +189,13 @@ class TextGeneration(StreamingTask):
             sampling=Sampling(temperature=request.temperature, top_k=request.top_k, top_p=request.top_p),
             seed=secrets.randbelow(SEEDS) if request.seed is None else request.seed,
             stop=tuple(request.stop),
+            log_probs=request.logprobs,
         )
-        return {"prompt": prompt, "params": params, "whole_length": 0}
+        length = 0 if request.truncate else self._encoder.count(self._end_prompt(prompt))
+        if length > self._length - 1:
+            field = "prompt" if request.messages is None else "messages"
+            raise TextTooLong(field, length=length, limit=self._length - 1)
+        return {"prompt": prompt, "params": params, "whole_length": length}
 
     @cached_property
     def text_columns(self) -> Mapping[str, str]:
@@ -228,7 +265,7 @@ class TextGeneration(StreamingTask):
         return arrays
 
     def predict(self, run: Run, batch: Arrays) -> Arrays:
-        """Return `new_tokens` int64 [B, n] and `is_stopped` bool [B].
+        """Return `new_tokens` int64 [B, n], `is_stopped` bool [B] and `log_probs`, a list by row.
 
         New tokens are padded with -1. A row that reached the length limit is not stopped.
         """
@@ -239,12 +276,14 @@ class TextGeneration(StreamingTask):
         for row, sequence in enumerate(sequences):
             new_tokens[row, : lengths[row]] = sequence.new_tokens
         is_stopped = np.array([sequence.finish_reason == "stop" for sequence in sequences])
-        return {"new_tokens": new_tokens, "is_stopped": is_stopped}
+        log_probs = np.array([None, *(sequence.log_probs for sequence in sequences)], dtype=object)[1:]
+        return {"new_tokens": new_tokens, "is_stopped": is_stopped, "log_probs": log_probs}
 
     def decode(self, arrays: Arrays) -> list[Output]:
         """Decode `new_tokens` of each row, up to its stop string."""
         lengths = arrays["text_mask"].sum(axis=1).tolist()
-        rows = zip(arrays["new_tokens"], arrays["is_stopped"].tolist(), arrays["params"], lengths, strict=True)
+        ends = zip(arrays["is_stopped"].tolist(), arrays["log_probs"], strict=True)
+        rows = zip(arrays["new_tokens"], ends, arrays["params"], lengths, strict=True)
         return [
             TextGenerationOutput(
                 text=detokenize(tokens[tokens >= 0].tolist(), self._encoder.decode, stop=params.stop),
@@ -252,8 +291,9 @@ class TextGeneration(StreamingTask):
                 seed=params.seed,
                 prompt_tokens=prompt_tokens,
                 new_tokens=int((tokens >= 0).sum()),
+                logprobs=self._describe(params, log_probs),
             ).to_json()
-            for tokens, is_stopped, params, prompt_tokens in rows
+            for tokens, (is_stopped, log_probs), params, prompt_tokens in rows
         ]
 
     def generation_loop(self, run: Run) -> GenerationLoop:
@@ -277,7 +317,14 @@ class TextGeneration(StreamingTask):
             seed=sequence.params.seed,
             prompt_tokens=sequence.prompt_tokens,
             new_tokens=len(sequence.new_tokens),
+            logprobs=self._describe(sequence.params, sequence.log_probs),
         ).to_json()
+
+    def take_log_probs(self, sequence: GeneratedSequence) -> list[Output] | None:
+        """Return the tokens of the newest text; None if they were not requested."""
+        if sequence.params.log_probs is None:
+            return None
+        return self._describer.describe(sequence.take_log_probs())
 
     def predict_with_targets(self, run: Run, batch: Arrays) -> Arrays:
         """Return `token_loss` and `weight`, float64 [B, n], of tokens of each window.
@@ -327,6 +374,18 @@ class TextGeneration(StreamingTask):
             text=" upon a time", finish_reason="length", seed=1, prompt_tokens=2, new_tokens=3
         )
         return TextGenerationInput(prompt="Once", max_new_tokens=3, seed=1), output
+
+    def _describe(self, params: GenerationParams, log_probs: Sequence[TokenLogProb]) -> list[GeneratedToken] | None:
+        if params.log_probs is None:
+            return None
+        return [GeneratedToken.model_validate(token) for token in self._describer.describe(log_probs)]
+
+    @cached_property
+    def _describer(self) -> TokenDescriber:
+        encoder = self._encoder
+        return TokenDescriber(
+            encoder.decode, tokenize=lambda text: encoder.tokenize_whole([text])[0].tolist(), name_of=encoder.name_of
+        )
 
     @property
     def _encoder(self) -> Any:

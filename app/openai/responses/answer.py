@@ -33,7 +33,7 @@ class ResponseAnswer:
             "metadata": request.metadata or {},
             "user": request.user,
             "text": {"format": {"type": "text"}, "verbosity": "medium"},
-            "truncation": "auto",
+            "truncation": request.truncation or "disabled",
             "previous_response_id": None,
             "store": False,
             "background": False,

@@ -22,7 +22,7 @@ router = APIRouter(prefix="/v1", tags=["openai"], route_class=JSONRoute)
 
 _RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     200: {"content": {MEDIA_TYPE: {"schema": {"type": "string"}}}},
-    **problem_responses(*PREDICTION_PROBLEMS),
+    **problem_responses(*PREDICTION_PROBLEMS, "context_length_exceeded"),
 }
 _EXAMPLES: Any = {
     "question": {

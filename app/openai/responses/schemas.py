@@ -13,6 +13,7 @@ from app.openai.schemas import SamplingRequest
 
 ResponseStatus = TypeAliasType("ResponseStatus", Literal["in_progress", "completed", "incomplete"])
 MessageRole = TypeAliasType("MessageRole", Literal["user", "assistant", "system", "developer"])
+Truncation = TypeAliasType("Truncation", Literal["auto", "disabled"])
 ToolChoice = TypeAliasType("ToolChoice", Literal["none", "auto"])
 
 STATELESS_HINT: Final = "Responses are not stored: send the whole conversation in `input`."
@@ -85,9 +86,9 @@ class ResponseRequest(SamplingRequest):
     max_output_tokens: int | None = Field(None, description="Maximum number of generated tokens.")
     stream_options: ResponseStreamOptions | None = None
     text: TextOptions | None = None
-    truncation: Annotated[
-        Literal["auto"] | None, only("auto", hint="Leave it out: the end of a long conversation is read.")
-    ] = None
+    truncation: Truncation | None = Field(
+        None, description="`auto`: the end of a long conversation is read; else it is refused."
+    )
     previous_response_id: Annotated[None, only(None, hint=STATELESS_HINT)] = None
     conversation: Annotated[None, only(None, hint=STATELESS_HINT)] = None
     background: Annotated[Literal[False] | None, only(False, hint="Leave it out, and wait for the answer.")] = None
@@ -100,6 +101,11 @@ class ResponseRequest(SamplingRequest):
     top_logprobs: Annotated[Literal[0] | None, only(0, hint="Leave it out.")] = None
     prompt: Annotated[None, only(None, hint="Prompts are not stored: send the text in `input`.")] = None
     prompt_cache_retention: str | None = Field(None, description="Changes nothing.")
+
+    @property
+    def truncates(self) -> bool:
+        """Whether the end of a conversation is read that is longer than the context of the model."""
+        return self.truncation == "auto"
 
 
 class OutputText(BaseModel):
@@ -170,7 +176,7 @@ class ModelResponse(BaseModel):
     metadata: dict[str, Any]
     user: str | None
     text: TextOptions
-    truncation: Literal["auto"] = "auto"
+    truncation: Truncation
     previous_response_id: None = None
     store: Literal[False] = False
     background: Literal[False] = False

@@ -65,8 +65,9 @@ def test_usage_of_embeddings_counts_the_tokens_of_all_texts(client: openai.OpenA
 
 @pytest.mark.parametrize("words", [400, 40_000], ids=["fast path", "ordinary path"])
 def test_a_text_that_is_longer_than_the_model_reads_is_not_embedded_in_part(client: openai.OpenAI, words: int) -> None:
-    with pytest.raises(openai.UnprocessableEntityError, match=r"input\.1: has .* maximum context length is"):
+    with pytest.raises(openai.BadRequestError, match=r"maximum context length is \d+ tokens. However") as caught:
         client.embeddings.create(model="reviews", input=["short", "film " * words])
+    assert (caught.value.code, caught.value.param) == ("context_length_exceeded", "input.1")
 
 
 @pytest.mark.parametrize("model", ["shades", "stories"])
@@ -87,6 +88,61 @@ def test_a_text_is_continued_as_predict_continues_it(client: openai.OpenAI, api:
     assert answer.usage.prompt_tokens == sum(output["prompt_tokens"] for output in expected)
     assert answer.usage.completion_tokens == 24
     assert answer.usage.total_tokens == answer.usage.prompt_tokens + 24
+
+
+def test_a_conversation_that_exceeds_the_context_is_refused_with_the_code_of_the_protocol(
+    client: openai.OpenAI,
+) -> None:
+    messages: list[Any] = [{"role": "user", "content": "a" * 40}]
+    calls: list[tuple[Callable[[], object], str]] = [
+        (lambda: client.chat.completions.create(model="stories", messages=messages, max_tokens=1), "messages"),
+        (lambda: client.chat.completions.create(model="stories", messages=messages, stream=True), "messages"),
+        (lambda: client.completions.create(model="stories", prompt=["a", "a" * 40], max_tokens=1), "prompt.1"),
+        (lambda: client.responses.create(model="stories", input=messages), "input"),
+    ]
+    for call, param in calls:
+        with pytest.raises(openai.BadRequestError, match="context length is 31 tokens") as error:
+            call()
+        assert (error.value.code, error.value.param) == ("context_length_exceeded", param)
+    cut = client.responses.create(model="stories", input=messages, truncation="auto", max_output_tokens=3)
+    assert (cut.truncation, cut.output_text) == ("auto", "aé")
+
+
+def test_log_probabilities_of_a_reply_are_those_of_its_tokens(client: openai.OpenAI) -> None:
+    fields: dict[str, Any] = {"model": "stories", "messages": MESSAGES, "max_tokens": 12, "temperature": 0}
+    choice = client.chat.completions.create(**fields, logprobs=True, top_logprobs=2).choices[0]
+    assert choice.logprobs is not None
+    assert choice.logprobs.content is not None
+    # Its tokens are bytes: those of one character are no text of their own.
+    tokens = choice.logprobs.content
+    assert [token.token for token in tokens[:6]] == ["a", "\\xc3", "\\xa9", "\\xe4", "\\xb8", "\\x96"]
+    assert bytes(byte for token in tokens for byte in token.bytes or []).decode() == GENERATED
+    for token in tokens:
+        assert [len(token.top_logprobs), token.top_logprobs[0].token] == [2, token.token]
+        assert token.top_logprobs[0].logprob == token.logprob
+        # The best token is ahead of all others by at least 20 in its logit, so that it is nearly certain.
+        assert -1e-6 < token.logprob <= 0
+        assert token.top_logprobs[1].logprob < -19
+    chunks = list(client.chat.completions.create(**fields, logprobs=True, top_logprobs=2, stream=True))
+    logged = [chunk.choices[0].logprobs for chunk in chunks if chunk.choices and chunk.choices[0].logprobs]
+    assert [token for part in logged for token in part.content or []] == tokens
+    assert client.chat.completions.create(**fields).choices[0].logprobs is None
+    assert client.chat.completions.create(**fields, logprobs=True).choices[0].logprobs.content[0].top_logprobs == []  # type: ignore[union-attr, index]
+
+
+def test_log_probabilities_of_a_continued_text_have_lists_and_end_before_a_stop_string(client: openai.OpenAI) -> None:
+    fields: dict[str, Any] = {"model": "stories", "prompt": "世", "max_tokens": 12, "temperature": 0, "stop": "世"}
+    logged = client.completions.create(**fields, logprobs=2).choices[0].logprobs
+    assert logged is not None
+    assert (logged.tokens, logged.text_offset) == (["a", "\\xc3", "\\xa9"], [0, 1, 1])
+    assert logged.token_logprobs is not None
+    assert logged.top_logprobs is not None
+    for token, value, top in zip(logged.tokens, logged.token_logprobs, logged.top_logprobs, strict=True):
+        assert (len(top), top[token]) == (2, value)
+    chunks = list(client.completions.create(**fields, logprobs=2, stream=True))
+    parts = [chunk.choices[0].logprobs for chunk in chunks if chunk.choices[0].logprobs]
+    assert [token for part in parts for token in part.tokens or []] == logged.tokens
+    assert [offset for part in parts for offset in part.text_offset or []] == logged.text_offset
 
 
 def test_a_text_ends_before_a_stop_string(client: openai.OpenAI) -> None:
@@ -239,6 +295,16 @@ REFUSED: Final[dict[str, tuple[Callable[[openai.OpenAI], object], str, str]]] = 
         ),
         "tools",
         "call no tools",
+    ),
+    "most probable tokens without log-probabilities": (
+        lambda c: c.chat.completions.create(model="stories", messages=MESSAGES, top_logprobs=2),
+        "top_logprobs",
+        "`logprobs` must be true",
+    ),
+    "too many of the most probable tokens": (
+        lambda c: c.completions.create(model="stories", prompt="a", logprobs=6),
+        "logprobs",
+        "5",
     ),
     "an unknown field": (
         lambda c: c.completions.create(model="stories", prompt="a", extra_body={"temprature": 1}),

@@ -150,11 +150,6 @@ REFUSED: Final[dict[str, tuple[Callable[[openai.OpenAI], object], str, str]]] = 
         "reasoning",
         "do not reason",
     ),
-    "an error instead of a cut": (
-        lambda c: c.responses.create(**FIELDS, input="a", truncation="disabled"),
-        "truncation",
-        "end of a long conversation",
-    ),
     "an image": (
         lambda c: c.responses.create(
             **FIELDS,

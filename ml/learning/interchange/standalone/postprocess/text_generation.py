@@ -8,7 +8,8 @@ Turns of a conversation are written as `User: ...`, with a blank line between th
 `text_state`, float32 [batch, 0, K], and `text_state_mask`, bool [batch, 0], and then only the newest token, with
 `text_next_state` and `text_next_state_mask` of the previous step. `runtime/loop.py` does this, `runtime/sampling.py`
 draws the token (`temperature`, `top_k`, `top_p`, `seed`), and `runtime/detokenizer.py` converts tokens to text, which
-ends before a `stop` string. Generation also ends at the token named as end, and after `max_new_tokens`. Beyond
+ends before a `stop` string. `runtime/token_log_probs.py` describes tokens for `logprobs`. With `truncate` false, a
+prompt that is too long is refused. Generation also ends at the token named as end, and after `max_new_tokens`. Beyond
 `task.state.context` tokens, the first token and the latest half are read again.
 """
 
@@ -18,8 +19,10 @@ import secrets
 from functools import partial
 from typing import Any, Final
 
+from ml.errors import TextTooLong
 from ml.generation.loop import GeneratedSequence, GenerationLoop, GenerationParams
 from ml.generation.sampling import Sampling
+from ml.generation.token_log_probs import TokenDescriber
 from ml.preprocessing.long_texts import count_tokens, truncation_fields
 
 TASKS: Final = ("text_generation",)
@@ -37,6 +40,12 @@ def predict(inputs: list[dict[str, Any]], model: Any) -> list[dict[str, Any]]:
     loop.join(sequences)
     while loop.is_busy:
         loop.step()
+    tokenizer = model.preprocessor("text").load_tokenizer(model.folder("text"))
+    describer = TokenDescriber(
+        partial(tokenizer.decode, skip_special_tokens=True),
+        tokenize=lambda text: tokenizer.encode(text, add_special_tokens=False).ids,
+        name_of=tokenizer.id_to_token,
+    )
     return [
         {
             "text": sequence.text,
@@ -44,6 +53,7 @@ def predict(inputs: list[dict[str, Any]], model: Any) -> list[dict[str, Any]]:
             "seed": sequence.params.seed,
             "prompt_tokens": sequence.prompt_tokens,
             "new_tokens": len(sequence.new_tokens),
+            **({} if sequence.params.log_probs is None else {"logprobs": describer.describe(sequence.log_probs)}),
             **sequence.prompt_fields,
         }
         for sequence in sequences
@@ -59,6 +69,8 @@ def _start_sequences(inputs: list[dict[str, Any]], model: Any, *, is_prompted: b
     for raw_input in inputs:
         text = _prompt(raw_input, is_prompted=is_prompted)
         prompt = tokenizer.encode(text, add_special_tokens=False).ids
+        if len(prompt) > config["max_length"] - 1 and not raw_input["truncate"]:
+            raise TextTooLong("prompt", length=len(prompt), limit=config["max_length"] - 1)
         tokens = [special.get("begin", special["end"]), *prompt[max(0, len(prompt) - config["max_length"] + 1) :]]
         sequences.append(GeneratedSequence(tokens, _generation_params(raw_input), decode=decode, end=special["end"]))
         if len(tokens) == config["max_length"]:
@@ -86,4 +98,5 @@ def _generation_params(raw_input: dict[str, Any]) -> GenerationParams:
         sampling=sampling,
         seed=secrets.randbelow(SEEDS) if seed is None else seed,
         stop=(stop,) if isinstance(stop, str) else tuple(stop),
+        log_probs=raw_input.get("logprobs"),
     )
