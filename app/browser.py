@@ -64,6 +64,11 @@ def wants_html(headers: Headers) -> bool:
     return "text/html" in headers.get("accept", "")
 
 
+def wants_json(headers: Headers) -> bool:
+    """Return whether a request comes from a program that reads JSON, and no page."""
+    return "application/json" in headers.get("accept", "") and not wants_html(headers)
+
+
 def has_route(routes: Iterable[BaseRoute], method: str, path: str) -> bool:
     """Return whether a route answers this method and path."""
     scope: Scope = {"type": "http", "method": method, "path": path, "root_path": "", "headers": []}

@@ -19,7 +19,7 @@ class ClientProtocol(Enum):
 
 #: Patterns of the paths of each protocol; the first that matches decides.
 _PATHS: Final = (
-    (re.compile(r"/invocations$|/predictions/|/v1/models/.*:predict$"), ClientProtocol.CONTAINERS),
+    (re.compile(r"/invocations$|/predictions/|/v1/models/.*(:predict|/metadata)$"), ClientProtocol.CONTAINERS),
     (re.compile(r"/v1/systemone$"), ClientProtocol.SYSTEM_ONE),
     (re.compile(r"/v1/"), ClientProtocol.OPENAI),
     (re.compile(r"/v2(/|$)"), ClientProtocol.INFERENCE),
@@ -40,6 +40,11 @@ _MISTAKEN: Final = (
         re.compile(r"/(chat/completions|completions|embeddings|moderations|responses|images/generations|audio/\w+)$"),
         ClientProtocol.OPENAI,
         "The base URL of an OpenAI client ends in /v1.",
+    ),
+    (
+        re.compile(r"/models$"),
+        ClientProtocol.OPENAI,
+        "The base URL of an OpenAI client ends in /v1; GET /api/v1/models lists all models, too.",
     ),
     (
         re.compile(r"/models/[^/]+$"),

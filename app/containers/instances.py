@@ -73,14 +73,14 @@ def parse_csv(body: bytes, adapter: TaskAdapter) -> Instances:
 
     Raises `ProblemError` 422.
     """
-    names = list(adapter.input_schema().get("properties", ()))
+    names = {*_properties(adapter), *adapter.ignored_fields}
     try:
         lines = [line for line in csv.reader(StringIO(body.decode("utf-8-sig")), strict=True) if line]
     except (UnicodeDecodeError, csv.Error) as error:
         raise invalid(f"the body is no CSV in UTF-8: {error}", hint="Quote texts that contain commas.") from None
     is_table = adapter.input_type.body is None
     cell = to_value if is_table else str
-    if lines and set(lines[0]) <= set(names):
+    if lines and set(lines[0]) <= names:
         rows: list[Any] = [
             {name: cell(text) for name, text in zip(lines[0], line, strict=True) if text}
             for line in _equally_long(lines)[1:]

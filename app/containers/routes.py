@@ -25,6 +25,7 @@ from app.containers.instances import (
     parse_instances,
     to_inputs,
 )
+from app.containers.metadata import ServingMetadata, to_metadata
 from app.dependencies import REFERENCE, ModelReference, PredictServiceDep, SettingsDep, Version, pin_version
 from app.health import service as health
 from app.http.errors import ProblemError, problem_responses
@@ -32,6 +33,7 @@ from app.http.request_body import JSONRoute, is_json, read_limited
 from app.http.strict_json import strict_json
 from app.predict.client_paths import client_paths
 from app.predict.handler import PREDICTION_PROBLEMS, RESPONSE_TYPE, BodyFormat, body_format
+from app.predict.signature import signature_of
 from app.serving.access import allowed
 from ml.errors import PARAMETERS
 from store import models
@@ -148,6 +150,21 @@ async def predict_instances_by_version(
 ) -> Response:
     """Predict with a version, as TF Serving does."""
     return await predict_instances(pin_version(model, version), request, service, settings)
+
+
+@router.get("/v1/models/{model}/metadata", responses=_PROBLEMS)
+async def read_serving_metadata(model: ModelReference, service: PredictServiceDep) -> ServingMetadata:
+    """Read the tensors of a model as TF Serving describes them."""
+    loaded = await service.load(model)
+    return to_metadata(loaded.served, signature_of(loaded.predictor))
+
+
+@router.get("/v1/models/{model}/versions/{version}/metadata", responses=_PROBLEMS)
+async def read_serving_version_metadata(
+    model: ModelReference, version: Version, service: PredictServiceDep
+) -> ServingMetadata:
+    """Read the tensors of a version."""
+    return await read_serving_metadata(pin_version(model, version), service)
 
 
 @router.post("/predictions/{model}", response_model=dict[str, Any], openapi_extra=_ONE_BODY, responses=_PROBLEMS)

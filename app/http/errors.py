@@ -330,7 +330,10 @@ def _serving_problem(error: ServingError, status: int, code: ProblemCode) -> Pro
 def summarize(findings: Sequence[Finding]) -> str:
     """Describe the first findings, and their hints, in sentences."""
     quoted = findings[:MAX_QUOTED_FINDINGS]
-    messages = "; ".join(f"{item.path}: {item.message}" if item.path else item.message for item in quoted)
+    texts = (item.message.rstrip(".") for item in quoted)
+    messages = "; ".join(
+        f"{item.path}: {text}" if item.path else text for item, text in zip(quoted, texts, strict=True)
+    )
     more = f"; and {len(findings) - len(quoted)} more (see errors)" if len(findings) > len(quoted) else ""
     hints = " ".join(dict.fromkeys(_sentence(item.hint) for item in quoted if item.hint))
     return f"{messages}{more}. {hints}".strip()
@@ -376,6 +379,12 @@ def _respond_http(request: Request, error: Exception) -> Response:
         detail = f"This path does not support {request.method}; use {allowed}."
         return _respond_mistaken(request, ProblemError(405, "method_not_allowed", detail, headers={"Allow": allowed}))
     return respond(request, error)
+
+
+def respond_to_page_request(request: Request) -> Response:
+    """Respond to a program that has requested a page."""
+    detail = f"{request.url.path} is a page for people. /docs lists every path of the API."
+    return _respond_mistaken(request, ProblemError(404, "no_such_path", detail))
 
 
 def _respond_mistaken(request: Request, error: ProblemError) -> Response:

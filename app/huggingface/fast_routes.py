@@ -9,7 +9,7 @@ from app.http.strict_json import quick_json
 from app.huggingface.pipelines import NAMED_PIPELINES, PIPELINES
 from app.huggingface.pipelines.base import PipelineRequest, encode
 from app.huggingface.pipelines.classification import TextPrediction
-from app.huggingface.pipelines.embedding import NormalizedEmbedding, SentenceSimilarity
+from app.huggingface.pipelines.embedding import NormalizedEmbedding, Reranking, SentenceSimilarity
 from app.huggingface.pipelines.generation import STREAM
 from app.predict.fast_routes import REFERENCE, FastCall, FastRoute
 from app.predict.handler import BodyFormat, PredictInputs
@@ -74,6 +74,7 @@ def fast_routes() -> list[FastRoute]:
     """Return the routes of all pipelines."""
     pipelines: Mapping[str, Pipeline] = {
         "embed": NormalizedEmbedding(),
+        "rerank": Reranking(),
         "similarity": SentenceSimilarity(),
     }
 

@@ -15,7 +15,7 @@ from app.http.strict_json import strict_json
 from app.huggingface.pipelines import NAMED_PIPELINES, PIPELINES
 from app.huggingface.pipelines.base import INPUTS, PipelineRequest, check_members, invalid, respond
 from app.huggingface.pipelines.classification import TextPrediction
-from app.huggingface.pipelines.embedding import NormalizedEmbedding, SentenceSimilarity
+from app.huggingface.pipelines.embedding import NormalizedEmbedding, Reranking, SentenceSimilarity
 from app.huggingface.pipelines.generation import STREAM
 from app.huggingface.schemas import ModelChatRequest, ModelCompletionRequest, TextEmbeddingsInfo, TextToken
 from app.huggingface.stream import TokenEvents
@@ -53,6 +53,15 @@ _STREAMED: Final[dict[int | str, dict[str, Any]]] = {
 }
 _COMPLETION_EXAMPLES: Any = {
     "text_generation": {"summary": "Continue a text", "value": {"prompt": "Once upon", "max_tokens": 8}}
+}
+_RERANK_BODY: Any = {
+    "schema": {"type": "object"},
+    "examples": {
+        "text_classification": {
+            "summary": "Rank two texts",
+            "value": {"query": "a film", "texts": ["a song", "a movie"]},
+        }
+    },
 }
 _CHAT_EXAMPLES: Any = {
     "text_generation": {
@@ -194,6 +203,20 @@ async def compare_texts(
     call = _parse(request, await read_limited(request, settings.max_predict_bytes))
     await require_texts(service, model)
     return await _run(service, model, SentenceSimilarity(), call)
+
+
+@router.post(
+    "/{model}/rerank",
+    openapi_extra={"requestBody": {"required": True, "content": {"application/json": _RERANK_BODY}}},
+    responses=_PROBLEMS,
+)
+async def rerank_texts(
+    model: ModelReference, request: Request, service: PredictServiceDep, settings: SettingsDep
+) -> Any:
+    """Rank texts by the cosine similarity of their embeddings to that of a query."""
+    call = _parse(request, await read_limited(request, settings.max_predict_bytes))
+    await require_texts(service, model)
+    return await _run(service, model, Reranking(), call)
 
 
 @router.post(

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 from app.http.strict_json import quick_json
 from app.inference_protocol.request_tensors import HEADER_LENGTH, parse_body
 from app.inference_protocol.response_tensors import encode
-from app.inference_protocol.signature import signature_of
 from app.predict.fast_routes import REFERENCE, FastCall, FastRoute
 from app.predict.handler import BodyFormat, PredictInputs
+from app.predict.signature import signature_of
 from app.serving.types import PredictResult
 
 if TYPE_CHECKING:

@@ -14,15 +14,15 @@ from app.http.strict_json import MAX_VALUES, strict_json
 from app.http.validation import parse
 from app.inference_protocol import datatypes
 from app.inference_protocol.schemas import InferRequest
-from app.inference_protocol.signature import FieldKind
 from app.predict.schemas import MAX_INPUTS
+from app.predict.signature import FieldKind
 from ml.errors import Finding, unknown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from app.inference_protocol.schemas import InputTensor
-    from app.inference_protocol.signature import TensorField, TensorSignature
+    from app.predict.signature import TensorField, TensorSignature
 
 #: Header with the size of the JSON that binary tensors follow.
 HEADER_LENGTH: Final = "Inference-Header-Content-Length"
@@ -59,13 +59,15 @@ class TensorRequest:
         findings = [
             unknown("input", tensor.name, signature.inputs, path=f"inputs.{index}.name")
             for index, tensor in enumerate(self.body.inputs)
-            if tensor.name not in signature.inputs
+            if tensor.name not in signature.inputs and tensor.name not in signature.ignored
         ]
         if findings:
             raise ProblemError(422, "invalid_request", summarize(findings), errors=findings)
         count = self._count()
         rows: list[dict[str, Any]] = [{} for _ in range(count)]
         for index, tensor in enumerate(self.body.inputs):
+            if tensor.name in signature.ignored:
+                continue
             values = self.tensors[tensor.name]
             try:
                 column = _to_column(signature.inputs[tensor.name], tensor, values)

@@ -15,15 +15,15 @@ from starlette.responses import Response
 from app.http.errors import ProblemError, summarize
 from app.inference_protocol import datatypes
 from app.inference_protocol.request_tensors import BINARY_OUTPUT, BINARY_SIZE, HEADER_LENGTH
-from app.inference_protocol.signature import FieldKind, embedding_field
 from app.predict.handler import RESPONSE_TYPE
+from app.predict.signature import FieldKind, embedding_field
 from ml.errors import Finding, unknown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from app.inference_protocol.schemas import InferRequest
-    from app.inference_protocol.signature import TensorField, TensorSignature
+    from app.predict.signature import TensorField, TensorSignature
     from app.serving.types import PredictResult
 
     Outputs = Sequence[dict[str, Any]]

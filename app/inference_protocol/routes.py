@@ -15,6 +15,7 @@ from app.http.errors import ProblemError, problem_responses, reference_to, summa
 from app.http.request_body import JSONRoute, read_limited
 from app.http.strict_json import strict_json
 from app.http.validation import parse
+from app.inference_protocol.model_reports import to_config, to_statistics
 from app.inference_protocol.request_tensors import HEADER_LENGTH, parse_body
 from app.inference_protocol.response_tensors import BINARY_TYPE, respond
 from app.inference_protocol.schemas import (
@@ -22,6 +23,7 @@ from app.inference_protocol.schemas import (
     IndexRequest,
     InferRequest,
     InferResponse,
+    ModelConfig,
     ModelControl,
     ModelLoaded,
     ModelMetadata,
@@ -30,10 +32,11 @@ from app.inference_protocol.schemas import (
     ServerLive,
     ServerMetadata,
     ServerReady,
+    ServerStatistics,
     TensorMetadata,
 )
-from app.inference_protocol.signature import FieldKind, signature_of
 from app.predict.client_paths import client_paths
+from app.predict.signature import FieldKind, signature_of
 from app.serving.access import allowed
 from ml.errors import Finding
 from plinth import __version__
@@ -41,14 +44,20 @@ from store import models
 from store.database import reading
 
 if TYPE_CHECKING:
-    from app.inference_protocol.signature import TensorField, TensorSignature
+    from app.predict.signature import TensorField, TensorSignature
     from app.serving.service import PredictService
 
 T = TypeVar("T", bound=BaseModel)
 
 router = APIRouter(prefix="/v2", tags=["inference protocol"], route_class=JSONRoute)
 
-EXTENSIONS: Final = ["binary_tensor_data", "classification", "model_repository"]
+EXTENSIONS: Final = [
+    "binary_tensor_data",
+    "classification",
+    "model_configuration",
+    "model_repository",
+    "statistics",
+]
 NOT_LOADED: Final = "not in memory; the first request loads it"
 
 _PROBLEMS: Final = problem_responses("damaged", "invalid_package", "not_found", "storage_unavailable")
@@ -118,6 +127,14 @@ def read_inference_readiness() -> ServerReady:
     return ServerReady()
 
 
+@router.get("/models/stats")
+async def read_inference_statistics(service: PredictServiceDep) -> ServerStatistics:
+    """Read the counters of all models in memory."""
+    loaded = service.pool.loaded()
+    names = set(allowed([model.served.name for model in loaded]))
+    return ServerStatistics(model_stats=[to_statistics(model) for model in loaded if model.served.name in names])
+
+
 @router.get("/models/{model}", responses=_PROBLEMS)
 async def read_inference_model(model: ModelReference, service: PredictServiceDep) -> ModelMetadata:
     """Read the tensors of a model; it is loaded if it is not in memory."""
@@ -138,6 +155,35 @@ async def read_inference_model_version(
 ) -> ModelMetadata:
     """Read the tensors of a version."""
     return await read_inference_model(pin_version(model, version), service)
+
+
+@router.get("/models/{model}/config", responses=_PROBLEMS)
+async def read_inference_config(model: ModelReference, service: PredictServiceDep) -> ModelConfig:
+    """Read a model's configuration, with its tensors, as Triton describes it."""
+    loaded = await service.load(model)
+    return to_config(loaded, signature_of(loaded.predictor))
+
+
+@router.get("/models/{model}/versions/{version}/config", responses=_PROBLEMS)
+async def read_inference_version_config(
+    model: ModelReference, version: Version, service: PredictServiceDep
+) -> ModelConfig:
+    """Read the configuration of a version."""
+    return await read_inference_config(pin_version(model, version), service)
+
+
+@router.get("/models/{model}/stats", responses=_PROBLEMS)
+async def read_inference_model_statistics(model: ModelReference, service: PredictServiceDep) -> ServerStatistics:
+    """Read the counters of a model; it is loaded if it is not in memory."""
+    return ServerStatistics(model_stats=[to_statistics(await service.load(model))])
+
+
+@router.get("/models/{model}/versions/{version}/stats", responses=_PROBLEMS)
+async def read_inference_version_statistics(
+    model: ModelReference, version: Version, service: PredictServiceDep
+) -> ServerStatistics:
+    """Read the counters of a version's model."""
+    return await read_inference_model_statistics(pin_version(model, version), service)
 
 
 @router.get("/models/{model}/ready", responses=_PROBLEMS)

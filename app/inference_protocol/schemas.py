@@ -165,3 +165,61 @@ class ModelUnloaded(BaseModel):
 
     name: str
     unload: Literal[True] = True
+
+
+class ConfigTensor(BaseModel):
+    """A tensor of a model without its first axis, the rows."""
+
+    name: str
+    data_type: str = Field(examples=["TYPE_FP32"])
+    dims: list[int]
+    optional: bool
+
+
+class ModelConfig(BaseModel):
+    """Configuration of a model, as Triton describes it."""
+
+    name: str
+    platform: str
+    backend: str
+    max_batch_size: int = Field(description="Rows of a request.")
+    input: list[ConfigTensor]
+    output: list[ConfigTensor]
+
+
+class DurationCount(BaseModel):
+    """A number of events, and their total duration in nanoseconds."""
+
+    count: int = 0
+    ns: int = 0
+
+
+class InferenceStatistics(BaseModel):
+    """Durations of requests and of batches; those that are not measured are 0."""
+
+    success: DurationCount
+    fail: DurationCount = DurationCount()
+    queue: DurationCount = DurationCount()
+    compute_input: DurationCount = DurationCount()
+    compute_infer: DurationCount
+    compute_output: DurationCount = DurationCount()
+    cache_hit: DurationCount = DurationCount()
+    cache_miss: DurationCount = DurationCount()
+
+
+class ModelStatistics(BaseModel):
+    """Counters of the process that answers, since it started; versions of one name count together."""
+
+    name: str
+    version: str
+    last_inference: int = Field(0, description="Not measured.")
+    inference_count: int = Field(description="Rows.")
+    execution_count: int = Field(description="Batches.")
+    inference_stats: InferenceStatistics
+    batch_stats: list[DurationCount] = Field(default_factory=list, max_length=0, description="Not measured.")
+
+
+class ServerStatistics(BaseModel):
+    """Statistics of the models in memory."""
+
+    model_stats: list[ModelStatistics]

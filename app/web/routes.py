@@ -8,8 +8,8 @@ from urllib.parse import quote
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
-from app.browser import PageRoute, wants_html
-from app.http.errors import STATUS_OF, title_of, to_problem_error
+from app.browser import PageRoute, wants_html, wants_json
+from app.http.errors import STATUS_OF, respond_to_page_request, title_of, to_problem_error
 from app.web import login, rendering, static_files
 from app.web.view import Endpoint, View, views
 
@@ -27,7 +27,7 @@ def install(app: FastAPI) -> None:
     """Add the routes, and show errors as pages to browsers."""
     routes = [*login.ROUTES]
     for name, view in views().items():
-        routes.append(PageRoute(view.path, signed_in(page_of(name, view)), name=name))
+        routes.append(PageRoute(view.path, for_readers(signed_in(page_of(name, view))), name=name))
         routes += [PageRoute(path, signed_in(endpoint), name=name) for path, endpoint in view.routes.items()]
     routes.append(PageRoute(static_files.PATH, static_files.respond, name="web_files"))
     routes.append(PageRoute("/favicon.ico", static_files.favicon, name="favicon"))
@@ -55,6 +55,15 @@ def signed_in(endpoint: Endpoint) -> Endpoint:
             return to_login(request)
         login.require_scope(request.state.access)
         return endpoint(request)
+
+    return respond
+
+
+def for_readers(endpoint: Endpoint) -> Endpoint:
+    """Return an endpoint that tells programs that they have requested a page."""
+
+    def respond(request: Request) -> Response:
+        return respond_to_page_request(request) if wants_json(request.headers) else endpoint(request)
 
     return respond
 

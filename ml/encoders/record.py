@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
@@ -22,7 +23,7 @@ from ml.preprocessing.record_encoding import (
     MISSING,
     UNKNOWN,
     VALUES_PER_NUMBER,
-    encode_records,
+    RecordEncoding,
     read_numbers,
 )
 from ml.signals import Signal
@@ -91,7 +92,7 @@ class RecordEncoder(Encoder[Mapping[str, CellValue]]):
 
     def __init__(self, config: RecordConfig) -> None:
         super().__init__(config)
-        self._json = config.model_dump(mode="json")
+        self._encoding = RecordEncoding(config.model_dump(mode="json"))
 
     @classmethod
     def learn(cls, values: Sequence[Mapping[str, CellValue]], options: Mapping[str, Any]) -> Self:
@@ -127,13 +128,18 @@ class RecordEncoder(Encoder[Mapping[str, CellValue]]):
             return None
         return f"reads the columns {', '.join(read)}; the dataset has no {', '.join(absent)}"
 
-    @property
+    @cached_property
     def kinds(self) -> dict[str, ColumnKind]:
         """Kinds of the columns that are read, in the order of the table."""
         read: dict[str, ColumnKind] = {number.name: number.kind for number in self.config.numbers}
         read |= dict.fromkeys((column.name for column in self.config.categories), "category")
         order = {**self.config.detected_kinds, **self.config.kinds}
         return {name: read[name] for name in (*order, *read) if name in read}
+
+    @cached_property
+    def omitted(self) -> frozenset[str]:
+        """Columns of the training data that are not read, such as those with a single value."""
+        return frozenset({**self.config.detected_kinds, **self.config.kinds}.keys() - self.kinds.keys())
 
     def example(self) -> dict[str, CellValue]:
         """Return a record of means and of the most frequent categories."""
@@ -146,7 +152,7 @@ class RecordEncoder(Encoder[Mapping[str, CellValue]]):
 
     def encode(self, values: Sequence[Mapping[str, CellValue]]) -> np.ndarray:
         """Encode to float32 [B, 3 N + C]."""
-        encoded = encode_records(values, self._json)
+        encoded = self._encoding.encode(values)
         if self.config.categories:
             self.count_loss("with a category that is not in the training data", int(self._is_unknown(encoded).sum()))
         return encoded

@@ -199,7 +199,7 @@ class MultimodalTask(Task):
         known = self.input_fields()
         properties = {name: entry for name, entry in schema["properties"].items() if name in known}
         if FEATURES in self.slots:
-            properties["record"] = record_schema(self._record_encoder.kinds)
+            properties["record"] = record_schema(self._record_encoder.kinds, self._record_encoder.omitted)
         return {**schema, "properties": properties, "minProperties": 1}
 
     @property
@@ -248,7 +248,8 @@ class MultimodalTask(Task):
             return request.text.strip()
         record: Any = RecordInput.model_validate(request.record) if is_row else request.record
         try:
-            return read_record(record, self._record_encoder.kinds, parameters={}) or None
+            encoder = self._record_encoder
+            return read_record(record, encoder.kinds, parameters={}, omitted=encoder.omitted) or None
         except InputError as error:
             raise error.with_paths(lambda path: f"record.{path}".rstrip(".")) from None
 

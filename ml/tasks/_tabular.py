@@ -61,17 +61,25 @@ class TabularTask(Task):
         """Return the columns that are read."""
         return self.kinds
 
+    @property
+    def ignored_fields(self) -> Collection[str]:
+        """Columns of the training data that are not read."""
+        return self.record_encoder.omitted
+
     def input_schema(self) -> dict[str, Any]:
         """Return the JSON schema of a record with these columns."""
-        return record_schema(self.kinds)
+        return record_schema(self.kinds, self.record_encoder.omitted)
 
     def example_input(self) -> Wire:
         """Return a record of means and of the most frequent categories."""
         return RecordInput.model_validate(self.record_encoder.example())
 
     def read(self, raw_input: Any, *, parameters: Mapping[str, Any]) -> Row:
-        """Return the values by column; raises `InputError` for unknown fields."""
-        return {SLOT: read_record(raw_input, self.kinds, parameters=parameters)}
+        """Return the values by column, without columns that are not read.
+
+        Raises `InputError` for unknown fields.
+        """
+        return {SLOT: read_record(raw_input, self.kinds, parameters=parameters, omitted=self.ignored_fields)}
 
     @classmethod
     def to_input_and_target(cls, row: Row) -> tuple[RecordInput, Any]:

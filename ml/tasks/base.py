@@ -74,6 +74,11 @@ class TaskAdapter(BatchAdapter):
     def input_fields(self) -> Collection[str]:
         """Return the names of the fields that an input can have."""
 
+    @property
+    def ignored_fields(self) -> Collection[str]:
+        """Names of further fields that an input may have, and that change nothing."""
+        return ()
+
     @abstractmethod
     def input_schema(self) -> dict[str, Any]:
         """Return the JSON schema of an input."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
 from typing import Any, Final, Self
 
@@ -55,10 +55,12 @@ class RecordInput(RawInput):
         return cls.model_validate(_EXAMPLE)
 
 
-def record_schema(kinds: Mapping[str, ColumnKind]) -> dict[str, Any]:
-    """Return the JSON schema of a record with these columns."""
+def record_schema(kinds: Mapping[str, ColumnKind], omitted: Collection[str] = ()) -> dict[str, Any]:
+    """Return the JSON schema of a record with these columns; its description names `omitted` ones."""
     properties = {name: {**_field_schema(kind), "title": name} for name, kind in kinds.items()}
     description = "The measurements of a row. A missing value is null or left out; one value is required."
+    if omitted:
+        description += f" Columns of the training data that are not read may be sent, too: {_list_names(omitted)}."
     return {
         "title": "RecordInput",
         "description": description,
@@ -70,17 +72,27 @@ def record_schema(kinds: Mapping[str, ColumnKind]) -> dict[str, Any]:
 
 
 def read_record(
-    raw_input: Any, kinds: Mapping[str, ColumnKind], *, parameters: Mapping[str, Any]
+    raw_input: Any,
+    kinds: Mapping[str, ColumnKind],
+    *,
+    parameters: Mapping[str, Any],
+    omitted: Collection[str] = (),
 ) -> dict[str, CellValue]:
     """Return the values of an input by column.
 
     Raises `InputError` for unknown fields and wrong values.
 
-    The row of a dataset (`RecordInput`) is not checked, and columns that the model does not read are left out.
+    The row of a dataset (`RecordInput`) is not checked, and columns that the model does not read are left out. Those of
+    an input are left out if they are in `omitted`: columns of the training data, such as one with a single value.
     """
     if isinstance(raw_input, RecordInput):
         return {name: value for name, value in raw_input.raw().items() if name in kinds}
     fields = _read_object(raw_input, kinds, parameters=parameters)
+    if omitted and not fields.keys().isdisjoint(omitted):
+        fields = {name: value for name, value in fields.items() if name not in omitted}
+        if not fields:
+            names = _list_names(kinds)
+            raise InputError(f"an input has at least one field of {names}; the model reads no other", hint="Send one.")
     findings = list(islice(_find_faults(fields, kinds), MAX_FAULTS))
     if findings:
         raise InputError.of(findings)
@@ -144,6 +156,6 @@ def _field_schema(kind: ColumnKind) -> dict[str, Any]:
     return {"anyOf": [number, null], "description": "A number."}
 
 
-def _list_names(kinds: Mapping[str, ColumnKind]) -> str:
+def _list_names(kinds: Collection[str]) -> str:
     names = ", ".join(name[:MAX_SHOWN_CHARACTERS] for name in islice(kinds, MAX_FAULTS * 2))
     return names + (", ..." if len(kinds) > MAX_FAULTS * 2 else "")

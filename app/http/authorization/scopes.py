@@ -39,7 +39,7 @@ RULES: Final = (
     # The same models by every protocol. Bodies and headers that name a model are checked where it is looked up.
     _rule("predict", rf"/predict/{_MODEL}(@[^/]+)?"),
     _rule("predict", r"/predict", methods=_READ, checks_models=True),
-    _rule("predict", rf"/v1/models/{_MODEL}(@[^/:]+)?(/versions/\d+)?(:predict)?"),
+    _rule("predict", rf"/v1/models/{_MODEL}(@[^/:]+)?(/versions/\d+)?(:predict|/metadata)?"),
     _rule("predict", r"/v1/models", methods=_READ, checks_models=True),
     _rule(
         "predict",
@@ -47,6 +47,7 @@ RULES: Final = (
         checks_models=True,
     ),
     _rule("predict", r"/v1/(audio/(transcriptions|speech)|images/generations)", checks_models=True),
+    _rule("predict", r"/v2/models/stats", methods=_READ, checks_models=True),
     _rule("predict", rf"/v2/(repository/)?models/{_MODEL}(@[^/]+)?(/.+)?"),
     _rule("predict", r"/v2(/health/(live|ready)|/repository/index)?", checks_models=True),
     _rule("predict", r"/ping|/invocations", checks_models=True),

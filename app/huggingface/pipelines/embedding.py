@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 SOURCE: Final = "source_sentence"
 SENTENCES: Final = "sentences"
+QUERY: Final = "query"
+TEXTS: Final = "texts"
+#: Options of a ranking, with their defaults.
+_RERANK_FLAGS: Final[Mapping[str, bool]] = {"raw_scores": False, "return_text": False, "truncate": True}
 #: Parameters of embeddings, which clients send beside `inputs`.
 _OPTIONS: Final = ("normalize", "truncate", "truncation_direction", "prompt_name", "dimensions", "encoding_format")
 
@@ -98,8 +102,59 @@ class SentenceSimilarity(Pipeline):
         return f"{INPUTS}.{SENTENCES}.{index - 1}" if index else f"{INPUTS}.{SOURCE}"
 
 
+class Reranking(Pipeline):
+    """Texts by their similarity to a query, the most similar first."""
+
+    def to_inputs(self, request: PipelineRequest) -> Sequence[Any]:
+        """Return the query first, then the texts, and request their embeddings."""
+        check_members(request, (QUERY, TEXTS, *_RERANK_FLAGS, "truncation_direction"))
+        hint = f'Send {{"{QUERY}": "...", "{TEXTS}": ["...", "..."]}}.'
+        query, texts = request.members.get(QUERY), request.members.get(TEXTS)
+        if not isinstance(query, str):
+            raise invalid("must be a text", path=QUERY, hint=hint)
+        if not isinstance(texts, list) or not 1 <= len(texts) < MAX_INPUTS:
+            raise invalid(f"must be a list of 1 to {MAX_INPUTS - 1:,}", path=TEXTS, hint=hint)
+        if request.members.get("truncation_direction") not in (None, "right", "Right"):
+            hint = "Leave it out: the beginning of a text is read."
+            raise invalid("is not supported", path="truncation_direction", hint=hint)
+        for name, default in _RERANK_FLAGS.items():
+            request.members[name] = _check_flag(request.members.get(name), name, default=default)
+        request.parameters["return"] = "embedding"
+        return [{"text": text} for text in (query, *texts)]
+
+    def to_answer(self, outputs: Sequence[Mapping[str, Any]], request: PipelineRequest) -> Any:
+        """Return the position and score of each text.
+
+        The score is the cosine similarity with `raw_scores`, else (1 + similarity) / 2, which is from 0 to 1.
+        """
+        members = request.members
+        if not members["truncate"]:
+            for index, output in enumerate(outputs):
+                _refuse_truncated_text(output, self.path_of(request, index, ""))
+        query, *texts = (_to_unit(output["embedding"]) for output in outputs)
+        similarities = (np.array(texts) @ np.array(query)).tolist()
+        scores = similarities if members["raw_scores"] else [(1 + value) / 2 for value in similarities]
+        return [
+            {
+                "index": index,
+                "score": scores[index],
+                **({"text": members[TEXTS][index]} if members["return_text"] else {}),
+            }
+            for index in sorted(range(len(scores)), key=lambda index: -scores[index])
+        ]
+
+    def path_of(self, request: PipelineRequest, index: int, path: str) -> str:
+        """Return the place of a text."""
+        if path.partition(".")[0] == PARAMETERS:
+            return path
+        return f"{TEXTS}.{index - 1}" if index else QUERY
+
+
 def _take_flag(request: PipelineRequest, name: str, *, default: bool) -> bool:
-    value = request.take(name)
+    return _check_flag(request.take(name), name, default=default)
+
+
+def _check_flag(value: Any, name: str, *, default: bool) -> bool:
     if value is None:
         return default
     if not isinstance(value, bool):
@@ -114,7 +169,10 @@ def _to_unit(vector: Sequence[float]) -> list[float]:
 
 def _refuse_truncated(outputs: Sequence[Mapping[str, Any]], request: PipelineRequest) -> None:
     for index, output in enumerate(outputs):
-        if truncated := output.get("truncated"):
-            message = f"has {truncated['of']:,} tokens, and the model reads {truncated['kept']:,}"
-            path = f"{INPUTS}.{index}" if request.is_list else INPUTS
-            raise invalid(message, path=path, hint="Send a shorter text, or truncate: true.")
+        _refuse_truncated_text(output, f"{INPUTS}.{index}" if request.is_list else INPUTS)
+
+
+def _refuse_truncated_text(output: Mapping[str, Any], path: str) -> None:
+    if truncated := output.get("truncated"):
+        message = f"has {truncated['of']:,} tokens, and the model reads {truncated['kept']:,}"
+        raise invalid(message, path=path, hint="Send a shorter text, or truncate: true.")

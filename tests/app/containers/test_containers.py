@@ -73,6 +73,16 @@ def test_rows_by_column_are_answered_by_column(send: Callable[..., requests.Resp
     assert send("/invocations", json={"inputs": columns}).json()["predictions"] == expected
 
 
+def test_metadata_of_tf_serving_has_the_tensors_of_a_model(send: Callable[..., requests.Response]) -> None:
+    for path in ("/v1/models/shades/metadata", "/v1/models/shades/versions/1/metadata"):
+        metadata = send(path, method="GET").json()
+        assert metadata["model_spec"] == {"name": "shades", "signature_name": "", "version": "1"}
+        signature = metadata["metadata"]["signature_def"]["signature_def"]["serving_default"]
+        assert signature["inputs"]["pixels"]["dtype"] == "DT_UINT8"
+        assert [axis["size"] for axis in signature["outputs"]["probabilities"]["tensor_shape"]["dim"]] == ["-1", "2"]
+    assert "no model" in send("/v1/models/nobody/metadata", method="GET").json()["error"]
+
+
 def test_parameters_of_vertex_are_those_of_predict(send: Callable[..., requests.Response]) -> None:
     body = {"instances": ["世"], "parameters": {"max_new_tokens": 3, "temperature": 0}}
     (output,) = send("/v1/models/stories:predict", json=body).json()["predictions"]

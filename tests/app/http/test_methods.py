@@ -74,6 +74,7 @@ def test_head_of_what_only_post_reads_names_post(client: TestClient) -> None:
     [
         ("/chat/completions", 404, "ends in /v1"),
         ("/embeddings", 404, "ends in /v1"),
+        ("/models", 405, "GET /api/v1/models lists"),
         ("/models/reviews", 405, "ends in /hf/NAME"),
         ("/embed", 404, "ends in /hf/NAME"),
         ("/predict", 405, "/predict/NAME"),

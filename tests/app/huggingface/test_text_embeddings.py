@@ -49,6 +49,17 @@ def test_sentences_are_compared(post: Any) -> None:
     assert second < first
 
 
+def test_texts_are_ranked_by_their_similarity_to_a_query(post: Any) -> None:
+    texts = [TEXTS[1], TEXTS[0]]
+    similarities = post("embedder/similarity", inputs={"source_sentence": TEXTS[0], "sentences": texts})
+    raw = post("embedder/rerank", query=TEXTS[0], texts=texts, raw_scores=True, return_text=True)
+    assert [(item["index"], item["text"]) for item in raw] == [(1, TEXTS[0]), (0, TEXTS[1])]
+    # The graph is the same; only the batch may differ by the last bit of float32.
+    assert [item["score"] for item in raw] == pytest.approx([similarities[1], similarities[0]], rel=1e-5)
+    scores = post("embedder/rerank", query=TEXTS[0], texts=texts)
+    assert [item["score"] for item in scores] == pytest.approx([(1 + item["score"]) / 2 for item in raw], rel=1e-5)
+
+
 def test_tokens_have_their_place_in_the_text(post: Any) -> None:
     plain, whole = (
         post("embedder/tokenize", inputs=TEXTS, add_special_tokens=has_special) for has_special in (False, True)
@@ -84,6 +95,14 @@ REFUSED: Final[dict[str, tuple[str, dict[str, Any], str]]] = {
         "embeds no texts",
     ),
     "pairs": ("text_classification/predict", {"inputs": [["a", "b"]]}, "inputs.0"),
+    "no query": ("embedder/rerank", {"texts": ["a"]}, "query: must be a text"),
+    "no texts to rank": ("embedder/rerank", {"query": "a", "texts": []}, "texts: must be a list of 1"),
+    "a text to rank that is a number": ("embedder/rerank", {"query": "a", "texts": ["b", 1]}, "texts.1"),
+    "texts to rank by a model of images": (
+        "image_classification/rerank",
+        {"query": "a", "texts": ["b"]},
+        "embeds no texts",
+    ),
     "no sentences": ("embedder/similarity", {"inputs": "a"}, "source_sentence and sentences"),
     "a sentence that is a number": (
         "embedder/similarity",

@@ -136,6 +136,23 @@ def test_metadata_has_the_tensors_and_classes_of_a_model(client: Any) -> None:
     assert columns["site"] == "BYTES"
 
 
+def test_configuration_and_statistics_have_the_shapes_of_triton(triton: Any, client: Any) -> None:
+    config = client.get_model_config("shades")
+    assert {tensor["name"]: (tensor["data_type"], tensor["dims"]) for tensor in config["input"]} == {
+        "image": ("TYPE_STRING", []),
+        "pixels": ("TYPE_UINT8", [-1, -1]),
+    }
+    assert config["max_batch_size"] == 1024
+    before = client.get_inference_statistics("shades")["model_stats"][0]
+    client.infer("shades", [tensor(triton, "pixels", pixels(5))])
+    (after,) = client.get_inference_statistics("shades", "2")["model_stats"]
+    assert after["inference_count"] - before["inference_count"] == 5
+    assert after["execution_count"] - before["execution_count"] == 1
+    assert after["inference_stats"]["success"]["count"] > before["inference_stats"]["success"]["count"]
+    assert after["inference_stats"]["compute_infer"]["ns"] > before["inference_stats"]["compute_infer"]["ns"]
+    assert "shades" in {model["name"] for model in client.get_inference_statistics()["model_stats"]}
+
+
 @pytest.mark.parametrize("binary", [True, False])
 def test_pixels_are_classified_as_predict_classifies_them(
     triton: Any, api: ApiProcess, client: Any, binary: bool
@@ -461,7 +478,7 @@ def test_a_damaged_model_is_not_ready(api: ApiProcess, client: Any, tmp_path: Pa
 
 
 def test_every_task_has_a_tensor_for_each_field(api: ApiProcess, tmp_path: Path) -> None:
-    from app.inference_protocol.signature import signature_of
+    from app.predict.signature import signature_of
     from ml.inference.predictor import Predictor
 
     for task, kind in TASKS.items():

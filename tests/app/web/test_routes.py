@@ -39,6 +39,13 @@ def test_a_view_needs_a_session_and_runs_nothing_inline(client: TestClient, path
     assert refused.headers["location"].startswith("/login?next=")
 
 
+def test_a_program_that_requests_a_page_is_told_where_the_api_is(client: TestClient) -> None:
+    answer = client.get("/models", headers={"Accept": "application/json"})
+    assert (answer.status_code, answer.json()["code"]) == (404, "no_such_path")
+    # Clients of OpenAI, whose address lacks the end, read `error.message`.
+    assert "ends in /v1" in answer.json()["error"]["message"]
+
+
 def test_the_navigation_names_pages_that_exist(client: TestClient) -> None:
     assert navigation()[0].path == "/"
     for view in navigation():

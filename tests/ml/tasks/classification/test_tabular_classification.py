@@ -62,9 +62,11 @@ def test_an_input_is_a_field_for_each_column(predictor):
     assert [output["label"] for output in predictor.predict(inputs)] == ["reed", "fern", "moss"]
 
 
-def test_a_column_that_is_not_read_is_an_unknown_field(predictor):
-    with pytest.raises(InputError, match="no field named 'plant id'"):
-        predictor.predict([{"length (cm)": 9.1, "plant id": "p7"}])
+def test_a_column_of_the_training_data_that_is_not_read_changes_nothing(predictor):
+    assert predictor.predict([{"length (cm)": 9.1, "plant id": "p7"}]) == predictor.predict([{"length (cm)": 9.1}])
+    assert "plant id" in predictor.adapter.input_schema()["description"]
+    with pytest.raises(InputError, match="at least one field of length"):
+        predictor.predict([{"plant id": "p7"}])
     with pytest.raises(InputError, match="no field named 'lenght'"):
         predictor.predict([{"lenght": 9.1}])
 

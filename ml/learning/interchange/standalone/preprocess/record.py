@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from ml.errors import InputError
-from ml.preprocessing.record_encoding import encode_records
+from ml.preprocessing.record_encoding import RecordEncoding
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,8 +26,10 @@ FIELD: Final = ""
 def encode(inputs: list[dict[str, Any]], config: dict[str, Any], folder: Path) -> dict[str, np.ndarray]:  # noqa: ARG001
     """Return `signal`, float32 [batch, 3 x numbers + categories]; raises `InputError` for unknown fields."""
     names = {column["name"] for column in (*config["numbers"], *config["categories"])}
+    # Columns of the training data that are not read may be sent, too.
+    known = names | config["detected_kinds"].keys() | config["kinds"].keys()
     for raw_input in inputs:
-        if unknown := [name for name in raw_input if name not in names]:
+        if unknown := [name for name in raw_input if name not in known]:
             message = f"there is no field named {unknown[0]!r}; known: {', '.join(sorted(names))}"
             raise InputError(message, hint="Send JSON with a field for each column.")
-    return {"signal": encode_records(inputs, config)}
+    return {"signal": RecordEncoding(config).encode(inputs)}

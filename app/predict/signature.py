@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from ml.inference.predictor import Predictor
 
@@ -53,6 +53,8 @@ class TensorSignature:
     outputs: Mapping[str, TensorField]
     #: Names of the classes, in the order of tensors of the kind `CLASSES`.
     labels: Sequence[str]
+    #: Further inputs that may be sent, and that change nothing.
+    ignored: Collection[str] = ()
 
 
 _SIGNATURES: WeakKeyDictionary[Predictor, TensorSignature] = WeakKeyDictionary()
@@ -66,7 +68,8 @@ def signature_of(predictor: Predictor) -> TensorSignature:
         adapter = predictor.adapter
         labels = predictor.manifest.labels or ()
         outputs = _fields(adapter.output_type.model_json_schema(mode="serialization"), len(labels))
-        signature = TensorSignature(_fields(adapter.input_schema(), len(labels)), outputs, labels)
+        inputs = _fields(adapter.input_schema(), len(labels))
+        signature = TensorSignature(inputs, outputs, labels, adapter.ignored_fields)
         _SIGNATURES[predictor] = signature
     return signature
 
