@@ -162,7 +162,10 @@ class InputError(MLError):
 
 
 class TextTooLong(InputError):
-    """A text of `length` tokens is longer than the `limit` that the model reads, and must not be cut."""
+    """A text that must not be cut has more tokens than the model reads.
+
+    It has `length` tokens, and the model reads `limit`.
+    """
 
     def __init__(self, field: str, *, length: int, limit: int) -> None:
         message = f"has {length:,} tokens, and the model reads {limit:,}"

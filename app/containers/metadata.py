@@ -1,4 +1,4 @@
-"""Description of a model as TF Serving gives it: one signature with the tensors of inputs and outputs."""
+"""Metadata of a model in the shapes of TF Serving."""
 
 from __future__ import annotations
 

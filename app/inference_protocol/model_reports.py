@@ -34,7 +34,10 @@ def to_config(model: LoadedModel, signature: TensorSignature) -> ModelConfig:
 
 
 def to_statistics(model: LoadedModel) -> ModelStatistics:
-    """Return what the model's name has counted since the process started; all of its versions count together."""
+    """Return the counters of the model's name since the process started.
+
+    All of its versions count together.
+    """
     record = model.record
     statistics = InferenceStatistics(success=_to_count(record.latency), compute_infer=_to_count(record.batch_seconds))
     return ModelStatistics(

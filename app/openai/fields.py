@@ -92,7 +92,10 @@ def invalid_field(field: str, message: str, *, hint: str) -> ProblemError:
 
 
 def too_long(field: str, *, length: int, limit: int) -> ProblemError:
-    """Return the error 400 of a text that exceeds the context of a model, in words that clients look for."""
+    """Return the error 400 of a text that exceeds the context of a model.
+
+    Clients look for these words.
+    """
     noun = field.partition(".")[0]
     message = f"This model's maximum context length is {limit} tokens. However, your {noun} resulted in {length} tokens"
     finding = Finding(code="context_length_exceeded", message=message, path=field, hint=LENGTH_HINT)

@@ -114,7 +114,7 @@ class SamplingRequest(ProtocolRequest):
 
     @property
     def truncates(self) -> bool:
-        """Whether the end of a prompt is read that is longer than the context of the model."""
+        """True if the end of a prompt is read that exceeds the context."""
         return False
 
 

@@ -36,7 +36,10 @@ _log = EventLogger("plinth.predict")
 
 
 class PieceWithLogProbs(str):
-    """A piece of text, and `log_probs`: its tokens, as `logprobs` of the whole output has them."""
+    """A piece of text, and its tokens as `log_probs`.
+
+    They are those of `logprobs` of the whole output.
+    """
 
     def __new__(cls, text: str, log_probs: list[dict[str, Any]]) -> Self:
         """Make a piece; the text may be empty."""

@@ -138,7 +138,7 @@ class RecordEncoder(Encoder[Mapping[str, CellValue]]):
 
     @cached_property
     def omitted(self) -> frozenset[str]:
-        """Columns of the training data that are not read, such as those with a single value."""
+        """Columns of the training data that are not read, such as constant ones."""
         return frozenset({**self.config.detected_kinds, **self.config.kinds}.keys() - self.kinds.keys())
 
     def example(self) -> dict[str, CellValue]:

@@ -18,7 +18,7 @@ from ml.generation.token_log_probs import measure
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from ml.generation.token_log_probs import TokenLogProb
+    from ml.generation.token_log_probs import MeasuredToken
     from ml.signals import Arrays
 
     Read = Callable[[Arrays], Arrays]
@@ -69,7 +69,7 @@ class GeneratedSequence:
         self._detokenizer = IncrementalDetokenizer(decode, stop=params.stop)
         self._end = end
         self._rng = np.random.default_rng(params.seed)
-        self._log_probs: list[TokenLogProb] = []
+        self._log_probs: list[MeasuredToken] = []
         self._taken_log_probs = 0
 
     @property
@@ -83,11 +83,14 @@ class GeneratedSequence:
         return self.tokens[self.prompt_tokens :]
 
     @property
-    def log_probs(self) -> list[TokenLogProb]:
-        """Log-probabilities of the tokens of the text; those of a stop string and of the end are left out."""
+    def log_probs(self) -> list[MeasuredToken]:
+        """Log-probabilities of the tokens of the text.
+
+        Those of a stop string and of the end are left out.
+        """
         return self._log_probs[: self._count_readable()]
 
-    def take_log_probs(self) -> list[TokenLogProb]:
+    def take_log_probs(self) -> list[MeasuredToken]:
         """Return those of `log_probs` that were not taken before."""
         start, self._taken_log_probs = self._taken_log_probs, self._count_readable()
         return self._log_probs[start : self._taken_log_probs]

@@ -24,7 +24,7 @@ _PLAIN_BYTES: Final = (*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x10
 
 
 @dataclass(frozen=True, slots=True)
-class TokenLogProb:
+class MeasuredToken:
     """A generated token, and the most probable ones in its place."""
 
     token: int
@@ -35,7 +35,7 @@ class TokenLogProb:
     offset: int
 
 
-def measure(logits: np.ndarray, token: int, *, count: int, offset: int) -> TokenLogProb:
+def measure(logits: np.ndarray, token: int, *, count: int, offset: int) -> MeasuredToken:
     """Return the log-probability of a token under float [V], and the `count` most probable tokens.
 
     Ties among these are in the order of the vocabulary.
@@ -46,7 +46,7 @@ def measure(logits: np.ndarray, token: int, *, count: int, offset: int) -> Token
     top = np.sort(np.argpartition(-log_probs, count - 1)[:count]) if count else np.zeros(0, dtype=np.int64)
     top = top[np.argsort(-log_probs[top], kind="stable")]
     pairs = zip(top.tolist(), log_probs[top].tolist(), strict=True)
-    return TokenLogProb(token, float(log_probs[token]), tuple(pairs), offset)
+    return MeasuredToken(token, float(log_probs[token]), tuple(pairs), offset)
 
 
 class TokenDescriber:
@@ -66,7 +66,7 @@ class TokenDescriber:
         self._prefix = decode(self._anchor)
         self._descriptions: dict[tuple[int, bool], dict[str, Any]] = {}
 
-    def describe(self, log_probs: Sequence[TokenLogProb]) -> list[dict[str, Any]]:
+    def describe(self, log_probs: Sequence[MeasuredToken]) -> list[dict[str, Any]]:
         """Return `token`, `bytes`, `logprob`, `offset` and `top` of each token, as JSON values."""
         return [
             {
@@ -82,9 +82,9 @@ class TokenDescriber:
         ]
 
     def _describe(self, token: int, *, is_first: bool) -> Mapping[str, Any]:
-        """Return the text of a token, and its bytes, which are none for a part of an unknown encoding.
+        """Return the text of a token, and its bytes.
 
-        Some tokenizers write a space before a token only behind another.
+        Bytes are None for a part of an unknown encoding. Some tokenizers write a space before a token only behind another.
         """
         key = token, is_first
         if key not in self._descriptions:
@@ -100,7 +100,7 @@ class TokenDescriber:
 
 
 def _to_bytes(name: str) -> bytes | None:
-    """Return the bytes that an entry of a vocabulary stands for; None for an unknown encoding."""
+    """Return the bytes of an entry of a vocabulary; None for an unknown encoding."""
     if len(name) == 6 and name.startswith("<0x") and name.endswith(">"):
         return bytes.fromhex(name[3:5])
     codes = [_BYTES.get(character) for character in name]

@@ -25,14 +25,14 @@ FIRST_CATEGORY: Final = 2
 VALUES_PER_NUMBER: Final = 3
 #: Limit of normalized numbers: a wrong unit must not outweigh all other columns.
 MAX_NORMALIZED: Final = 8.0
-#: Records up to which cells are encoded one by one.
+#: Number of records up to which each cell is encoded by itself.
 MAX_ROWS_BY_CELL: Final = 32
 #: Parts of a date, each a number of its own.
 DATE_PARTS: Final = ("days", "day_of_year", "weekday", "hour")
 
 
 class RecordEncoding:
-    """What is computed once of the columns of an encoder; its arithmetic is that of `_encode_number`."""
+    """Columns of an encoder, prepared for many calls."""
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         """`config` is JSON of the encoder."""
@@ -70,7 +70,10 @@ class RecordEncoding:
 
 
 class _Column(NamedTuple):
-    """One number of records, encoded cell by cell: for few records, calls of numpy take far longer."""
+    """One number of records, encoded cell by cell.
+
+    The arithmetic is that of `_encode_number`; for few records, calls of numpy take far longer.
+    """
 
     name: str
     kind: ColumnKind

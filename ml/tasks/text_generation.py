@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from ml.data.dataset import DatasetSummary
     from ml.data.rows import Row, Rows
     from ml.encoders.base import Column
-    from ml.generation.token_log_probs import TokenLogProb
+    from ml.generation.token_log_probs import MeasuredToken
 
 SEEDS: Final = 2**32
 STEP: Final = "step"
@@ -375,7 +375,7 @@ class TextGeneration(StreamingTask):
         )
         return TextGenerationInput(prompt="Once", max_new_tokens=3, seed=1), output
 
-    def _describe(self, params: GenerationParams, log_probs: Sequence[TokenLogProb]) -> list[GeneratedToken] | None:
+    def _describe(self, params: GenerationParams, log_probs: Sequence[MeasuredToken]) -> list[GeneratedToken] | None:
         if params.log_probs is None:
             return None
         return [GeneratedToken.model_validate(token) for token in self._describer.describe(log_probs)]

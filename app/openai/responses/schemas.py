@@ -104,7 +104,7 @@ class ResponseRequest(SamplingRequest):
 
     @property
     def truncates(self) -> bool:
-        """Whether the end of a conversation is read that is longer than the context of the model."""
+        """True if the end of a conversation is read that exceeds the context."""
         return self.truncation == "auto"
 
 

@@ -1,4 +1,4 @@
-"""Records encode alike one by one and many together, so that training and serving see the same."""
+"""A record is encoded alike alone and among many others."""
 
 import numpy as np
 
@@ -31,6 +31,6 @@ def test_few_records_are_encoded_bit_by_bit_as_many_are():
     encoding = RecordEncoding(CONFIG)
     assert len(records) > MAX_ROWS_BY_CELL
     together = encoding.encode(records)
-    one_by_one = np.concatenate([encoding.encode([record]) for record in records])
+    alone = np.concatenate([encoding.encode([record]) for record in records])
     assert together.shape == (len(records), 3 * 3 + 2)
-    np.testing.assert_array_equal(one_by_one, together)
+    np.testing.assert_array_equal(alone, together)
