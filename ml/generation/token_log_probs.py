@@ -84,7 +84,8 @@ class TokenDescriber:
     def _describe(self, token: int, *, is_first: bool) -> Mapping[str, Any]:
         """Return the text of a token, and its bytes.
 
-        Bytes are None for a part of an unknown encoding. Some tokenizers write a space before a token only behind another.
+        Bytes are None for a part of an unknown encoding. Some tokenizers write a space before a token only behind
+        another.
         """
         key = token, is_first
         if key not in self._descriptions:

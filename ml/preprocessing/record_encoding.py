@@ -95,8 +95,7 @@ class _Column(NamedTuple):
     def encode(self, record: Mapping[str, Any]) -> tuple[float, float, float]:
         """Return the three values of the number of a record."""
         cell = record.get(self.name)
-        is_plain = type(cell) is float and self.part is None
-        value = cell if is_plain else _read_number(cell, self.kind, self.part)
+        value: float = cell if type(cell) is float and self.part is None else _read_number(cell, self.kind, self.part)
         if value != value:
             return 0.0, 0.0, 1.0
         normalized = (value - self.mean) / self.deviation
