@@ -51,12 +51,12 @@ def test_sentences_are_compared(post: Any) -> None:
 
 def test_texts_are_ranked_by_their_similarity_to_a_query(post: Any) -> None:
     texts = [TEXTS[1], TEXTS[0]]
-    similarities = post("embedder/similarity", inputs={"source_sentence": TEXTS[0], "sentences": texts})
-    raw = post("embedder/rerank", query=TEXTS[0], texts=texts, raw_scores=True, return_text=True)
+    similarities = post("text_classification/similarity", inputs={"source_sentence": TEXTS[0], "sentences": texts})
+    raw = post("text_classification/rerank", query=TEXTS[0], texts=texts, raw_scores=True, return_text=True)
     assert [(item["index"], item["text"]) for item in raw] == [(1, TEXTS[0]), (0, TEXTS[1])]
     # The graph is the same; only the batch may differ by the last bit of float32.
     assert [item["score"] for item in raw] == pytest.approx([similarities[1], similarities[0]], rel=1e-5)
-    scores = post("embedder/rerank", query=TEXTS[0], texts=texts)
+    scores = post("text_classification/rerank", query=TEXTS[0], texts=texts)
     assert [item["score"] for item in scores] == pytest.approx([(1 + item["score"]) / 2 for item in raw], rel=1e-5)
 
 
