@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import math
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from app.decisions.questions import DecisionInput, Question
     from app.serving.service import PredictService
     from app.serving.types import ServedVersion
+    from ml.metrics.calibration import Calibration
 
 #: Name of a model that clients of System One send by default.
 ANY_MODEL: Final = "jev-latest"
@@ -117,7 +119,9 @@ class Decider:
         return self._output
 
     async def _classify(self, question: Question) -> Answer:
-        return classify(self.served, question, await self._predict())
+        output = await self._predict()
+        model = await self._service.load(self._reference)
+        return classify(self.served, question, output, calibration=model.predictor.adapter.calibration)
 
     async def _measure(self, question: Question) -> Answer:
         """Answer a score by a predicted number, between its two next levels."""
@@ -209,18 +213,28 @@ def counted_text(served: ServedVersion, decision_input: DecisionInput) -> str | 
     return decision_input.text if reads_text else None
 
 
-def classify(served: ServedVersion, question: Question, output: Mapping[str, Any]) -> Answer:
-    """Answer a question about the classes of a model from its output; raises `Refusal`."""
+def classify(
+    served: ServedVersion, question: Question, output: Mapping[str, Any], *, calibration: Calibration | None = None
+) -> Answer:
+    """Answer a question about the classes of a model from its output; raises `Refusal`.
+
+    The thresholds of a calibration are for choices among all classes, or a yes or no about one of two.
+    """
     probabilities: Mapping[str, float] = output["probabilities"]
+    thresholds = () if calibration is None else calibration.thresholds
     if question.kind == "predicate":
-        return _affirm(served, question, probabilities)
+        answer = _affirm(served, question, probabilities)
+        return replace(answer, thresholds=thresholds) if len(probabilities) == 2 else answer
     labels = _find_labels(question, probabilities)
     if None in labels:
         unknown = ", ".join(option.name for option, label in zip(question.options, labels, strict=True) if not label)
         known = ", ".join(list(probabilities)[:20])
         raise Refusal(question, f"{served.name} has no class {unknown}; its classes are {known}")
     values = [probabilities[label] for label in labels if label is not None]
-    return Answer(normalize(values), "classes" if len(set(labels)) == len(probabilities) else "some_classes")
+    if len(set(labels)) != len(probabilities):
+        return Answer(normalize(values), "some_classes")
+    is_choice_of_all = len(labels) == len(probabilities)
+    return Answer(normalize(values), "classes", thresholds=thresholds if is_choice_of_all else ())
 
 
 def _find_labels(question: Question, probabilities: Mapping[str, float]) -> Sequence[str | None]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from ml.metrics.abstention import choose_threshold
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -35,6 +37,8 @@ class Answer:
     box: Box | None = None
     #: Confidence of a detection; None without one.
     box_confidence: float | None = None
+    #: Thresholds for the confidence of such answers, by `MeasuredThreshold`; none where none were measured.
+    thresholds: Sequence[Sequence[float]] = ()
 
     @property
     def best(self) -> int:
@@ -61,11 +65,19 @@ class Answer:
         return max(0.0, 1 - spread / uniform) if uniform else 1.0
 
     def is_unsure(self, precision: float | None) -> bool:
-        """Return whether the largest probability is below a wanted precision.
+        """Return whether the largest probability is below the threshold for a wanted precision."""
+        if precision is None or not self.probabilities:
+            return False
+        threshold = self.threshold(precision)
+        return threshold is None or max(self.probabilities) < threshold
 
-        Calibrated answers above it are right at least so often.
+    def threshold(self, precision: float) -> float | None:
+        """Return the lowest probability at which answers are right at least so often; None if it is unknown.
+
+        It was chosen on validation rows. Without measured thresholds it is the precision itself: the probability of an
+        answer should be how often it is right.
         """
-        return precision is not None and bool(self.probabilities) and max(self.probabilities) < precision
+        return choose_threshold(self.thresholds, precision) if self.thresholds else precision
 
 
 def normalize(values: Sequence[float]) -> tuple[float, ...]:

@@ -46,7 +46,10 @@ class SystemOneRoute(FastRoute):
 
         def encode(model: LoadedModel, outputs: Outputs, tokens: int) -> bytes:
             try:
-                answers = [classify(model.served, question, outputs[0]) for question in questions]
+                calibration = model.predictor.adapter.calibration
+                answers = [
+                    classify(model.served, question, outputs[0], calibration=calibration) for question in questions
+                ]
             except Refusal as refusal:
                 raise refusal.to_problem() from None
             return systemone.encode(request, answers, model.served, tokens=tokens)
@@ -112,7 +115,7 @@ def _to_class_questions(request: systemone.SystemOneRequest | openai_decisions.D
 
 def _classify_or_refuse(model: LoadedModel, question: Question, outputs: Outputs) -> Answer | None:
     try:
-        return classify(model.served, question, outputs[0])
+        return classify(model.served, question, outputs[0], calibration=model.predictor.adapter.calibration)
     except Refusal:
         return None
 

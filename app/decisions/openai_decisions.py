@@ -105,7 +105,10 @@ class DecisionRequest(BaseModel):
         min_length=1, max_length=400
     )
     precision: float | None = Field(
-        None, gt=0, le=1, description="Answers whose probability is lower are refusals. Not part of the protocol."
+        None,
+        gt=0,
+        le=1,
+        description="Answers that are not surely right so often are refusals. Not part of the protocol.",
     )
     prompt_cache_key: str | None = None
     prompt_cache_options: dict[str, Any] | None = None

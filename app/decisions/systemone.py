@@ -102,7 +102,7 @@ class SystemOneRequest(BaseModel):
     state: Any = Field(description="What the questions are about: a text, an object or a list.")
     questions: dict[str, AnyQuestion] = Field(min_length=1, max_length=400)
     x_precision: float | None = Field(
-        None, gt=0, le=1, description="Answers whose probability is lower get `x_abstain`."
+        None, gt=0, le=1, description="Answers that are not surely right so often get `x_abstain`."
     )
 
     def to_questions(self) -> list[Question]:
@@ -140,6 +140,8 @@ def to_answer(requested: AnyQuestion, answer: Answer, *, precision: float | None
     further: dict[str, Any] = {"x_source": answer.source}
     if precision is not None:
         further["x_abstain"] = answer.is_unsure(precision)
+        further["x_threshold"] = answer.threshold(precision)
+        further["x_threshold_source"] = "validation" if answer.thresholds else "probability"
     if isinstance(requested, NoulQuestion):
         return {"type": "noul", "noul": answer.probabilities[0], **further}
     if isinstance(requested, ChoiceQuestion):

@@ -267,6 +267,15 @@ class LabelSets(BaseModel):
     labels: float = Field(description="Mean number of labels in a set.")
 
 
+class Abstention(BaseModel):
+    """Measured answers above the threshold of confidence for a wanted precision."""
+
+    precision: float = Field(description="Wanted fraction of right answers; the threshold is of validation rows.")
+    threshold: float
+    measured: float = Field(description="Measured fraction of right answers; 1 if there is none.")
+    coverage: float = Field(description="Fraction of the rows that are answered.")
+
+
 class PartAlone(BaseModel):
     """One part of the rows alone, such as their image; for tasks that join several."""
 
@@ -350,6 +359,9 @@ class Report(BaseModel):
     )
     calibration: CalibrationReport | None = Field(None, description="For tasks that choose a class.")
     conformal: list[LabelSets] | None = None
+    abstention: list[Abstention] | None = Field(
+        None, description="For the precisions that the validation rows can promise."
+    )
     parts: dict[str, PartAlone | PartError] | None = Field(
         None, description="For tasks that join several parts of a row."
     )

@@ -40,6 +40,8 @@ class Calibration:
     scores: Sequence[float]
     #: Training rows that the temperature was fitted to, too, by networks that have not seen them.
     fold_rows: int = 0
+    #: Thresholds of confidence by `ml.metrics.abstention.MeasuredThreshold`; none in an older package.
+    thresholds: Sequence[Sequence[float]] = ()
 
     @classmethod
     def of_state(cls, state: Mapping[str, Any]) -> Calibration | None:
@@ -59,8 +61,12 @@ class Calibration:
 
     def to_json(self) -> dict[str, Any]:
         """Return what `of_state` reads."""
-        content = {"temperature": self.temperature, "rows": self.rows, "scores": list(self.scores)}
-        return {**content, "fold_rows": self.fold_rows} if self.fold_rows else content
+        content: dict[str, Any] = {"temperature": self.temperature, "rows": self.rows, "scores": list(self.scores)}
+        if self.fold_rows:
+            content["fold_rows"] = self.fold_rows
+        if self.thresholds:
+            content["thresholds"] = [list(row) for row in self.thresholds]
+        return content
 
     @property
     def max_coverage(self) -> float:

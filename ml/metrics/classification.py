@@ -14,6 +14,7 @@ from pydantic import Field
 
 from ml.data.rows import Labels
 from ml.errors import DataError
+from ml.metrics.abstention import choose_threshold
 from ml.metrics.base import Evaluation, Metric, wilson_interval
 from ml.metrics.calibration import Calibration, measure_label_sets, measure_reliability, to_probabilities
 from ml.wire import Wire
@@ -24,6 +25,8 @@ MAX_LISTED_CLASSES: Final = 5
 MAX_CLASSES_IN_MATRIX: Final = 500
 #: Coverages for which the report measures sets of labels.
 COVERAGES: Final = (0.8, 0.9, 0.95, 0.99)
+#: Precisions for which a report measures what a model answers.
+PRECISIONS: Final = (0.8, 0.9, 0.95, 0.99)
 
 Loss = Literal["cross_entropy", "mean_squared_error"]
 
@@ -141,7 +144,23 @@ def _calibration_sections(
     return {
         "calibration": {**section, **fitted},
         "conformal": measure_label_sets(probabilities, predictions.label, calibration, COVERAGES),
+        **_abstention_section(predictions, is_right, calibration),
     }
+
+
+def _abstention_section(
+    predictions: _Predictions, is_right: np.ndarray, calibration: Calibration
+) -> dict[str, list[dict[str, float]]]:
+    """Return `abstention` for each precision that a threshold of the calibration reaches."""
+    sections = []
+    for precision in PRECISIONS:
+        threshold = choose_threshold(calibration.thresholds, precision)
+        if threshold is not None:
+            is_answered = predictions.confidence >= threshold
+            measured = float(is_right[is_answered].mean()) if is_answered.any() else 1.0
+            section = {"precision": precision, "threshold": threshold, "measured": measured}
+            sections.append({**section, "coverage": float(is_answered.mean())})
+    return {"abstention": sections} if calibration.thresholds else {}
 
 
 def _baseline(train: np.ndarray, label: np.ndarray, *, classes: int, loss: Loss) -> dict[str, float]:

@@ -108,6 +108,18 @@ class LabelSetsSection(TypedDict):
     labels: float
 
 
+class AbstentionSection(TypedDict):
+    """Answers above a threshold of confidence, on the rows of the report."""
+
+    #: The wanted fraction of right answers, by which the threshold was chosen on validation rows.
+    precision: float
+    threshold: float
+    #: The measured fraction of right answers; 1 if there is none.
+    measured: float
+    #: Fraction of the rows that are answered.
+    coverage: float
+
+
 class SizeSection(TypedDict):
     """Cost and metrics of one of the nested sizes of a model."""
 
@@ -189,6 +201,8 @@ class EvaluationReport(TypedDict):
     #: Only for classifiers.
     calibration: NotRequired[CalibrationSection]
     conformal: NotRequired[list[LabelSetsSection]]
+    #: For the precisions that the validation rows can promise.
+    abstention: NotRequired[list[AbstentionSection]]
     #: Only for models of several parts: slot -> its part alone.
     parts: NotRequired[dict[str, PartSection] | dict[str, PartErrorSection]]
     warnings: NotRequired[list[str]]

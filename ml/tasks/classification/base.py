@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
 import numpy as np
@@ -9,7 +10,7 @@ from pydantic import Field
 
 from ml.config import Config
 from ml.metrics import classification
-from ml.metrics.calibration import CALIBRATION, Calibration
+from ml.metrics.calibration import CALIBRATION, Calibration, to_probabilities
 from ml.metrics.class_weights import ClassWeight, class_weights, count_classes, describe
 from ml.tasks.base import Output, Task
 
@@ -101,9 +102,11 @@ class ClassificationTask(Task):
     ) -> None:
         """Fit the temperature to validation rows, and store their scores for sets of labels.
 
-        It is fitted to the rows of `folds`, too, with the outputs of networks that were not trained on them.
+        It is fitted to the rows of `folds`, too, with the outputs of networks that were not trained on them. All of
+        these rows say above which confidence answers are right how often.
         """
         # Imported here: only training has what it needs.
+        from ml.metrics.abstention import measure_thresholds
         from ml.metrics.temperature import fit_temperature
 
         logits, label = np.asarray(outputs["logits"]), np.asarray(columns["label"])
@@ -112,7 +115,9 @@ class ClassificationTask(Task):
         if len(label) and np.isfinite(all_logits).all():
             temperature, fold_rows = fit_temperature(all_logits, all_labels), len(all_labels) - len(label)
             measured = Calibration.measure(logits, label, temperature=temperature, fold_rows=fold_rows)
-            self.state[CALIBRATION] = measured.to_json()
+            confidence = to_probabilities(all_logits, temperature).max(axis=1)
+            thresholds = measure_thresholds(confidence, all_logits.argmax(axis=1) == all_labels)
+            self.state[CALIBRATION] = replace(measured, thresholds=thresholds).to_json()
 
     def evaluate(
         self, outputs: dict[str, Column], columns: dict[str, Column], *, train: dict[str, Column] | None

@@ -9,6 +9,7 @@ import pytest
 
 from app.decisions.answering import Refusal, classify
 from app.decisions.questions import Option, Question
+from ml.metrics.calibration import Calibration
 
 PROBABILITIES = {"a": 0.5, "A": 0.3, "b": 0.2}
 
@@ -33,6 +34,24 @@ def test_an_option_names_a_class_in_any_case() -> None:
 def test_a_refusal_names_the_options_without_a_class() -> None:
     with pytest.raises(Refusal, match="no class c, d; its classes are a, A, b"):
         answer("c", "a", "d")
+
+
+def test_thresholds_of_validation_rows_decide_about_choices_among_all_classes() -> None:
+    # Threshold, coverage, precision, and its lower bound.
+    calibration = Calibration(1.0, 200, (), thresholds=[(0.4, 1.0, 0.8, 0.7), (0.6, 0.5, 0.97, 0.93)])
+    served: Any = SimpleNamespace(name="letters")
+
+    def ask(*names: str) -> Any:
+        question = Question("questions.0", "choice", "Which?", tuple(map(Option, names)))
+        return classify(served, question, {"probabilities": PROBABILITIES}, calibration=calibration)
+
+    whole = ask("a", "A", "b")
+    assert [whole.is_unsure(precision) for precision in (0.7, 0.9, 0.99)] == [False, True, True]
+    assert [whole.threshold(precision) for precision in (0.7, 0.9, 0.99)] == [0.4, 0.6, None]
+    # Of some classes, the probabilities are others: they stand for themselves.
+    some = ask("a", "b")
+    assert some.threshold(0.7) == 0.7
+    assert not some.is_unsure(0.7)
 
 
 def affirm(instructions: str, *labels: str) -> float:
