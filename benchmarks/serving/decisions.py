@@ -41,6 +41,8 @@ FOLDS: Final = 5
 MAX_ERROR: Final = 0.03
 #: Draws of what calibrated probabilities would measure on as many rows.
 DRAWS: Final = 200
+#: Fraction of answers that shall be right; a model abstains from the others.
+PRECISION: Final = 0.9
 SPARROW: Final = "sparrow-decider==0.2.0"
 ZERO_SHOT: Final = """
 import json, sys, time
@@ -93,6 +95,9 @@ class Answers:
     #: CPU milliseconds of one decision.
     cpu_ms: float
     rows: int
+    #: Fraction of the rows that are answered where `PRECISION` is wanted, and of these the right ones; None: not asked.
+    answered: float | None
+    precision: float | None
 
     @classmethod
     def of(
@@ -102,6 +107,8 @@ class Answers:
         confidence = np.array([max(answer["probabilities"].values()) for answer in answers])
         is_right = np.array([answer["choice"] == label for answer, label in zip(answers, labels, strict=True)])
         draw = np.random.default_rng(0)
+        is_sure = np.array([not answer.get("x_abstain", True) for answer in answers])
+        is_asked = "x_abstain" in answers[0]
         drawn = [measure_reliability(confidence, draw.random(len(labels)) < confidence)["ece"] for _ in range(DRAWS)]
         return cls(
             accuracy=float(is_right.mean()),
@@ -111,6 +118,8 @@ class Answers:
             p50_ms=1000 * median(seconds),
             cpu_ms=1000 * cpu_seconds / len(labels),
             rows=len(labels),
+            answered=float(is_sure.mean()) if is_asked else None,
+            precision=float(is_right[is_sure].mean()) if is_sure.any() else None,
         )
 
 
@@ -145,6 +154,14 @@ def figures(name: str, results: Sequence[Answers], *, max_p50_ms: float | None =
     )
     aim = f"<= {MAX_ERROR}" if is_own else ""
     yield Figure(f"{name}: expected calibration error", f"{median(errors):.3f}", aim, note, errors, "")
+    if first.answered is not None:
+        precisions = [result.precision for result in results if result.precision is not None]
+        answered = [result.answered for result in results if result.answered is not None]
+        note = f"{100 * median(answered):.0f} % of the rows are answered, the others abstain; {len(precisions)} models"
+        if precisions:
+            work = f"{name}: right answers where {PRECISION:.0%} are wanted"
+            percents = [100 * value for value in precisions]
+            yield Figure(work, f"{median(percents):.1f} %", f">= {100 * PRECISION:g}", note, percents, "%")
     waits = [result.p50_ms for result in results]
     aim = f"< {max_p50_ms:g}" if max_p50_ms is not None else ""
     place = "through HTTP" if is_own else "in its own process, without HTTP"
@@ -191,7 +208,10 @@ def fine_tune(rows: Rows, folder: Path, fields: dict[str, Any], *, seed: int, ba
 def ask(service: Service, model: str, rows: Rows, question: dict[str, Any]) -> Answers:
     """Ask about each row, one after another."""
     bodies = [
-        json.dumps({"model": model, "state": state, "questions": {"class": question}}).encode() for state in rows.states
+        json.dumps(
+            {"model": model, "state": state, "questions": {"class": question}, "x_precision": PRECISION}
+        ).encode()
+        for state in rows.states
     ]
     # The first loads the model.
     ask_in_turn(service.api.port, service.api.key, "/v1/systemone", bodies[:1])
