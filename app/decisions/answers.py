@@ -72,9 +72,9 @@ class Answer:
         return threshold is None or max(self.probabilities) < threshold
 
     def threshold(self, precision: float) -> float | None:
-        """Return the lowest probability at which answers are right at least so often; None if it is unknown.
+        """Return the lowest probability of answers that are right so often.
 
-        It was chosen on validation rows. Without measured thresholds it is the precision itself: the probability of an
+        It is None where no rows promise that. It was chosen on validation rows. Without measured thresholds it is the precision itself: the probability of an
         answer should be how often it is right.
         """
         return choose_threshold(self.thresholds, precision) if self.thresholds else precision

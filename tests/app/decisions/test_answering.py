@@ -48,7 +48,7 @@ def test_thresholds_of_validation_rows_decide_about_choices_among_all_classes() 
     whole = ask("a", "A", "b")
     assert [whole.is_unsure(precision) for precision in (0.7, 0.9, 0.99)] == [False, True, True]
     assert [whole.threshold(precision) for precision in (0.7, 0.9, 0.99)] == [0.4, 0.6, None]
-    # Of some classes, the probabilities are others: they stand for themselves.
+    # Probabilities of some classes are others: they stand for themselves.
     some = ask("a", "b")
     assert some.threshold(0.7) == 0.7
     assert not some.is_unsure(0.7)
