@@ -74,8 +74,8 @@ class Answer:
     def threshold(self, precision: float) -> float | None:
         """Return the lowest probability of answers that are right so often.
 
-        It is None where no rows promise that. It was chosen on validation rows. Without measured thresholds it is the precision itself: the probability of an
-        answer should be how often it is right.
+        It is None where no rows promise that. It was chosen on validation rows. Without measured thresholds it is the
+        precision itself: the probability of an answer should be how often it is right.
         """
         return choose_threshold(self.thresholds, precision) if self.thresholds else precision
 
