@@ -131,9 +131,9 @@ def painter(folder: Path) -> ModelPackage:
     )
 
 
-def writer(folder: Path, cycle: str = "aé世") -> ModelPackage:
-    """Generator that repeats these characters, each of which is a token."""
-    encoder = ENCODERS["text"].learn([cycle], {"max_length": 32})
+def writer(folder: Path, cycle: str = "aé世", *, context: int = 32) -> ModelPackage:
+    """Generator that repeats these characters; it reads this number of tokens, which are bytes."""
+    encoder = ENCODERS["text"].learn([cycle], {"max_length": context})
     tokens = encoder.tokenize_whole([cycle])[0].tolist()  # type: ignore[attr-defined]  # of the text encoder alone
     size = encoder.shape()["vocabulary"]
     logits = np.zeros((size, size), dtype=np.float32)
@@ -161,7 +161,7 @@ def writer(folder: Path, cycle: str = "aé世") -> ModelPackage:
         folder,
         helper.make_graph(nodes, "writer", inputs, outputs, constants),
         task=Choice(name="text_generation"),
-        state={"prompted": False, "state_width": 0, "context": 32},
+        state={"prompted": False, "state_width": 0, "context": context},
         labels=None,
         encoders={"text": encoder},
         name="step",

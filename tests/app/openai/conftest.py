@@ -24,7 +24,7 @@ def api(new_home: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory) 
     api, folder = ApiProcess(new_home()), tmp_path_factory.mktemp("packages")
     with homes.use_home(api.home):
         register(packages.untrained("text_classification", folder / "reviews"), name="reviews")
-        register(writer(folder / "stories"), name="stories")
+        register(writer(folder / "stories", context=128), name="stories")
         register(shades(folder / "shades"), name="shades")
         register(packages.untrained("speech_recognition", folder / "speech"), name="speech")
         register(packages.untrained("image_generation", folder / "drawings"), name="drawings")

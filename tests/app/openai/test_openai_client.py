@@ -93,15 +93,15 @@ def test_a_text_is_continued_as_predict_continues_it(client: openai.OpenAI, api:
 def test_a_conversation_that_exceeds_the_context_is_refused_with_the_code_of_the_protocol(
     client: openai.OpenAI,
 ) -> None:
-    messages: list[Any] = [{"role": "user", "content": "a" * 40}]
+    messages: list[Any] = [{"role": "user", "content": "a" * 200}]
     calls: list[tuple[Callable[[], object], str]] = [
         (lambda: client.chat.completions.create(model="stories", messages=messages, max_tokens=1), "messages"),
         (lambda: client.chat.completions.create(model="stories", messages=messages, stream=True), "messages"),
-        (lambda: client.completions.create(model="stories", prompt=["a", "a" * 40], max_tokens=1), "prompt.1"),
+        (lambda: client.completions.create(model="stories", prompt=["a", "a" * 200], max_tokens=1), "prompt.1"),
         (lambda: client.responses.create(model="stories", input=messages), "input"),
     ]
     for call, param in calls:
-        with pytest.raises(openai.BadRequestError, match="context length is 31 tokens") as error:
+        with pytest.raises(openai.BadRequestError, match="context length is 127 tokens") as error:
             call()
         assert (error.value.code, error.value.param) == ("context_length_exceeded", param)
     cut = client.responses.create(model="stories", input=messages, truncation="auto", max_output_tokens=3)
