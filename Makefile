@@ -46,12 +46,13 @@ demo: install ## upload, pretrain, fine-tune, evaluate and predict, on handwritt
 up: install ## start the whole service and stay
 	@$(BIN)/plinth up
 
-check: setup ## formatting, lint, types, import contracts, names, wording, structure, references
+check: setup ## formatting, lint, types, imports, names, wording, structure, references, internals of uvicorn
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m tools.check_all
+	@$(BIN)/pytest --quiet tests/app/http/test_uvicorn_internals.py
 
 figures: setup ## lengths of functions, sizes of rooms, vague names, import cycles
 	@$(BIN)/python -m tools.check_structure --figures

@@ -82,9 +82,9 @@ def cpu_seconds_of(plinth: Plinth, job_id: str) -> float:
         for process in psutil.process_iter():
             try:
                 if job_id in process.cmdline():
-                    for one in (process, *process.children(recursive=True)):
-                        times = one.cpu_times()
-                        spent[one.pid] = times.user + times.system
+                    for member in (process, *process.children(recursive=True)):
+                        times = member.cpu_times()
+                        spent[member.pid] = times.user + times.system
             except psutil.Error:
                 continue
         time.sleep(LOOK_EVERY_SECONDS)

@@ -112,7 +112,7 @@ def figure(
         benchmark=_module(),
         figure=name,
         unit=unit,
-        median=_rounded(median(repetitions)),
+        median=_round(median(repetitions)),
         interval=_rounded_pair(interval or spread),
         n=len(repetitions),
         aim=aim,
@@ -177,10 +177,10 @@ def _command() -> str:
     return shlex.join(["python", "-m", f"benchmarks.{_module()}", *arguments])
 
 
-def _rounded(value: float) -> float:
+def _round(value: float) -> float:
     """Round to six significant digits."""
     return float(f"{value:.6g}")
 
 
 def _rounded_pair(pair: tuple[float, float] | None) -> tuple[float, float] | None:
-    return None if pair is None else (_rounded(pair[0]), _rounded(pair[1]))
+    return None if pair is None else (_round(pair[0]), _round(pair[1]))

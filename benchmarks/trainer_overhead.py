@@ -182,8 +182,8 @@ def measure(make: Callable[[], Objective], *, side: int, batch_size: int, blocks
         )
         turns.begin()
         trainer.fit()
-    for one, other in zip(bare.state_dict().values(), trained.state_dict().values(), strict=True):
-        if not torch.equal(one, other):
+    for bare_weights, trained_weights in zip(bare.state_dict().values(), trained.state_dict().values(), strict=True):
+        if not torch.equal(bare_weights, trained_weights):
             raise SystemExit("the two loops did not do the same work: their weights differ")
     return turns
 

@@ -136,7 +136,7 @@ def _tus(api: ApiProcess, size: int) -> float:
     status, answer_headers, _ = api.request("POST", "/api/v1/uploads", headers=headers)
     assert status == 201, status
     headers = {"Tus-Resumable": "1.0.0", "Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
-    return _timed(api, "PATCH", answer_headers["location"], headers, b"", size, b"", expected=204)
+    return _time_upload(api, "PATCH", answer_headers["location"], headers, b"", size, b"", expected=204)
 
 
 def _multipart(api: ApiProcess, size: int) -> float:
@@ -146,10 +146,10 @@ def _multipart(api: ApiProcess, size: int) -> float:
     )
     headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY.decode()}"}
     tail = b"\r\n--" + BOUNDARY + b"--\r\n"
-    return _timed(api, "POST", "/api/v1/datasets", headers, head, size, tail, expected=202)
+    return _time_upload(api, "POST", "/api/v1/datasets", headers, head, size, tail, expected=202)
 
 
-def _timed(
+def _time_upload(
     api: ApiProcess,
     method: str,
     path: str,

@@ -1,4 +1,4 @@
-"""Training schedule: number of epochs, batch size, optimizer, learning rate, early stopping."""
+"""Training schedule: epochs, batch size, optimizer, learning-rate schedule, early stopping."""
 
 from __future__ import annotations
 

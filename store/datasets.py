@@ -98,10 +98,10 @@ def latest_ready(session: Session, name: str) -> Dataset:
     latest, reference = ready[0], reference_of(ready[0])
     beside = _appended_beside(latest, ready, {reference_of(version): version for version in versions})
     if beside is not None:
-        other = reference_of(beside)
+        sibling = reference_of(beside)
         raise Conflict(
-            f"{other} has rows that {reference}, the latest, was made without, and the next version would lose them; "
-            f"delete {reference} to append to those before it, or delete {other} if its rows are not needed"
+            f"{sibling} has rows that {reference}, the latest, was made without, and the next version would lose them; "
+            f"delete {reference} to append to those before it, or delete {sibling} if its rows are not needed"
         )
     return latest
 

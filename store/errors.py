@@ -32,12 +32,13 @@ class StoreError(Exception):
 class NotFound(StoreError):
     """No row has that reference."""
 
-    def __init__(self, kind: str, reference: str, known: Sequence[str] = ()) -> None:
-        names = name_some(known, limit=MAX_LISTED_NAMES)
-        super().__init__(f"there is no {kind} {reference!r}{f'; known: {names}' if names else ''}")
+    def __init__(self, kind: str, reference: str, names: Sequence[str] = ()) -> None:
+        """`names` lists those that exist."""
+        listed = name_some(names, limit=MAX_LISTED_NAMES)
+        super().__init__(f"there is no {kind} {reference!r}{f'; known: {listed}' if listed else ''}")
         self.kind = kind
         self.reference = reference
-        self.known = known
+        self.names = names
 
 
 class Conflict(StoreError):

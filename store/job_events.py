@@ -62,8 +62,8 @@ def metrics(
     session: Session, job_id: str, *, names: Sequence[str] | None = None, max_points: int = 1000
 ) -> dict[str, Curve]:
     """Return curves by name, each thinned evenly to `max_points`; the last point always remains."""
-    known = curve_names(session, job_id)
-    selected = known if not names else [name for name in known if name in names]
+    curves = curve_names(session, job_id)
+    selected = curves if not names else [name for name in curves if name in names]
     return {name: _curve(session, job_id, name, max_points) for name in selected}
 
 
@@ -83,11 +83,11 @@ def _curve(session: Session, job_id: str, name: str, max_points: int) -> Curve:
     if len(whole) <= max_points:
         return [(step, value) for step, value in whole]
     last = session.execute(points.order_by(MetricPoint.step.desc()).limit(1)).one()
-    thinned = _thinned(is_in_curve, first=whole[0].step, last=last.step, intervals=max_points - 1)
+    thinned = _thin(is_in_curve, first=whole[0].step, last=last.step, intervals=max_points - 1)
     return [*((step, value) for step, value in session.execute(thinned)), (last.step, last.value)]
 
 
-def _thinned(is_in_curve: ColumnElement[bool], *, first: int, last: int, intervals: int) -> Select[int, float | None]:
+def _thin(is_in_curve: ColumnElement[bool], *, first: int, last: int, intervals: int) -> Select[int, float | None]:
     """Select points that are at least a stride apart, without the last.
 
     Each is a seek in the index, so that the cost grows with the points that are returned, not with the curve. Their

@@ -77,7 +77,7 @@ class PartialUploads:
     def offset(self, upload_id: str) -> int:
         """Return the number of received bytes, without unverified ones."""
         try:
-            return int(self._unverified(upload_id).read_text())
+            return int(self._unverified_path(upload_id).read_text())
         except (FileNotFoundError, ValueError):
             return self.path(upload_id).stat().st_size
 
@@ -97,7 +97,7 @@ class PartialUploads:
     def discard(self, upload_id: str) -> None:
         """Delete the files of an upload, complete or not."""
         self.path(upload_id).unlink(missing_ok=True)
-        self._unverified(upload_id).unlink(missing_ok=True)
+        self._unverified_path(upload_id).unlink(missing_ok=True)
 
     @contextmanager
     def open_writer(self, upload_id: str) -> Iterator[Writer]:
@@ -116,11 +116,11 @@ class PartialUploads:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise UploadLocked(upload_id) from None
-            writer = Writer(self, file, self._unverified(upload_id))
+            writer = Writer(self, file, self._unverified_path(upload_id))
             writer.rewind()
             yield writer
 
-    def _unverified(self, upload_id: str) -> Path:
+    def _unverified_path(self, upload_id: str) -> Path:
         return self.directory / f"{upload_id}.unverified"
 
 

@@ -89,10 +89,10 @@ def digits_zip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     archive = tmp_path_factory.mktemp("digits") / "digits.zip"
     with zipfile.ZipFile(archive, "w") as zipped:
         for number in range(300):
-            picture = io.BytesIO()
-            Image.fromarray((digits.images[number] * 15.9375).astype("uint8")).save(picture, "PNG")
+            png = io.BytesIO()
+            Image.fromarray((digits.images[number] * 15.9375).astype("uint8")).save(png, "PNG")
             split = "test" if number % 5 == 0 else "train"
-            zipped.writestr(f"{split}/{digits.target[number]}/{number:03}.png", picture.getvalue())
+            zipped.writestr(f"{split}/{digits.target[number]}/{number:03}.png", png.getvalue())
     return archive
 
 

@@ -16,7 +16,7 @@ from tests.support.stack import RunningStack
 pytestmark = pytest.mark.process
 
 
-def test_from_pictures_to_answers(
+def test_from_images_to_answers(
     plinth: Plinth, stack: RunningStack, digits_zip: Path, digit_files: list[Path], tmp_path: Path
 ) -> None:
     dataset = plinth.datasets.wait(

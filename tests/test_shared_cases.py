@@ -42,7 +42,7 @@ def cases(
 ) -> Iterator[dict[str, Future[subprocess.CompletedProcess[str]]]]:
     """The selected scripts, run beside each other on a service of their own.
 
-    They leave many data sets.
+    They leave many datasets.
     """
     tests = [item for item in request.session.items if item.path == request.path]
     names = [test.callspec.params["name"] for test in tests if isinstance(test, pytest.Function)]

@@ -88,7 +88,7 @@ class Question:
 def questions() -> dict[str, Question]:
     """Requests with every form of body, for three tasks, and requests that are refused."""
     first_image, second_image = tiny_data.image("rows", 100), tiny_data.image("columns", 101)
-    recording = tiny_data.clip("abab", 100)
+    clip = tiny_data.clip("abab", 100)
     encoded = base64.b64encode(first_image).decode()
     pixels = [[(row * 20 + column) % 256 for column in range(12)] for row in range(12)]
     writing = {"prompt": "the old", "max_new_tokens": 8, "temperature": 0.8, "seed": 1}
@@ -106,8 +106,8 @@ def questions() -> dict[str, Question]:
         ),
         "text as it is": Question("sentences", b"the long story", "text/plain", is_random=True),
         "stream": Question.json("sentences", {"inputs": [writing]}, accept="text/event-stream"),
-        "audio as it is": Question("clips", recording, "audio/wav"),
-        "audio as JSON": Question.json("clips", {"inputs": [{"audio": base64.b64encode(recording).decode()}] * 2}),
+        "audio as it is": Question("clips", clip, "audio/wav"),
+        "audio as JSON": Question.json("clips", {"inputs": [{"audio": base64.b64encode(clip).decode()}] * 2}),
         "no such model": Question.json("stripe", {"inputs": [{"image": encoded}]}),
         "no such field": Question.json("stripes", {"inputs": [{"imag": encoded}]}),
         "no inputs": Question.json("stripes", {"inputs": []}),
@@ -150,7 +150,7 @@ def snapshot(checkout: Checkout, *, starts: int = STARTS) -> dict[str, Any]:
 
 
 def _facts_of(service: Service) -> dict[str, Any]:
-    runs = {name: _trained(service, name, data(), spec) for name, (data, spec) in RUNS.items()}
+    runs = {name: _train(service, name, data(), spec) for name, (data, spec) in RUNS.items()}
     # Twice: the first loads the model and goes through the application, the second may take the fast path.
     first, second = ({name: _record(service, question) for name, question in questions().items()} for _ in range(2))
     return {
@@ -162,7 +162,7 @@ def _facts_of(service: Service) -> dict[str, Any]:
     }
 
 
-def _trained(service: Service, name: str, data: tuple[str, bytes], spec: Mapping[str, Any]) -> dict[str, Any]:
+def _train(service: Service, name: str, data: tuple[str, bytes], spec: Mapping[str, Any]) -> dict[str, Any]:
     filename, content = data
     form = _form({"name": name.encode()}).removesuffix(f"--{BOUNDARY}--\r\n".encode())
     head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="{filename}"\r\n\r\n'

@@ -54,7 +54,7 @@ def catalog() -> Catalog:
         objectives={name: _objective(objective) for name, objective in OBJECTIVES.items()},
         tunings={name: _tuning(tuning) for name, tuning in TUNINGS.items()},
         attacks={name: _attack(attack) for name, attack in ATTACKS.items()},
-        strategies={name: StrategyEntry(**_described(strategy)) for name, strategy in STRATEGIES.items()},
+        strategies={name: StrategyEntry(**_describe(strategy)) for name, strategy in STRATEGIES.items()},
         heads={name: _head(head) for name, head in HEADS.items()},
         formats=_formats(),
     )
@@ -124,7 +124,7 @@ def _task(task: type[Task]) -> TaskEntry:
 
 def _objective(objective: type[Objective]) -> ObjectiveEntry:
     return ObjectiveEntry(
-        **_described(objective),
+        **_describe(objective),
         slots=_slots(objective.slots, objective.encoders),
         columns=dict(objective.columns),
         needs_labels=not objective.slots,
@@ -139,12 +139,12 @@ def _tuning(tuning: type[Tuning]) -> TuningEntry:
     reasons = {name: tuning.missing_requirement(_tiny(architecture)) for name, architecture in ARCHITECTURES.items()}
     unfit = {name: reason for name, reason in reasons.items() if reason is not None}
     return TuningEntry(
-        **_described(tuning), needs_base=tuning.needs_base, unfit=unfit, min_learning_rate=tuning.min_learning_rate
+        **_describe(tuning), needs_base=tuning.needs_base, unfit=unfit, min_learning_rate=tuning.min_learning_rate
     )
 
 
 def _attack(attack: type[Attack]) -> AttackEntry:
-    return AttackEntry(**_described(attack), signals=sorted(DEFAULTS))
+    return AttackEntry(**_describe(attack), signals=sorted(DEFAULTS))
 
 
 def _tiny(architecture: type[Backbone]) -> Backbone:
@@ -177,7 +177,7 @@ def _slots(slots: Mapping[str, Slot], encoders: Mapping[str, str]) -> dict[str, 
     }
 
 
-def _described(plugin: type[Objective] | type[Tuning] | type[Attack] | type[Strategy]) -> dict[str, Any]:
+def _describe(plugin: type[Objective] | type[Tuning] | type[Attack] | type[Strategy]) -> dict[str, Any]:
     schema = plugin.config_type.model_json_schema()
     return {"name": plugin.name, "summary": plugin.summary, "source": plugin.source, "config_schema": schema}
 

@@ -38,7 +38,7 @@ How to point each at a service: [OpenAI](how-to/openai_clients.md), [Hugging Fac
 [typed questions](how-to/decisions.md), \
 [Triton and KServe](how-to/inference_protocol.md), \
 [SageMaker, MLflow, Vertex, TF Serving and TorchServe](how-to/containers.md), \
-[a client of your own](how-to/generate-a-client.md).
+[a client of your own](how-to/generate_a_client.md).
 """
 
 

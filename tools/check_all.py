@@ -1,4 +1,4 @@
-"""Run all checks of names, words, structure, imports, glossary and references in one process.
+"""Run all checks of names, words, structure, imports, glossary, changelog and references in one process.
 
     python -m tools.check_all
 
@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from tools import (
+    check_changelog,
     check_glossary,
     check_imports,
     check_names,
@@ -29,6 +30,7 @@ CHECKS: Final[dict[str, Callable[[Sequence[str]], int]]] = {
     "structure": check_structure.main,
     "imports": check_imports.main,
     "glossary": check_glossary.main,
+    "changelog": check_changelog.main,
     "references": check_references.main,
 }
 

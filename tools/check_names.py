@@ -1,4 +1,4 @@
-"""Report vague names of variables, parameters, attributes and functions.
+"""Report vague names of variables, parameters, attributes and functions, and functions named by a participle.
 
 python -m tools.check_names [--figures] [PATHS]
 """
@@ -16,13 +16,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tools.checking.allowlist import Allowlist
-from tools.checking.sources import Module, default_paths, python_modules
+from tools.checking.page_passages import names_of_script
+from tools.checking.sources import Module, default_paths, files, python_modules
 from tools.checking.violations import Violation, report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 CONFIG: Final = Path(__file__).with_name("names.toml")
+
+#: Decorators that turn a function into a value, which an adjective may name.
+_VALUES: Final = frozenset({"cached_property", "fixture", "property"})
 
 #: The suffix that names the axes of a tensor: `image_BCHW`.
 _AXES: Final = re.compile(r"_[A-Z][A-Z0-9]*$")
@@ -36,6 +40,9 @@ class NameRules:
     limits: Mapping[str, str]
     #: Banned names that are fields of a public document, with the reason: allowed as attribute, keyword and field.
     fields: Mapping[str, str]
+    #: Participles that do not end in -ed, and verbs that do.
+    irregular_participles: frozenset[str]
+    verbs: frozenset[str]
     allowed: Allowlist
 
     @classmethod
@@ -43,17 +50,43 @@ class NameRules:
         """Read the rules from TOML."""
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
         allowed = Allowlist.from_tables(path, tables.get("allow", ()), key="name")
-        return cls(tables["banned"], tables["limits"], tables.get("fields", {}), allowed)
+        participles = tables["participles"]
+        irregular, verbs = frozenset(participles["irregular"]), frozenset(participles["verbs"])
+        return cls(tables["banned"], tables["limits"], tables.get("fields", {}), irregular, verbs, allowed)
 
 
 def check(modules: Sequence[Module], rules: NameRules) -> Iterator[Violation]:
-    """Report every place that binds, reads or passes a banned name."""
+    """Report every place of a banned name, and functions named by a participle."""
     for module in modules:
         for name, line, is_field in names(module):
             if is_field and name in rules.fields:
                 continue
             if (message := _fault(name, rules)) and not rules.allowed.permits(_stem(name), module.path):
                 yield Violation(module.path, line, message)
+        yield from _participles(module, rules)
+
+
+def check_scripts(paths: Sequence[Path], rules: NameRules) -> Iterator[Violation]:
+    """Report every place of a JavaScript file that binds a banned name."""
+    for path in paths:
+        for name, line in names_of_script(path):
+            if message := _fault(name, rules):
+                yield Violation(path, line, message)
+
+
+def _participles(module: Module, rules: NameRules) -> Iterator[Violation]:
+    for node in module.nodes:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not _is_value(node):
+            stem = node.name.strip("_")
+            is_regular = stem.endswith("ed") and "_" not in stem and stem not in rules.verbs
+            if (is_regular or stem in rules.irregular_participles) and not rules.allowed.permits(stem, module.path):
+                message = f"function `{node.name}` is named by a participle; use the verb, or the noun that it returns"
+                yield Violation(module.path, node.lineno, message)
+
+
+def _is_value(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    decorators = (part.func if isinstance(part, ast.Call) else part for part in function.decorator_list)
+    return any(ast.unparse(decorator).rpartition(".")[2] in _VALUES for decorator in decorators)
 
 
 def names(module: Module) -> Iterator[tuple[str, int, bool]]:
@@ -131,13 +164,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--figures", action="store_true", help="print vague names per 1,000 lines instead")
     options = parser.parse_args(arguments)
     rules = NameRules.load()
-    modules = list(python_modules(options.paths or default_paths()))
+    paths = options.paths or default_paths()
+    modules = list(python_modules(paths))
     if options.figures:
         sys.stdout.writelines(f"{line}\n" for line in figures(modules, rules))
         return 0
     findings = list(check(modules, rules))
+    findings.extend(check_scripts(list(files(paths, suffixes=frozenset({".js"}))), rules))
     if not options.paths:
-        findings.extend(rules.allowed.unused())
+        findings.extend(rules.allowed.list_unused())
     return report(findings)
 
 

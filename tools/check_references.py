@@ -84,10 +84,10 @@ class References:
         yield from broken_links(path, text)
 
     def _text(self, path: Path, line: int, text: str) -> Iterator[Violation]:
-        for offset, message in (*self._dotted(path, text), *self._imports(path, text), *self._paths(path, text)):
+        for offset, message in (*self._dotted_names(path, text), *self._imports(path, text), *self._paths(path, text)):
             yield Violation(path, line + text.count("\n", 0, offset), message)
 
-    def _dotted(self, path: Path, text: str) -> Iterator[tuple[int, str]]:
+    def _dotted_names(self, path: Path, text: str) -> Iterator[tuple[int, str]]:
         for match in _DOTTED.finditer(text):
             name = match.group()
             if not self._exists(name) and not self.rules.allowed.permits(name, path):
@@ -133,7 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     paths = options.paths or [*default_paths(), *(path for path in beside if path.exists())]
     findings = list(References(rules).check(paths))
     if not options.paths:
-        findings.extend(rules.allowed.unused())
+        findings.extend(rules.allowed.list_unused())
     return report(findings)
 
 

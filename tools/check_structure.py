@@ -84,6 +84,14 @@ def check(modules: Sequence[Module], limits: StructureLimits, *, readme: Path | 
         )
 
 
+def unused_limits(modules: Sequence[Module], limits: StructureLimits) -> Iterator[Violation]:
+    """Report rooms that need no limit of their own, after a run over all rooms."""
+    for room, count in files_per_room(modules).items():
+        is_generated = room.parts[:1] and room.parts[0] in _GENERATED
+        if room.as_posix() in limits.rooms and count <= limits.max_files and not is_generated:
+            yield Violation(room, 1, f"{count} files need no limit of their own in {CONFIG.name}; delete it")
+
+
 def files_per_room(modules: Iterable[Module]) -> Counter[Path]:
     """Count the Python files beside each other in each folder, without `__init__.py` and `__main__.py`."""
     return Counter(module.path.parent for module in modules if module.path.stem not in {"__init__", "__main__"})
@@ -129,7 +137,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.figures:
         sys.stdout.writelines(f"{line}\n" for line in figures(modules))
         return 0
-    return report(check(modules, StructureLimits.load(), readme=None if options.paths else Path("README.md")))
+    limits = StructureLimits.load()
+    findings = list(check(modules, limits, readme=None if options.paths else Path("README.md")))
+    if not options.paths:
+        findings.extend(unused_limits(modules, limits))
+    return report(findings)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tools.checking.allowlist import Allowlist
+from tools.checking.page_passages import SUFFIXES as PAGE_SUFFIXES
+from tools.checking.page_passages import passages_of_page_file
 from tools.checking.passages import Passage, Place, passages_of_markdown, passages_of_module, passages_of_settings
 from tools.checking.sources import default_paths, files, load_module
 from tools.checking.violations import Violation, report
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 CONFIG: Final = Path(__file__).with_name("words.toml")
 
 #: Suffixes of the files in a folder that are read; other names are read when passed as a path.
-SUFFIXES: Final = frozenset({".py", ".md"})
+SUFFIXES: Final = frozenset({".py", ".md"}) | PAGE_SUFFIXES
 
 #: Documents and settings at the root that people read.
 DOCUMENTS: Final = (
@@ -66,6 +68,7 @@ class WordRules:
     any_rule: re.Pattern[str]
     sentence_openings: re.Pattern[str]
     docstring_openings: frozenset[str]
+    test_openings: frozenset[str]
     max_words: int
     #: First words of a commit subject that are no imperative verb, and verbs that look like a participle.
     not_verbs: frozenset[str]
@@ -88,6 +91,7 @@ class WordRules:
             re.compile("|".join(f"(?:{rule.pattern.pattern})" for rule in rules), re.IGNORECASE),
             re.compile(rf"(?:{openings})\b"),
             frozenset(tables["docstrings"]["openings"]),
+            frozenset(tables["sentences"]["test_openings"]),
             tables["docstrings"]["max_words"],
             frozenset(tables["commits"]["not_verbs"]),
             frozenset(tables["commits"]["verbs"]),
@@ -130,6 +134,8 @@ def passages(path: Path) -> Iterator[Passage]:
     """List the prose of a file by its kind."""
     if path.suffix == ".py":
         return passages_of_module(load_module(path))
+    if path.suffix in PAGE_SUFFIXES:
+        return passages_of_page_file(path)
     return passages_of_markdown(path) if path.suffix == ".md" else passages_of_settings(path)
 
 
@@ -141,9 +147,13 @@ def _faults(passage: Passage, rules: WordRules) -> Iterator[tuple[int, str, str]
     if rules.any_rule.search(prose):
         for rule in rules.rules:
             for offset, text in rule.places(prose):
-                yield _line(passage, offset), rule.word, f"{passage.place.value}: {_quoted(text)}; write: {rule.write}"
+                yield _line(passage, offset), rule.word, f"{passage.place.value}: {_quote(text)}; write: {rule.write}"
     if passage.place is Place.DOCSTRING:
         yield from ((passage.line, word, message) for word, message in _summary_faults(passage.text, rules))
+    elif passage.place is Place.TEST_NAME:
+        opening = passage.text.partition(" ")[0]
+        if opening in rules.test_openings:
+            yield passage.line, opening, f"name of a test: opens with {opening!r}; start with its subject"
     elif passage.place is not Place.HEADING:
         yield from _openings(passage, prose, rules)
 
@@ -185,7 +195,7 @@ def _line(passage: Passage, offset: int) -> int:
     return passage.line + passage.text.count("\n", 0, offset)
 
 
-def _quoted(text: str) -> str:
+def _quote(text: str) -> str:
     return repr(" ".join(text.split()))
 
 
@@ -198,7 +208,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     paths = options.paths or [*default_paths(), *(Path(name) for name in DOCUMENTS if Path(name).exists())]
     findings = list(check(paths, rules))
     if not options.paths:
-        findings.extend(rules.allowed.unused())
+        findings.extend(rules.allowed.list_unused())
     return report(findings)
 
 

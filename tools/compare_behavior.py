@@ -51,44 +51,42 @@ class Difference(NamedTuple):
 ABSENT: Any = object()
 
 
-def renamed(value: Any, words: Mapping[str, str]) -> Any:
+def rename(value: Any, words: Mapping[str, str]) -> Any:
     """`value` with each whole word replaced, in keys and in strings."""
     if isinstance(value, str):
         return WORD.sub(lambda match: words.get(match[0], match[0]), value)
     if isinstance(value, dict):
-        return {renamed(name, words): renamed(entry, words) for name, entry in value.items()}
-    return [renamed(entry, words) for entry in value] if isinstance(value, list) else value
+        return {rename(name, words): rename(entry, words) for name, entry in value.items()}
+    return [rename(entry, words) for entry in value] if isinstance(value, list) else value
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any], words: Mapping[str, str]) -> list[Difference]:
     """Every difference between two snapshots in the sections that must be equal."""
     listed = []
     for section in SECTIONS:
-        old = (
-            _rehashed(renamed(before[section], words)) if section == "predictions" else renamed(before[section], words)
-        )
-        listed += list(_compared(section, old, after[section]))
+        old = _rehash(rename(before[section], words)) if section == "predictions" else rename(before[section], words)
+        listed += list(_compare(section, old, after[section]))
     return [difference for difference in listed if not _is_only_names(difference, before, after, words)]
 
 
-def _rehashed(predictions: Mapping[str, Any]) -> dict[str, Any]:
+def _rehash(predictions: Mapping[str, Any]) -> dict[str, Any]:
     return {name: {**entry, "sha256": digest(entry["body"])} for name, entry in predictions.items()}
 
 
-def _compared(path: str, before: Any, after: Any, *, names_fields: bool = False) -> Iterator[Difference]:
+def _compare(path: str, before: Any, after: Any, *, names_fields: bool = False) -> Iterator[Difference]:
     """`names_fields` marks keys that are names of fields, not words of JSON schema."""
     if isinstance(before, dict) and isinstance(after, dict):
         for name in sorted(before.keys() | after.keys()):
             old, new = before.get(name, ABSENT), after.get(name, ABSENT)
             if not names_fields and _is_prose(name, old, new):
                 continue
-            yield from _compared(f"{path}.{name}", old, new, names_fields=name == "properties")
+            yield from _compare(f"{path}.{name}", old, new, names_fields=name == "properties")
     elif _is_set(before) and _is_set(after) and not path.startswith("predictions"):
         yield from (Difference(f"{path}[]", entry, ABSENT) for entry in sorted(set(before) - set(after)))
         yield from (Difference(f"{path}[]", ABSENT, entry) for entry in sorted(set(after) - set(before)))
     elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
         for index, (old, new) in enumerate(zip(before, after, strict=True)):
-            yield from _compared(f"{path}[{index}]", old, new)
+            yield from _compare(f"{path}[{index}]", old, new)
     elif before is ABSENT or after is ABSENT or before != after:
         yield Difference(path, before, after)
 
@@ -108,7 +106,7 @@ def _is_only_names(difference: Difference, before: Any, after: Any, words: Mappi
     match = re.fullmatch(r"runs\.(\w+)\.weights_sha256", difference.path)
     if match is None:
         return False
-    tensors = (renamed(before["runs"][match[1]]["tensors"], words), after["runs"][match[1]]["tensors"])
+    tensors = (rename(before["runs"][match[1]]["tensors"], words), after["runs"][match[1]]["tensors"])
     return bool(tensors[0] == tensors[1])
 
 

@@ -76,7 +76,7 @@ class WorkerSettings(BaseSettings):
     import_max_image_pixels: int = Field(25_000_000, ge=1)
     #: Bytes of one upload, unpacked.
     import_max_unpacked_bytes: int = Field(64 * GIBIBYTE, ge=1)
-    #: Fraction of the rows of a data set up to which rows with an error are left out and listed; more refuse it.
+    #: Fraction of the rows of a dataset up to which rows with an error are left out and listed; more refuse it.
     max_bad_rows: float = Field(0.01, ge=0, le=1)
     #: Memory for reading one imported model, which takes several times its weights.
     model_import_memory_bytes: int = Field(16 * GIBIBYTE, ge=GIBIBYTE)

@@ -48,10 +48,10 @@ class Instances:
 
 def parse_instances(value: Any, forms: Sequence[str]) -> Instances:
     """Return the rows of a JSON body with one of `forms`; raises `ProblemError` 422."""
-    known = (*forms, *_PARAMETERS, *_IGNORED)
+    members = (*forms, *_PARAMETERS, *_IGNORED)
     if not isinstance(value, dict):
         raise invalid("the body is a JSON object", hint=f"It has one of {', '.join(forms)}.")
-    findings = [unknown("field", name, known, path=name[:80]) for name in value if name not in known][:8]
+    findings = [unknown("field", name, members, path=name[:80]) for name in value if name not in members][:8]
     sent = [form for form in forms if form in value]
     if findings:
         raise ProblemError(422, "invalid_request", summarize(findings), errors=findings)

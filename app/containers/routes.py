@@ -34,7 +34,7 @@ from app.http.strict_json import strict_json
 from app.predict.client_paths import client_paths
 from app.predict.handler import PREDICTION_PROBLEMS, RESPONSE_TYPE, BodyFormat, body_format
 from app.predict.signature import signature_of
-from app.serving.access import allowed
+from app.serving.access import allowed_names
 from ml.errors import PARAMETERS
 from store import models
 from store.database import reading
@@ -209,12 +209,12 @@ def _parse(content_type: str, body: bytes, model: LoadedModel) -> Instances:
     if content_type.partition(";")[0].strip().lower() == CSV_TYPE:
         return parse_csv(body, model.predictor.adapter)
     try:
-        known = body_format(content_type)
+        declared = body_format(content_type)
     except ProblemError as error:
         if error.code != "unsupported_media_type":
             raise
-        known = BodyFormat.FORM
-    match known:
+        declared = BodyFormat.FORM
+    match declared:
         case BodyFormat.JSON:
             return parse_instances(strict_json(body, has_nan=True), ALL_FORMS)
         case BodyFormat.RAW:
@@ -247,7 +247,7 @@ async def _read_file(request: Request) -> bytes:
 def _only_model() -> str:
     """Return the name of the only model; raises `ProblemError` 404 and 422."""
     with reading() as session:
-        names = allowed(models.names(session))
+        names = allowed_names(models.names(session))
     if not names:
         raise ProblemError(404, "not_found", "There is no model yet; a job makes one.")
     if len(names) > 1:

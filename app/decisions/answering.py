@@ -228,8 +228,8 @@ def classify(
     labels = _find_labels(question, probabilities)
     if None in labels:
         unknown = ", ".join(option.name for option, label in zip(question.options, labels, strict=True) if not label)
-        known = ", ".join(list(probabilities)[:20])
-        raise Refusal(question, f"{served.name} has no class {unknown}; its classes are {known}")
+        classes = ", ".join(list(probabilities)[:20])
+        raise Refusal(question, f"{served.name} has no class {unknown}; its classes are {classes}")
     values = [probabilities[label] for label in labels if label is not None]
     if len(set(labels)) != len(probabilities):
         return Answer(normalize(values), "some_classes")
@@ -259,8 +259,8 @@ def _affirm(served: ServedVersion, question: Question, probabilities: Mapping[st
     if not named and is_pair and all(label.lower() in VERDICTS for label in labels):
         named = [label for label in labels if label.lower() in YES]
     if len(named) != 1:
-        known = ", ".join(labels[:20])
-        raise Refusal(question, f"it is not clear which class of {served.name} says yes: {known}")
+        classes = ", ".join(labels[:20])
+        raise Refusal(question, f"it is not clear which class of {served.name} says yes: {classes}")
     if negation := NEGATIONS.search(rest):
         message = f"the question asks for the opposite ({negation.group()!r}), which {served.name} does not understand"
         raise Refusal(question, f"{message}; ask whether it is {named[0]}")

@@ -130,7 +130,7 @@ def read_system(pool: ModelPool, *, with_device: bool) -> System:
         queue_length=_queue_length(),
         loaded_models=[
             LoadedModel(name=model.served.name, version=model.served.version, bytes=model.bytes)
-            for model in pool.loaded()
+            for model in pool.list_loaded()
         ],
     )
 

@@ -18,7 +18,7 @@ from starlette.responses import Response
 
 from app.client_protocols import ClientProtocol, intended_protocol, protocol_of
 from app.http.problem_codes import PROBLEMS, ProblemCode
-from app.serving.access import allowed
+from app.serving.access import allowed_names
 from app.serving.errors import (
     DeadlineExceeded,
     ModelNotAllowed,
@@ -276,7 +276,10 @@ def to_problem_error(error: Exception) -> ProblemError:
         case StorageFull():
             hint = "Delete what is no longer needed, then try again."
         case NotFound() if error.kind == "model":
-            error, hint = NotFound("model", error.reference, allowed(error.known)), "GET /api/v1/models lists all."
+            error, hint = (
+                NotFound("model", error.reference, allowed_names(error.names)),
+                "GET /api/v1/models lists all.",
+            )
         case NotFound() if error.kind in _LISTED_KINDS:
             hint = f"GET /api/v1/{error.kind}s lists all."
         case _:
@@ -301,7 +304,7 @@ def internal_error(request_id: str) -> ProblemError:
 def _serving_problem(error: ServingError, status: int, code: ProblemCode) -> ProblemError:
     match error:
         case ModelNotFound():
-            finding = unknown("model", error.reference, allowed(error.known))
+            finding = unknown("model", error.reference, allowed_names(error.names))
             names = finding.expected or "none yet; a job makes one"
             detail = f"There is no model {error.reference!r}. Known: {names}. {finding.hint or ''}".rstrip()
         case ModelNotAllowed():
@@ -375,9 +378,11 @@ def _respond_http(request: Request, error: Exception) -> Response:
         detail = f"There is no path {request.url.path}. /docs lists every path."
         return _respond_mistaken(request, ProblemError(404, "no_such_path", detail))
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        allowed = _allowed_methods(request)
-        detail = f"This path does not support {request.method}; use {allowed}."
-        return _respond_mistaken(request, ProblemError(405, "method_not_allowed", detail, headers={"Allow": allowed}))
+        allowed_names = _allowed_methods(request)
+        detail = f"This path does not support {request.method}; use {allowed_names}."
+        return _respond_mistaken(
+            request, ProblemError(405, "method_not_allowed", detail, headers={"Allow": allowed_names})
+        )
     return respond(request, error)
 
 

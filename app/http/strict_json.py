@@ -60,7 +60,7 @@ def strict_json(body: bytes, *, field: str | None = None, has_nan: bool = False)
     is_sparse = len(body) > LONG_VALUE_BYTES * count
     may_be_infinite = is_sparse or _POSSIBLE_INFINITY.search(body) or (has_nan and b"Infinity" in body)
     if may_be_infinite and (path := _find_first(value, _is_infinite)) is not None:
-        raise _invalid("the number is too large", field, path=path)
+        raise _invalid("the number is too large (limit 1.8e308)", field, path=path)
     return value
 
 

@@ -60,9 +60,11 @@ async def reject_unknown_parameters(request: Request) -> None:
     """
     if not request.query_params:
         return
-    known = _query_parameters(request.scope["route"])
+    parameters = _query_parameters(request.scope["route"])
     findings = [
-        unknown("query parameter", name, known, path=name) for name in request.query_params if name not in known
+        unknown("query parameter", name, parameters, path=name)
+        for name in request.query_params
+        if name not in parameters
     ][:MAX_FINDINGS]
     if findings:
         raise ProblemError(422, "invalid_request", summarize(findings), errors=findings)

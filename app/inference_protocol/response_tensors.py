@@ -73,10 +73,10 @@ def encode(request: InferRequest, result: PredictResult, signature: TensorSignat
 def _fields(outputs: Outputs, signature: TensorSignature) -> list[TensorField]:
     """Return the fields that any output has, in the order of the signature."""
     names = dict.fromkeys(chain.from_iterable(outputs))
-    known = [field for name, field in signature.outputs.items() if name in names]
-    if len(known) == len(names):
-        return known
-    return [*known, *(embedding_field(name) for name in names if name not in signature.outputs)]
+    fields = [field for name, field in signature.outputs.items() if name in names]
+    if len(fields) == len(names):
+        return fields
+    return [*fields, *(embedding_field(name) for name in names if name not in signature.outputs)]
 
 
 def _find(name: str, fields: Sequence[TensorField]) -> TensorField:

@@ -37,7 +37,7 @@ from app.inference_protocol.schemas import (
 )
 from app.predict.client_paths import client_paths
 from app.predict.signature import FieldKind, signature_of
-from app.serving.access import allowed
+from app.serving.access import allowed_names
 from ml.errors import Finding
 from plinth import __version__
 from store import models
@@ -130,8 +130,8 @@ def read_inference_readiness() -> ServerReady:
 @router.get("/models/stats")
 async def read_inference_statistics(service: PredictServiceDep) -> ServerStatistics:
     """Read the counters of all models in memory."""
-    loaded = service.pool.loaded()
-    names = set(allowed([model.served.name for model in loaded]))
+    loaded = service.pool.list_loaded()
+    names = set(allowed_names([model.served.name for model in loaded]))
     return ServerStatistics(model_stats=[to_statistics(model) for model in loaded if model.served.name in names])
 
 
@@ -269,9 +269,9 @@ async def _read(request: Request, schema: type[T], limit_bytes: int) -> T:
 
 
 def _index(service: PredictService) -> list[IndexEntry]:
-    loaded = {model.served.id for model in service.pool.loaded()}
+    loaded = {model.served.id for model in service.pool.list_loaded()}
     with reading() as session:
-        rows = [models.version(session, name) for name in allowed(models.names(session))]
+        rows = [models.version(session, name) for name in allowed_names(models.names(session))]
         return [
             IndexEntry(name=row.name, version=str(row.version), state="READY")
             if row.id in loaded

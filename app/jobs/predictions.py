@@ -36,7 +36,7 @@ def respond_with_predictions(row: JobRow, blobs: Blobs) -> StreamingResponse:
     else:
         keys, media_type, suffix = [part.key for part in list_parts(blobs, row.id)], JSON_LINES, "jsonl"
     if not keys:
-        raise Conflict(f"{row.id} is {row.state} and has no predictions yet")
+        raise Conflict(f"{row.id} is {row.state} and has no predictions yet; read them once it is running")
     headers = {
         "Content-Disposition": f'attachment; filename="predictions-{row.id}.{suffix}"',
         "Content-Length": str(sum(_length(blobs, key) for key in keys)),

@@ -118,7 +118,7 @@ def list_candidates(name: str, *, limit: int) -> LabelCandidates:
         model = models.version(session, name)
         check_task(name, model.version, model.task)
         labeled = feedback.hashes(session, name)
-        rows = _unlabeled(session, name, labeled)
+        rows = _list_unlabeled(session, name, labeled)
         vectors = [np.frombuffer(row.embedding, np.float32) if row.embedding else row.statistics for row in rows]
         # Versions may differ in their embeddings; statistics are the same for all.
         if len({len(vector) for vector in vectors}) > 1:
@@ -130,7 +130,7 @@ def list_candidates(name: str, *, limit: int) -> LabelCandidates:
     return LabelCandidates(model=name, labels=model.labels or [], data=data)
 
 
-def _unlabeled(session: Session, name: str, labeled: set[str]) -> list[RequestRecord]:
+def _list_unlabeled(session: Session, name: str, labeled: set[str]) -> list[RequestRecord]:
     """Return the newest records whose input has no feedback, each input once."""
     rows = records.newest(session, name, limit=MAX_POOL)
     hashes: dict[str, str] = {}

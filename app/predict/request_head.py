@@ -92,12 +92,12 @@ class HeadReader:
         return None
 
 
-def _read_headers(lines: str, known: Set[str]) -> dict[str, str] | None:
+def _read_headers(lines: str, names: Set[str]) -> dict[str, str] | None:
     """Return the known headers; None if there is another, or one comes twice."""
     headers: dict[str, str] = {}
     for raw_name, value in HEADER.findall(lines):
         name = raw_name.lower()
-        if name in known and name not in headers:
+        if name in names and name not in headers:
             headers[name] = value
         elif name not in IGNORED_HEADERS and not name.startswith(IGNORED_PREFIX):
             return None

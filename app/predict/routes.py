@@ -127,7 +127,7 @@ def list_served(
     Each is listed in the version that its bare name means.
     """
     page = models.listing(session, limit=limit, cursor=cursor, among=listed_names(session))
-    loaded = {model.served.id: to_serving(model) for model in service.pool.loaded()}
+    loaded = {model.served.id: to_serving(model) for model in service.pool.list_loaded()}
 
     def to_response(name: str) -> ServedModel:
         row = models.version(session, name)

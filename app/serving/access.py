@@ -45,7 +45,7 @@ def is_allowed(name: str, patterns: tuple[str, ...] | None) -> bool:
     return patterns is None or (matches(name, patterns) and not JOB_ID.fullmatch(name))
 
 
-def allowed(names: Sequence[str]) -> list[str]:
+def allowed_names(names: Sequence[str]) -> list[str]:
     """Return the models that the key of the request is for.
 
     They are names, or references with a version or alias.
@@ -59,4 +59,4 @@ def listed_names(session: Session) -> list[str] | None:
 
     None if it is for all models.
     """
-    return None if _PATTERNS.get() is None else allowed(models.names(session))
+    return None if _PATTERNS.get() is None else allowed_names(models.names(session))

@@ -24,11 +24,11 @@ class ServingError(Exception):
 class ModelNotFound(ServingError, LookupError):
     """No model, version or alias has this name."""
 
-    def __init__(self, reference: str, known: Sequence[str]) -> None:
-        """`known` lists the references that exist."""
+    def __init__(self, reference: str, names: Sequence[str]) -> None:
+        """`names` lists the references that exist."""
         super().__init__(f"there is no model {reference!r}")
         self.reference = reference
-        self.known = known
+        self.names = names
 
 
 class ModelNotAllowed(ServingError):

@@ -83,7 +83,7 @@ class ModelPool:
             task.add_done_callback(lambda _: self._loads.pop(served.id, None))
         return await asyncio.shield(task)
 
-    def loaded(self) -> list[LoadedModel]:
+    def list_loaded(self) -> list[LoadedModel]:
         """List the models in memory, the least recently used first."""
         return list(self._models.values())
 
@@ -194,11 +194,11 @@ class ModelPool:
 
     def _infos(self) -> list[LoadedModelInfo]:
         infos: dict[tuple[str, int], LoadedModelInfo] = {}
-        for model in self.loaded():
+        for model in self.list_loaded():
             served, size, waiting = model.served, model.bytes, model.batcher.waiting
             # Nested sizes of one version count as one.
-            if (other := infos.get((served.name, served.version))) is not None:
-                size, waiting = size + other.bytes, waiting + other.waiting
+            if (earlier := infos.get((served.name, served.version))) is not None:
+                size, waiting = size + earlier.bytes, waiting + earlier.waiting
             info = LoadedModelInfo(served.name, served.version, model.predictor.engine, size, waiting)
             infos[served.name, served.version] = info
         return list(infos.values())

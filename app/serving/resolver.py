@@ -85,7 +85,7 @@ def find_version(reference: str) -> ServedVersion:
         except NotFound as error:
             training = _find_training(session, reference)
             if training is None:
-                raise ModelNotFound(reference, error.known) from error
+                raise ModelNotFound(reference, error.names) from error
         else:
             return replace(to_served(row), split=_find_split(session, reference), watch=_find_watch(session, row.name))
         if isinstance(training, ServedVersion):

@@ -126,7 +126,7 @@ class _Reader:
                 },
             )
         except MultipartParseError as error:
-            raise _malformed(error) from None
+            raise _malformed_form(error) from None
 
     def feed(self, block: list[bytes]) -> None:
         self._check_space(sum(len(piece) for piece in block))
@@ -134,11 +134,11 @@ class _Reader:
             for piece in block:
                 self._parser.write(piece)
         except MultipartParseError as error:
-            raise _malformed(error) from None
+            raise _malformed_form(error) from None
 
     def finish(self) -> None:
         if not self._is_complete:
-            raise _malformed("it ends before its last boundary")
+            raise _malformed_form("it ends before its last boundary")
 
     def close(self) -> None:
         if self._file is not None:
@@ -161,7 +161,7 @@ class _Reader:
     def _on_headers_finished(self) -> None:
         _, options = parse_options_header(self._headers.get(b"content-disposition", b""))
         if b"name" not in options:
-            raise _malformed("a part has no name")
+            raise _malformed_form("a part has no name")
         self._name = options[b"name"].decode("utf-8", "replace")
         if b"filename" not in options:
             self._field = bytearray()
@@ -192,12 +192,12 @@ class _Reader:
             try:
                 self.form.fields[self._name] = self._field.decode()
             except UnicodeDecodeError:
-                raise _malformed(f"the field {self._name!r} is not UTF-8") from None
+                raise _malformed_form(f"the field {self._name!r} is not UTF-8") from None
             self._field = None
 
     def _on_end(self) -> None:
         self._is_complete = True
 
 
-def _malformed(reason: object) -> ProblemError:
+def _malformed_form(reason: object) -> ProblemError:
     return ProblemError(422, "invalid_form", f"The form cannot be read: {reason}.")

@@ -95,7 +95,8 @@ async def _body(request: Request) -> str:
     async for part in request.stream():
         body += part
         if len(body) > MAX_FORM_BYTES:
-            raise ProblemError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large", "The form is too large.")
+            detail = f"The form has more than {MAX_FORM_BYTES:,} bytes. Send the API key alone."
+            raise ProblemError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large", detail)
     return body.decode("utf-8", "replace")
 
 

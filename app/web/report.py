@@ -115,7 +115,7 @@ def in_words(line: MetricLine, rows: int | None) -> str:
     is_accuracy = line.name == "accuracy"
 
     def write(value: float) -> str:
-        return _share(value, rows) if is_accuracy else show(value)
+        return _format_fraction(value, rows) if is_accuracy else show(value)
 
     if is_accuracy:
         sentence = f"{on_rows}the model is right in {write(line.value)}"
@@ -134,7 +134,7 @@ def in_words(line: MetricLine, rows: int | None) -> str:
     return " ".join(parts)
 
 
-def _share(value: float, rows: int | None) -> str:
+def _format_fraction(value: float, rows: int | None) -> str:
     """Return a fraction of rows as a count and a percentage."""
     return f"{round(value * rows):,} of {rows:,} ({_percent(value)})" if rows else f"{_percent(value)} of them"
 

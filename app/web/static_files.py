@@ -38,7 +38,7 @@ def files() -> Mapping[str, bytes]:
 
 
 @cache
-def compressed(name: str) -> bytes:
+def compress(name: str) -> bytes:
     """Return the content of a file, compressed with gzip."""
     return gzip.compress(files()[name], mtime=0)
 
@@ -81,7 +81,7 @@ def respond(request: Request) -> Response:
     headers = {"Vary": "Accept-Encoding"} | (_KEEP if request.path_params["digest"] == digest() else {})
     content = files()[name]
     if accepts_gzip(request.headers.get("accept-encoding", "")):
-        content = compressed(name)
+        content = compress(name)
         headers["Content-Encoding"] = "gzip"
     return Response(content, headers=headers, media_type=_TYPES[Path(name).suffix])
 

@@ -77,22 +77,22 @@ class Modality(ABC):
         """Make a study from the files in `data`; datasets are written into `folder`."""
 
     @abstractmethod
-    def unlabeled(self, seed: int, /) -> Path:
+    def unlabeled_dataset(self, seed: int, /) -> Path:
         """A dataset to pretrain on."""
 
     @abstractmethod
-    def answered(self, seed: int, /) -> Path:
+    def teacher_dataset(self, seed: int, /) -> Path:
         """The same with labels, for a teacher."""
 
     @abstractmethod
-    def labeled(self, seed: int, count: int) -> Path:
+    def labeled_dataset(self, seed: int, count: int) -> Path:
         """A dataset of `count` training rows, and validation rows."""
 
     @abstractmethod
     def rows(self, split: str, seed: int, /) -> tuple[list[dict[str, Any]], list[str]]:
-        """Inputs, and the answers wanted; of validation, those that `labeled` holds."""
+        """Inputs, and the answers wanted; of validation, those that `labeled_dataset` holds."""
 
-    def _imported(self, name: str, write: Callable[[Path], Sequence[Path]], **options: Any) -> Path:
+    def _import_once(self, name: str, write: Callable[[Path], Sequence[Path]], **options: Any) -> Path:
         """Import the files that `write` makes as a dataset, once; exits if they are rejected."""
         folder = self.folder / name
         if not (folder / "dataset").exists():
@@ -119,7 +119,7 @@ def compare(modality: Modality, names: Sequence[str], study: Study, folder: Path
         for name in names:
             _base(modality, modality.arms[name], study, seed, folder, bases)
         for count in study.labels:
-            dataset = modality.labeled(seed, count)
+            dataset = modality.labeled_dataset(seed, count)
             for name in names:
                 base = _base(modality, modality.arms[name], study, seed, folder, bases)
                 where = folder / f"{name}-{count}-{seed}"
@@ -132,8 +132,8 @@ def compare(modality: Modality, names: Sequence[str], study: Study, folder: Path
     for (count, name), runs in result.items():
         scores = [run.right for run in runs]
         beside = modality.arms[name].beside
-        other = result.get((count, beside)) if beside != name else None
-        gain = f"{(mean(scores) - mean(item.right for item in other)) * 100:+.1f} points" if other else ""
+        baseline = result.get((count, beside)) if beside != name else None
+        gain = f"{(mean(scores) - mean(item.right for item in baseline)) * 100:+.1f} points" if baseline else ""
         figure(f"{modality.task}, {count} labels, {name}: test accuracy", [score * 100 for score in scores], unit="%")
         print(f"{count:>6}  {name:<32} {mean(scores):>7.2%}  {min(scores):.2%} to {max(scores):.2%}  {gain:>12}")
 
@@ -144,7 +144,7 @@ def _base(
     """Return the base model or teacher of an arm, made once for all arms."""
     if arm.objective is None:
         return None
-    dataset = modality.answered(seed) if arm.taught else modality.unlabeled(seed)
+    dataset = modality.teacher_dataset(seed) if arm.taught else modality.unlabeled_dataset(seed)
     key = (dataset, arm.architecture, arm.objective, *arm.schedule.items())
     if key not in made:
         began = time.process_time()

@@ -30,38 +30,38 @@ class Audio(Modality):
 
     def __init__(self, data: Path, folder: Path) -> None:
         self.folder = folder
-        self.recordings: dict[str, list[Path]] = {"train": [], "validation": [], "test": []}
+        self.clips: dict[str, list[Path]] = {"train": [], "validation": [], "test": []}
         for path in sorted((data / "recordings").glob("*.wav")):
             take = int(path.stem.rsplit("_", 1)[1])
             split = "test" if take in TEST_TAKES else "validation" if take in VALIDATION_TAKES else "train"
-            self.recordings[split].append(path)
-        if not self.recordings["train"]:
+            self.clips[split].append(path)
+        if not self.clips["train"]:
             sys.exit(f"skipped: no audio clips in {data}; name their folder with --data")
 
-    def unlabeled(self, _: int) -> Path:
+    def unlabeled_dataset(self, _: int) -> Path:
         """Return all audio clips of training, for any seed."""
-        rows = {split: self.recordings[split] for split in ("train", "validation")}
-        return self._written("unlabeled", rows, message=False)
+        rows = {split: self.clips[split] for split in ("train", "validation")}
+        return self._write("unlabeled", rows, message=False)
 
-    def answered(self, _: int) -> Path:
+    def teacher_dataset(self, _: int) -> Path:
         """The same with what is said."""
-        rows = {split: self.recordings[split] for split in ("train", "validation")}
-        return self._written("answered", rows, message=True)
+        rows = {split: self.clips[split] for split in ("train", "validation")}
+        return self._write("answered", rows, message=True)
 
-    def labeled(self, seed: int, count: int) -> Path:
+    def labeled_dataset(self, seed: int, count: int) -> Path:
         """Return some of the audio clips of pretraining."""
-        order = np.random.default_rng(seed).permutation(len(self.recordings["train"]))
-        chosen = [self.recordings["train"][row] for row in order[:count]]
-        rows = {"train": chosen, "validation": self.recordings["validation"]}
-        return self._written(f"labeled-{count}-{seed}", rows, message=True)
+        order = np.random.default_rng(seed).permutation(len(self.clips["train"]))
+        chosen = [self.clips["train"][row] for row in order[:count]]
+        rows = {"train": chosen, "validation": self.clips["validation"]}
+        return self._write(f"labeled-{count}-{seed}", rows, message=True)
 
     def rows(self, split: str, _: int) -> tuple[list[dict[str, Any]], list[str]]:
         """WAVs, and words."""
-        paths = self.recordings[split]
+        paths = self.clips[split]
         inputs = [{"audio": base64.b64encode(path.read_bytes()).decode()} for path in paths]
         return inputs, [_word(path) for path in paths]
 
-    def _written(self, name: str, splits: Mapping[str, list[Path]], *, message: bool) -> Path:
+    def _write(self, name: str, splits: Mapping[str, list[Path]], *, message: bool) -> Path:
         """Import a zip with a list, as a user would send it."""
 
         def write(folder: Path) -> list[Path]:
@@ -74,7 +74,7 @@ class Audio(Modality):
                 packed.writestr("metadata.csv", "\n".join(lines))
             return [folder / "recordings.zip"]
 
-        return self._imported(name, write, task=self.task if message else None)
+        return self._import_once(name, write, task=self.task if message else None)
 
 
 def _word(path: Path) -> str:

@@ -54,47 +54,47 @@ class Images(Modality):
         if not (data / "train-images-idx3-ubyte.gz").is_file():
             sys.exit(f"skipped: no MNIST files in {data}; name their folder with --data")
         self.folder = folder
-        self.pictures, self.test_pictures = (read(data, f"{name}-images-idx3-ubyte.gz") for name in ("train", "t10k"))
+        self.digit_images, self.test_images = (read(data, f"{name}-images-idx3-ubyte.gz") for name in ("train", "t10k"))
         self.digits, self.test_digits = (read(data, f"{name}-labels-idx1-ubyte.gz") for name in ("train", "t10k"))
 
-    def unlabeled(self, seed: int) -> Path:
+    def unlabeled_dataset(self, seed: int) -> Path:
         """Images alone."""
         chosen = self._order(seed)[:UNLABELED_ROWS]
-        return self._written(f"unlabeled-{seed}", {"train": (self.pictures[chosen], None)})
+        return self._write(f"unlabeled-{seed}", {"train": (self.digit_images[chosen], None)})
 
-    def answered(self, seed: int) -> Path:
+    def teacher_dataset(self, seed: int) -> Path:
         """Return the same images with their digits."""
         chosen = self._order(seed)[:UNLABELED_ROWS]
-        return self._written(f"answered-{seed}", {"train": (self.pictures[chosen], self.digits[chosen])})
+        return self._write(f"answered-{seed}", {"train": (self.digit_images[chosen], self.digits[chosen])})
 
-    def labeled(self, seed: int, count: int) -> Path:
+    def labeled_dataset(self, seed: int, count: int) -> Path:
         """None of these are among the unlabeled."""
         chosen, held_out = self._order(seed)[UNLABELED_ROWS + VALIDATION_ROWS :][:count], self._held_out(seed)
         rows = {"train": chosen, "validation": held_out}
-        splits = {split: (self.pictures[row], self.digits[row]) for split, row in rows.items()}
-        return self._written(f"labeled-{count}-{seed}", splits)
+        splits = {split: (self.digit_images[row], self.digits[row]) for split, row in rows.items()}
+        return self._write(f"labeled-{count}-{seed}", splits)
 
     def rows(self, split: str, seed: int) -> tuple[list[dict[str, Any]], list[str]]:
         """PNGs, and digits."""
-        pictures, digits = self.test_pictures, self.test_digits
+        digit_images, digits = self.test_images, self.test_digits
         if split == "validation":
             held_out = self._held_out(seed)
-            pictures, digits = self.pictures[held_out], self.digits[held_out]
-        encoded = (base64.b64encode(images.encode_png(image[:, :, None])).decode() for image in pictures)
+            digit_images, digits = self.digit_images[held_out], self.digits[held_out]
+        encoded = (base64.b64encode(images.encode_png(image[:, :, None])).decode() for image in digit_images)
         return [{"image": item} for item in encoded], [str(digit) for digit in digits]
 
     def _order(self, seed: int) -> np.ndarray:
-        return np.random.default_rng(seed).permutation(len(self.pictures))
+        return np.random.default_rng(seed).permutation(len(self.digit_images))
 
     def _held_out(self, seed: int) -> np.ndarray:
         return self._order(seed)[UNLABELED_ROWS : UNLABELED_ROWS + VALIDATION_ROWS]
 
-    def _written(self, name: str, rows: Mapping[str, tuple[np.ndarray, np.ndarray | None]]) -> Path:
+    def _write(self, name: str, rows: Mapping[str, tuple[np.ndarray, np.ndarray | None]]) -> Path:
         """Import IDX files, as a user would send them."""
         files = {
             f"{split}-{kind}-idx{values.ndim}-ubyte": (split, values)
-            for split, (pictures, digits) in rows.items()
-            for kind, values in (("images", pictures), ("labels", digits))
+            for split, (digit_images, digits) in rows.items()
+            for kind, values in (("images", digit_images), ("labels", digits))
             if values is not None
         }
 
@@ -104,7 +104,7 @@ class Images(Modality):
                 (folder / file).write_bytes(header + values.tobytes())
             return [folder / file for file in files]
 
-        return self._imported(name, write, splits={file: split for file, (split, _) in files.items()})
+        return self._import_once(name, write, splits={file: split for file, (split, _) in files.items()})
 
 
 @cache

@@ -47,7 +47,7 @@ class Pairs(Modality):
         self.folder = folder
         with (data / "captions.tsv").open(encoding="utf-8", newline="") as file:
             listed = [row for row in csv.DictReader(file, delimiter="\t") if row["category"] not in LEFT_OUT]
-        self.pictures = {row["file"]: _smaller(data / "images" / row["file"]) for row in listed}
+        self.images = {row["file"]: _smaller(data / "images" / row["file"]) for row in listed}
         train = [row for row in listed if row["split"] == "train"]
         order = np.random.default_rng(0).permutation(len(train))
         kept_aside, rest = order[:VALIDATION_ROWS], order[VALIDATION_ROWS:]
@@ -57,29 +57,29 @@ class Pairs(Modality):
             "test": [row for row in listed if row["split"] == "test"],
         }
 
-    def unlabeled(self, _: int) -> Path:
+    def unlabeled_dataset(self, _: int) -> Path:
         """Return all images of training with their names, for any seed."""
         rows = {split: self.listed[split] for split in ("train", "validation")}
-        return self._written("unlabeled", rows, task="image_text_matching", message=("text", "caption"))
+        return self._write("unlabeled", rows, task="image_text_matching", message=("text", "caption"))
 
-    def answered(self, _: int) -> Path:
+    def teacher_dataset(self, _: int) -> Path:
         """The same with their categories."""
         rows = {split: self.listed[split] for split in ("train", "validation")}
-        return self._written("answered", rows, task=self.task, message=("label", "category"))
+        return self._write("answered", rows, task=self.task, message=("label", "category"))
 
-    def labeled(self, seed: int, count: int) -> Path:
+    def labeled_dataset(self, seed: int, count: int) -> Path:
         """Return some of the images of pretraining."""
         order = np.random.default_rng(seed).permutation(len(self.listed["train"]))
         chosen = [self.listed["train"][row] for row in order[:count]]
         rows = {"train": chosen, "validation": self.listed["validation"]}
-        return self._written(f"labeled-{count}-{seed}", rows, task=self.task, message=("label", "category"))
+        return self._write(f"labeled-{count}-{seed}", rows, task=self.task, message=("label", "category"))
 
     def rows(self, split: str, _: int) -> tuple[list[dict[str, Any]], list[str]]:
         """PNGs, and categories."""
-        inputs = [{"image": base64.b64encode(self.pictures[row["file"]]).decode()} for row in self.listed[split]]
+        inputs = [{"image": base64.b64encode(self.images[row["file"]]).decode()} for row in self.listed[split]]
         return inputs, [row["category"] for row in self.listed[split]]
 
-    def _written(
+    def _write(
         self, name: str, splits: Mapping[str, Sequence[Mapping[str, str]]], *, task: str, message: tuple[str, str]
     ) -> Path:
         """Import a zip with a table.
@@ -95,12 +95,12 @@ class Pairs(Modality):
             with zipfile.ZipFile(folder / "pictures.zip", "w") as packed:
                 for split, rows in splits.items():
                     for row in rows:
-                        packed.writestr(f"pictures/{row['file']}", self.pictures[row["file"]])
+                        packed.writestr(f"pictures/{row['file']}", self.images[row["file"]])
                         written.writerow([f"pictures/{row['file']}", split, row[source]])
                 packed.writestr("metadata.csv", table.getvalue())
             return [folder / "pictures.zip"]
 
-        return self._imported(name, write, task=task)
+        return self._import_once(name, write, task=task)
 
 
 def _smaller(path: Path) -> bytes:

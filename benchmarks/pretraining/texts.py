@@ -52,29 +52,29 @@ class Texts(Modality):
             for split, name in (("train", "train"), ("validation", "dev"), ("test", "test"))
         }
 
-    def unlabeled(self, _: int) -> Path:
+    def unlabeled_dataset(self, _: int) -> Path:
         """Return all sentences of training, for any seed."""
         rows = {split: self.lines[split] for split in ("train", "validation")}
-        return self._written("unlabeled", rows, task=None)
+        return self._write("unlabeled", rows, task=None)
 
-    def answered(self, _: int) -> Path:
+    def teacher_dataset(self, _: int) -> Path:
         """The same with labels."""
         rows = {split: self.lines[split] for split in ("train", "validation")}
-        return self._written("answered", rows, task=self.task)
+        return self._write("answered", rows, task=self.task)
 
-    def labeled(self, seed: int, count: int) -> Path:
+    def labeled_dataset(self, seed: int, count: int) -> Path:
         """Some of the sentences that are pretrained on."""
         order = np.random.default_rng(seed).permutation(len(self.lines["train"]))
         chosen = [self.lines["train"][row] for row in order[:count]]
         rows = {"train": chosen, "validation": self.lines["validation"]}
-        return self._written(f"labeled-{count}-{seed}", rows, task=self.task)
+        return self._write(f"labeled-{count}-{seed}", rows, task=self.task)
 
     def rows(self, split: str, _: int) -> tuple[list[dict[str, Any]], list[str]]:
         """Sentences, and labels."""
         texts, labels = zip(*(line.rsplit("\t", 1) for line in self.lines[split]), strict=True)
         return [{"text": text} for text in texts], list(labels)
 
-    def _written(self, name: str, splits: Mapping[str, Sequence[str]], *, task: str | None) -> Path:
+    def _write(self, name: str, splits: Mapping[str, Sequence[str]], *, task: str | None) -> Path:
         """Import tab-separated files."""
 
         def write(folder: Path) -> list[Path]:
@@ -83,4 +83,4 @@ class Texts(Modality):
                 source.write_text("".join(f"{line}\n" for line in ("text\tlabel", *lines)), encoding="utf-8")
             return sources
 
-        return self._imported(name, write, task=task)
+        return self._import_once(name, write, task=task)

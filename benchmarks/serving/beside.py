@@ -91,9 +91,9 @@ def _waits(stack: RunningStack) -> list[float | None]:
         waits: list[float | None] = []
         body = png(10 * number, side=28)
         until = time.monotonic() + WATCHED_SECONDS
-        async with calling(int(stack.url.rpartition(":")[2]), stack.api_key) as one:
+        async with calling(int(stack.url.rpartition(":")[2]), stack.api_key) as client:
             while time.monotonic() < until:
-                answer = await one.ask("/predict/served", body, "image/png")
+                answer = await client.ask("/predict/served", body, "image/png")
                 waits.append(1e3 * answer.seconds if answer.status == HTTPStatus.OK else None)
                 await asyncio.sleep(THINKING_SECONDS)
         return waits
@@ -104,7 +104,7 @@ def _waits(stack: RunningStack) -> list[float | None]:
     return [wait for waits in asyncio.run(all_of_them()) for wait in waits]
 
 
-def _percentile(waits: list[float | None], share: float) -> float:
+def _percentile(waits: list[float | None], fraction: float) -> float:
     """Return latencies, with failed requests as the longest."""
     ordered = sorted(math.inf if wait is None else wait for wait in waits)
-    return ordered[int(share * (len(ordered) - 1))]
+    return ordered[int(fraction * (len(ordered) - 1))]

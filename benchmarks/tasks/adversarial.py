@@ -41,7 +41,7 @@ SENTENCES: Final = 4000
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A data set, what is trained on it, and the radii of the attack."""
+    """A dataset, what is trained on it, and the radii of the attack."""
 
     task: str
     fields: Mapping[str, Any]
@@ -70,7 +70,7 @@ def import_case(name: str, folder: Path) -> Path:
     elif name == "sst2":
         files = [_sentences(source, folder / "sst2.csv")]
     else:
-        files = [_recordings(source, folder / "fsdd.zip")]
+        files = [_clips(source, folder / "fsdd.zip")]
     report = import_dataset(files, folder / "dataset", task=CASES[name].task)
     if report.state != "ready":
         raise SystemExit(f"{name} cannot be imported: {report.errors}")
@@ -88,7 +88,7 @@ def _sentences(source: Path, path: Path) -> Path:
     return path
 
 
-def _recordings(source: Path, path: Path) -> Path:
+def _clips(source: Path, path: Path) -> Path:
     """Zip the audio clips by digit, the first character of their names."""
     with zipfile.ZipFile(path, "w") as archive:
         for file in sorted((source / "recordings").glob("*.wav")):

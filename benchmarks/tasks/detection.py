@@ -28,7 +28,7 @@ PARTS = ("JPEGImages", "Annotations", "ImageSets")
 MAP50 = 0.75
 
 
-def packed(folder: Path, archive: Path) -> Path:
+def pack(folder: Path, archive: Path) -> Path:
     """The folder as the zip that a user would send."""
     with zipfile.ZipFile(archive, "w") as file:
         for part in PARTS:
@@ -56,7 +56,7 @@ def main() -> None:
     remaining = True
     with tempfile.TemporaryDirectory() as folder:
         dataset = Path(folder) / "dataset"
-        report = import_dataset([packed(arguments.data, Path(folder) / "bccd.zip")], dataset, task="object_detection")
+        report = import_dataset([pack(arguments.data, Path(folder) / "bccd.zip")], dataset, task="object_detection")
         if report.state != "ready":
             sys.exit(f"BCCD was rejected: {report.errors}")
         repairs = ", ".join(f"{entry.code} {entry.count}" for entry in report.errors)

@@ -1,7 +1,7 @@
-"""Small data sets: the default recipe with and without its adjustments.
+"""Small datasets: the default recipe with and without its adjustments.
 
 `recipe` trains in batches and epochs as recipes say for thousands of rows, `now` with the adjustments for few rows. The
-training rows are a random sample of a public data set, or images drawn here, of classes that are easy to tell apart;
+training rows are a random sample of a public dataset, or images drawn here, of classes that are easy to tell apart;
 other rows are evaluated. CPU seconds cover everything from spec to package.
 
     python -m benchmarks.tasks.few_rows                                every case, both ways
@@ -50,7 +50,7 @@ ImageArray = tuple[str, "np.ndarray"]
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Small data set: `write` makes the files of a number of training rows."""
+    """Small dataset: `write` makes the files of a number of training rows."""
 
     task: str
     metric: str
@@ -130,17 +130,17 @@ def cells(folder: Path, rows: int, rng: random.Random) -> list[Path]:
     return [folder / "cells.zip"]
 
 
-def recordings(folder: Path, rows: int, rng: random.Random) -> list[Path]:
+def clips(folder: Path, rows: int, rng: random.Random) -> list[Path]:
     """FSDD with transcripts; all takes 0 to 4 to test on."""
-    return _write_recordings(folder, rows, rng, column="text")
+    return _write_clips(folder, rows, rng, column="text")
 
 
 def spoken_digits(folder: Path, rows: int, rng: random.Random) -> list[Path]:
     """FSDD with classes; all takes 0 to 4 to test on."""
-    return _write_recordings(folder, rows, rng, column="label")
+    return _write_clips(folder, rows, rng, column="label")
 
 
-def _write_recordings(folder: Path, rows: int, rng: random.Random, *, column: str) -> list[Path]:
+def _write_clips(folder: Path, rows: int, rng: random.Random, *, column: str) -> list[Path]:
     result = sorted((DATA / "fsdd" / "recordings").glob("*.wav"))
     test = [path for path in result if int(path.stem.rpartition("_")[2]) < 5]
     used = [(path, "train") for path in rng.sample(sorted({*result} - {*test}), rows)]
@@ -206,7 +206,7 @@ CASES: Final[Mapping[str, Case]] = {
     "digits": Case("image_classification", "accuracy", (100, 300), PICTURES, images(digits)),
     "sentences": Case("text_classification", "accuracy", (100, 300), ("rnn", "transformer", MINILM), sentences),
     "cells": Case("object_detection", "map50", (60,), ("",), cells),
-    "recordings": Case("speech_recognition", "word_error_rate", (100,), ("",), recordings),
+    "recordings": Case("speech_recognition", "word_error_rate", (100,), ("",), clips),
     "spoken_digits": Case("audio_classification", "accuracy", (100,), ("",), spoken_digits),
     "films": Case("recommendation", "hit_rate_at_10", (60,), ("",), films),
     "verses": Case("text_generation", "bits_per_character", (20_000,), ("",), verses),

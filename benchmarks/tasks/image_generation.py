@@ -45,9 +45,9 @@ def run(dataset: Path, workdir: Path, seed: int, **request: Any) -> tuple[Traini
     return result, time.process_time() - began
 
 
-def sheet(pictures: list[bytes], columns: int) -> bytes:
+def sheet(pngs: list[bytes], columns: int) -> bytes:
     """PNGs side by side, row by row, as one."""
-    cells = [np.pad(images.decode(image)[:, :, 0], EDGE, constant_values=255) for image in pictures]
+    cells = [np.pad(images.decode(image)[:, :, 0], EDGE, constant_values=255) for image in pngs]
     rows = [np.concatenate(cells[start : start + columns], axis=1) for start in range(0, len(cells), columns)]
     return images.encode_png(np.concatenate(rows)[:, :, None])
 
@@ -81,10 +81,10 @@ def _measure(dataset: Path, folder: Path, arguments: argparse.Namespace) -> bool
         dataset, folder / "vae", arguments.seed, task="image_generation", architecture=chosen, schedule=schedule
     )
     result, baseline = (made.report or {})["metrics"], (made.report or {})["baseline"]
-    nats = result["negative_elbo"]
+    bound = result["negative_elbo"]
     size = made.package.manifest.parameters
     print(f"vae {arguments.preset}, {size:,} parameters, {seconds:.0f} CPU s")
-    print(f"-ELBO on test: {nats:.1f} nats (mean image: {baseline['negative_elbo']:.1f})", flush=True)
+    print(f"-ELBO on test: {bound:.1f} nats (mean image: {baseline['negative_elbo']:.1f})", flush=True)
 
     drawer = Predictor.load(made.package)
     labels = list(made.package.manifest.labels or [])
@@ -105,9 +105,9 @@ def _measure(dataset: Path, folder: Path, arguments: argparse.Namespace) -> bool
     right = float(np.mean([answer["label"] == label for answer, label in zip(answers, expected, strict=True)]))
     print(f"samples judged as what was asked: {right:.1%} of {len(expected):,}")
     print(f"the judge is right on real images: {judging.metrics['test/accuracy']:.1%}")
-    figure("negative evidence lower bound", nats, unit="nats per image", aim=f"<= {NATS}", note=f"{seconds:.0f} CPU s")
+    figure("negative evidence lower bound", bound, unit="nats per image", aim=f"<= {NATS}", note=f"{seconds:.0f} CPU s")
     figure("samples classified as the requested digit", right * 100, unit="%", aim=f">= {JUDGED_RIGHT * 100:g}")
-    remaining = nats <= NATS and right >= JUDGED_RIGHT
+    remaining = bound <= NATS and right >= JUDGED_RIGHT
     print("kept" if remaining else "MISSED")
     return remaining
 

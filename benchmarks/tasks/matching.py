@@ -67,8 +67,8 @@ def _run(dataset: Path, folder: Path, seed: int, data: Path) -> None:
         for sought in ("text", "image"):
             if name == "reached":
                 figure(f"{sought}: R@10, seed {seed}", result[f"{sought}_recall_at_10"] * 100, unit="%")
-            shares = " ".join(f"{result[f'{sought}_recall_at_{depth}']:>7.2%}" for depth in (1, 5, 10))
-            print(f"{name + ', ' + sought:<18} {shares}", flush=True)
+            recalls = " ".join(f"{result[f'{sought}_recall_at_{depth}']:>7.2%}" for depth in (1, 5, 10))
+            print(f"{name + ', ' + sought:<18} {recalls}", flush=True)
     _by_category(Predictor.load(made.package), data)
 
 

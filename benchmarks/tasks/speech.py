@@ -50,12 +50,12 @@ class SpokenWord:
     jump: float
 
 
-def write(recordings: Path, folder: Path) -> Path:
+def write(clips: Path, folder: Path) -> Path:
     """Import a zip with a list, as a user would send it."""
     archive = folder / "fsdd.zip"
     lines = ["file_name,text,speaker,split"]
     with zipfile.ZipFile(archive, "w") as packed:
-        for path in sorted(recordings.glob("*.wav")):
+        for path in sorted(clips.glob("*.wav")):
             digit, speaker, take = path.stem.split("_")
             held_out = "test" if int(take) in TEST_TAKES else "validation" if int(take) in VALIDATION_TAKES else "train"
             packed.write(path, f"recordings/{path.name}")
@@ -97,11 +97,9 @@ def transcribe_synthesized(synthesizer: Predictor, recognizer: Predictor, voices
     ]
 
 
-def largest_jump(recordings: Path) -> float:
+def largest_jump(clips: Path) -> float:
     """Return the largest jump in the test clips, the reference for synthesized ones."""
-    waves = [
-        audio.decode(path.read_bytes()).samples for take in TEST_TAKES for path in recordings.glob(f"*_{take}.wav")
-    ]
+    waves = [audio.decode(path.read_bytes()).samples for take in TEST_TAKES for path in clips.glob(f"*_{take}.wav")]
     return max(float(np.abs(np.diff(wave)).max() / np.abs(wave).max()) for wave in waves)
 
 

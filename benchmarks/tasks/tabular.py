@@ -1,6 +1,6 @@
 """Tables of measurements: the default recipe beside linear models and gradient boosting of scikit-learn.
 
-Five data sets are real or standard and come with scikit-learn: iris, wine, breast_cancer, diabetes and friedman1.
+Five datasets are real or standard and come with scikit-learn: iris, wine, breast_cancer, diabetes and friedman1.
 `houses` and `customers` are made here: places and skewed incomes, categories, dates, booleans and missing values. All
 models learn from the same training rows and are evaluated on the same test rows, a fifth of all. The linear model is
 logistic or ridge regression on normalized numbers and one-hot categories.
@@ -49,8 +49,8 @@ class Table:
     task: str
 
 
-def bundled(load: Callable[[], Any], task: str) -> Table:
-    """A data set of scikit-learn."""
+def load_bundled(load: Callable[[], Any], task: str) -> Table:
+    """A dataset of scikit-learn."""
     data = load()
     target = [data.target_names[code] for code in data.target] if task == "tabular_classification" else data.target
     names = [*data.feature_names, "target"]
@@ -109,11 +109,11 @@ def customers(count: int = 3000) -> Table:
 
 
 CASES: Final[Mapping[str, Callable[[], Table]]] = {
-    "iris": lambda: bundled(datasets.load_iris, "tabular_classification"),
-    "wine": lambda: bundled(datasets.load_wine, "tabular_classification"),
-    "breast_cancer": lambda: bundled(datasets.load_breast_cancer, "tabular_classification"),
+    "iris": lambda: load_bundled(datasets.load_iris, "tabular_classification"),
+    "wine": lambda: load_bundled(datasets.load_wine, "tabular_classification"),
+    "breast_cancer": lambda: load_bundled(datasets.load_breast_cancer, "tabular_classification"),
     "customers": customers,
-    "diabetes": lambda: bundled(datasets.load_diabetes, "tabular_regression"),
+    "diabetes": lambda: load_bundled(datasets.load_diabetes, "tabular_regression"),
     "friedman1": friedman,
     "houses": houses,
 }

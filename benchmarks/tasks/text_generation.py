@@ -112,8 +112,8 @@ def _show(package: ModelPackage, report: TrainingReport, cpu_seconds: float) -> 
     assert isinstance(task, TextGeneration)
     print(f"new tokens a CPU second, by {predictor.engine}: {'':>8} one text {MANY:>4} texts")
     for name, cached in (("each token read once", True), ("all read again for each token", False)):
-        one, many = (_speed(task, predictor.run, rows, cached=cached) for rows in (1, MANY))
-        print(f"{name:<48} {one:>8,.0f} {many:>10,.0f}")
+        single, many = (_speed(task, predictor.run, rows, cached=cached) for rows in (1, MANY))
+        print(f"{name:<48} {single:>8,.0f} {many:>10,.0f}")
     (text,) = predictor.predict([{"prompt": PROMPT, "max_new_tokens": 200, "seed": 1}])
     print(PROMPT + text["text"])
 

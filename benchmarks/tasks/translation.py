@@ -40,7 +40,7 @@ class SearchResult:
     milliseconds: float
 
 
-def imported(folder: Path, data: Path, *, source: str, splits: Sequence[str] = SPLITS) -> Path:
+def import_pairs(folder: Path, data: Path, *, source: str, splits: Sequence[str] = SPLITS) -> Path:
     """The dataset, or the end of this program with the reasons."""
     from ml.data.importing.importer import import_dataset
     from ml.tasks import TASKS
@@ -54,7 +54,7 @@ def imported(folder: Path, data: Path, *, source: str, splits: Sequence[str] = S
     return folder / "dataset"
 
 
-def trained(dataset: Path, folder: Path, spec: dict[str, Any]) -> TrainingResult:
+def train_model(dataset: Path, folder: Path, spec: dict[str, Any]) -> TrainingResult:
     """Train in this process."""
     from pydantic import TypeAdapter
 
@@ -67,7 +67,7 @@ def trained(dataset: Path, folder: Path, spec: dict[str, Any]) -> TrainingResult
     return train(expected, dataset, folder, device="cpu")
 
 
-def searched(result: TrainingResult, dataset: Path, beams: int) -> tuple[SearchResult, list[str]]:
+def search(result: TrainingResult, dataset: Path, beams: int) -> tuple[SearchResult, list[str]]:
     """Answers to the test split by the package's graphs."""
     from ml.data.dataset import Dataset
     from ml.inference.predictor import Predictor
@@ -95,9 +95,9 @@ def main() -> None:
     arguments = parse_args(parser)
     schedule = {} if arguments.epochs is None else {"schedule": {"epochs": arguments.epochs}}
     with tempfile.TemporaryDirectory() as folder:
-        dataset = imported(Path(folder), arguments.data, source="de" if arguments.reverse else "en")
+        dataset = import_pairs(Path(folder), arguments.data, source="de" if arguments.reverse else "en")
         began = time.process_time()
-        result = trained(dataset, Path(folder) / "run", {**schedule, "seed": arguments.seed})
+        result = train_model(dataset, Path(folder) / "run", {**schedule, "seed": arguments.seed})
         spent = time.process_time() - began
         report: Mapping[str, Any] = {**result.report}
         manifest = result.package.manifest
@@ -108,7 +108,7 @@ def main() -> None:
         )
         print("{:<10} {:>6} {:>6} {:>12}".format("search", "BLEU", "chrF", "CPU ms/text"))
         for beams in BEAMS:
-            result_value, answers = searched(result, dataset, beams)
+            result_value, answers = search(result, dataset, beams)
             name = f"{beams} beam{'s' * (beams > 1)}"
             figure(
                 f"{name}: BLEU",

@@ -77,9 +77,9 @@ def _measure(arguments: argparse.Namespace, folder: Path) -> None:
     base = minilm(folder)
     rows = {name: (arguments.data / f"{name}.tsv").read_text().splitlines() for name in ("train", "dev", "test")}
     order = np.random.default_rng(arguments.seed).permutation(len(rows["train"]))[: arguments.labels]
-    known = {"train": [rows["train"][index] for index in order], "validation": rows["dev"][: arguments.validation]}
+    splits = {"train": [rows["train"][index] for index in order], "validation": rows["dev"][: arguments.validation]}
     # Without a test split a run is judged by its validation rows; so the search never sees the test.
-    dataset = _dataset(folder / "known", known)
+    dataset = _dataset(folder / "known", splits)
     print(f"{arguments.labels} labels, {arguments.epochs} epochs, seed {arguments.seed}")
     print(f"{'tuning':<20} {'test':>7} {'validation':>11} {'rate':>8} {'trained':>11} {'CPU s':>6}", flush=True)
     for tuning in arguments.tunings:
@@ -94,13 +94,13 @@ def _measure(arguments: argparse.Namespace, folder: Path) -> None:
         best = made[rate]
         assert best.result.report is not None
         trained = best.result.report["training"]["trained_parameters"]
-        test = _judged(best.result, rows["test"])
+        test = _judge(best.result, rows["test"])
         figure(f"{tuning}: test accuracy", test * 100, unit="%", note=f"rate {rate:g}; {best.cpu_seconds:.0f} CPU s")
         scores = f"{test:>7.2%} {best.validation:>11.2%}"
         print(f"{tuning:<20} {scores} {rate:>8g} {trained:>11,} {best.cpu_seconds:>6.0f}", flush=True)
 
 
-def _judged(made: TrainingResult, rows: list[str]) -> float:
+def _judge(made: TrainingResult, rows: list[str]) -> float:
     """Return the fraction of rows that the package classifies correctly."""
     texts, labels = zip(*(row.rsplit("\t", 1) for row in rows), strict=True)
     answers = Predictor.load(made.package).predict([{"text": text} for text in texts])

@@ -1,4 +1,4 @@
-"""Sequential tests of drift, one a file."""
+"""Drift detection by sequential tests, one a file."""
 
 from ml.drift.base import DriftTest
 from ml.registry import Registry

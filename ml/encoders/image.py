@@ -64,7 +64,7 @@ class ImageEncoder(Encoder[np.ndarray]):
     def learn(cls, values: Sequence[np.ndarray], options: Mapping[str, Any]) -> Self:
         """Keep a common size or choose a square; RGB if an image has color."""
         array = getattr(values, "array", None)
-        shapes = {array.shape[1:]} if array is not None else {value.shape for value in _inspected(values)}
+        shapes = {array.shape[1:]} if array is not None else {value.shape for value in _first_values(values)}
         height, width = _choose_size(shapes)
         learned = {"height": height, "width": width, "channels": max(channels for _, _, channels in shapes)}
         return cls(ImageConfig.model_validate({**learned, **options}))
@@ -110,7 +110,7 @@ class ImageEncoder(Encoder[np.ndarray]):
         return None
 
 
-def _inspected(values: Sequence[np.ndarray]) -> list[np.ndarray]:
+def _first_values(values: Sequence[np.ndarray]) -> list[np.ndarray]:
     return [values[index] for index in range(0, len(values), -(-len(values) // INSPECTED_IMAGES) or 1)]
 
 

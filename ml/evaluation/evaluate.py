@@ -64,7 +64,7 @@ def evaluate_package(
     predictor = Predictor.load(package)
     task = package.task()
     if task is None:
-        raise PackageError("a base model predicts nothing that could be evaluated")
+        raise PackageError("a base model predicts nothing that could be evaluated", hint="Fine-tune it for a task.")
     rows = dataset.rows(split)
     on_phase("predicting")
     columns = task.encode(rows)

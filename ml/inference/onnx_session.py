@@ -53,7 +53,8 @@ class Session:
         except PackageError:
             raise
         except Exception as error:  # its exceptions have no common base that is public
-            raise PackageError(f"{path.name} is not a runnable graph: {str(error).splitlines()[0]}") from error
+            message = f"{path.name} is not a runnable graph: {str(error).splitlines()[0]}"
+            raise PackageError(message, hint="Export or import the model again.") from error
         self.inputs = tuple(node.name for node in self._session.get_inputs())
         self.outputs = tuple(node.name for node in self._session.get_outputs())
         #: Fitted to the calls of all models that share the session.

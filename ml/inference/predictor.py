@@ -138,11 +138,11 @@ class Predictor:
         if output not in (None, EMBEDDING):
             message = f"there is no output {shorten(output)}; known: {EMBEDDING}"
             raise InputError(message, field=f"{PARAMETERS}.return", hint="Omit it to get what the task predicts.")
-        known = self._adapter.input_fields()
-        coverage = self._pop_coverage(fields, output) if CONFORMAL in fields and CONFORMAL not in known else None
-        for name in (name for name in fields if name not in known):
+        input_fields = self._adapter.input_fields()
+        coverage = self._pop_coverage(fields, output) if CONFORMAL in fields and CONFORMAL not in input_fields else None
+        for name in (name for name in fields if name not in input_fields):
             path = f"{PARAMETERS}.{name[:MAX_SHOWN_CHARACTERS]}"
-            names = ("return", CONFORMAL, *known) if self._has_classes else ("return", *known)
+            names = ("return", CONFORMAL, *input_fields) if self._has_classes else ("return", *input_fields)
             raise InputError.of([unknown("parameter", name, names, path=path, default_hint="Omit it.")])
         return ParsedRequest(output, fields, coverage)
 

@@ -53,7 +53,7 @@ def measure_input(row: Row) -> list[float]:
 
 def _measure_text(text: str) -> list[float]:
     words = text.split()
-    letters = sum(character.isalpha() for character in text)
+    alphabetic = sum(character.isalpha() for character in text)
     digits = sum(character.isdigit() for character in text)
     length = max(1, len(text))
-    return [float(len(text)), float(len(words)), len(text) / max(1, len(words)), letters / length, digits / length]
+    return [float(len(text)), float(len(words)), len(text) / max(1, len(words)), alphabetic / length, digits / length]

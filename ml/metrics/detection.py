@@ -1,4 +1,4 @@
-"""Average precision of object detection.
+"""Mean average precision (mAP) of object detection.
 
 A box is x1, y1, x2, y2. n detections, m true objects. Crowds, regions of objects without annotations of their own, are
 not judged, as in pycocotools: they are no objects to find, any number of detections may lie in one, and those that do

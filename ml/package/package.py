@@ -243,7 +243,7 @@ def _make_entry(path: Path, root: Path) -> FileEntry:
 def _check_file(directory: Path, entry: FileEntry, compute_digest: Callable[[Path], str] | None) -> None:
     relative = PurePosixPath(entry.path)
     if relative.is_absolute() or ".." in relative.parts or "\\" in entry.path or not relative.parts:
-        raise PackageError(f"the manifest names a file outside of the package: {entry.path!r}")
+        raise PackageError(f"the manifest names a file outside of the package: {entry.path!r}", hint=HINT)
     path = directory / relative
     if not path.is_file() or not path.resolve().is_relative_to(directory.resolve()):
         raise DamagedPackage(f"{entry.path} is missing", hint=HINT)

@@ -80,12 +80,12 @@ def find_difference(original: TrainingTrace, repeated: TrainingTrace) -> TraceDi
     """Return the first difference of two traces; None if they are equal."""
     steps = {traced.step: traced for traced in repeated.checkpoints}
     for traced in original.checkpoints:
-        other = steps.get(traced.step)
-        if other is None:
+        twin = steps.get(traced.step)
+        if twin is None:
             return TraceDifference(traced.epoch, traced.step, "the step itself, which the repeated run does not have")
-        names = [*traced.tensors, *(name for name in other.tensors if name not in traced.tensors)]
+        names = [*traced.tensors, *(name for name in twin.tensors if name not in traced.tensors)]
         for name in names:
-            if traced.tensors.get(name) != other.tensors.get(name):
+            if traced.tensors.get(name) != twin.tensors.get(name):
                 return TraceDifference(traced.epoch, traced.step, name)
     return None
 

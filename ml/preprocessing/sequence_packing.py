@@ -31,7 +31,7 @@ MAX_VOCABULARY: Final = 16_384
 def text_encoder_options(summary: DatasetSummary) -> dict[str, Any]:
     """Return options of a text encoder for packed text, by the amount of text."""
     facts = summary.facts.get("text", {})
-    # Data sets of version 0.1 have `mean_letters`.
+    # Datasets of version 0.1 have `mean_letters`.
     mean = facts.get("mean_characters", facts.get("mean_letters", 0))
     characters = mean * max(1, sum(summary.splits.values()))
     vocabulary_size = 2 ** round(log2(max(1.0, characters / CHARACTERS_PER_VOCABULARY_TOKEN)))

@@ -1,1 +1,1 @@
-"""Search for better settings of a fine-tuning: space, strategies, halving, importance. No torch."""
+"""Hyperparameter search for a fine-tuning: space, strategies, halving, importance. No torch."""

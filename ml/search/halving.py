@@ -54,7 +54,7 @@ class Halving(Config):
         give many trials the same accuracy, and without this none of them would end. Of several `rungs` that are
         reached at once, each selects: one of `factor ** rungs` continues.
         """
-        better = sum(other > value if higher_is_better else other < value for other in others)
-        equal = sum(other == value for other in others)
+        better = sum(competitor > value if higher_is_better else competitor < value for competitor in others)
+        equal = sum(competitor == value for competitor in others)
         remaining: int = (len(others) + 1) // self.factor**rungs
         return better + equal / 2 >= max(1, remaining)

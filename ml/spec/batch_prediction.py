@@ -68,9 +68,9 @@ def _unknown_parameters(spec: BatchPredict, manifest: Manifest) -> list[Finding]
     fields = TASKS[manifest.task.name].input_type.model_fields if manifest.task else {}
     if not fields:
         return []
-    known = ("return", CONFORMAL, *fields)
+    names = ("return", CONFORMAL, *fields)
     return [
-        unknown("parameter", name, known, path=f"parameters.{name}") for name in spec.parameters if name not in known
+        unknown("parameter", name, names, path=f"parameters.{name}") for name in spec.parameters if name not in names
     ]
 
 

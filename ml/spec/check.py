@@ -192,7 +192,7 @@ class _Check:
         name = spec.tuning.name
         reason = tunings[name].unfit.get(architecture)
         if reason is not None:
-            fitting = [other for other, entry in tunings.items() if architecture not in entry.unfit]
+            fitting = [tuning for tuning, entry in tunings.items() if architecture not in entry.unfit]
             message = f"{name} does not fit {architecture}: {reason}"
             yield Finding(code="does_not_fit", message=message, path="tuning", found=name, expected=_join(fitting))
 

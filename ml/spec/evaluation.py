@@ -93,7 +93,7 @@ def _check_split(spec: Evaluate, manifest: Manifest, summary: DatasetSummary) ->
         return []
     shown = ", ".join(shorten(label) for label in strange[:MAX_LISTED_LABELS])
     more = f" and {len(strange) - MAX_LISTED_LABELS} more" if len(strange) > MAX_LISTED_LABELS else ""
-    known = ", ".join(manifest.labels[:MAX_LISTED_LABELS]) + (
+    expected = ", ".join(manifest.labels[:MAX_LISTED_LABELS]) + (
         ", ..." if len(manifest.labels) > MAX_LISTED_LABELS else ""
     )
     return [
@@ -101,7 +101,7 @@ def _check_split(spec: Evaluate, manifest: Manifest, summary: DatasetSummary) ->
             code="does_not_fit",
             path="dataset",
             message=f"the model does not know labels of the {split} split: {shown}{more}",
-            expected=known,
+            expected=expected,
             hint="Rename or leave out these classes: `plinth datasets derive`.",
         )
     ]

@@ -196,8 +196,8 @@ class MultimodalTask(Task):
     def input_schema(self) -> dict[str, Any]:
         """Return the JSON schema of an input with the parts of this model."""
         schema = self.input_type.model_json_schema()
-        known = self.input_fields()
-        properties = {name: entry for name, entry in schema["properties"].items() if name in known}
+        fields = self.input_fields()
+        properties = {name: entry for name, entry in schema["properties"].items() if name in fields}
         if FEATURES in self.slots:
             properties["record"] = record_schema(self._record_encoder.kinds, self._record_encoder.omitted)
         return {**schema, "properties": properties, "minProperties": 1}

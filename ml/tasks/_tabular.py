@@ -100,8 +100,8 @@ class TabularTask(Task):
     def describe_features(self) -> dict[str, list[str]]:
         """Return the columns that are read, and those of the dataset that are omitted."""
         config = self.record_encoder.config
-        known = {**config.detected_kinds, **config.kinds}
-        return {"read": list(self.kinds), "omitted": [name for name in known if name not in self.kinds]}
+        kinds = {**config.detected_kinds, **config.kinds}
+        return {"read": list(self.kinds), "omitted": [name for name in kinds if name not in self.kinds]}
 
     def to_table(self, columns: Mapping[str, Column]) -> Table:
         """Return the features of encoded rows for gradient boosting."""

@@ -208,7 +208,7 @@ class ImageTextMatching(Task):
 
     def _candidate_truncation(self, rows: Rows, codes: Mapping[str, np.ndarray]) -> list[list[dict[str, int] | None]]:
         encoder: Any = self.slot_encoders["text"]
-        lengths = {text: length for known in rows.columns["whole_lengths"] for text, length in known.items()}
+        lengths = {text: length for row in rows.columns["whole_lengths"] for text, length in row.items()}
         truncation = {
             text: encoder.truncation(text, text_codes, length=lengths.get(text)).get("truncated")
             for text, text_codes in codes.items()

@@ -26,7 +26,7 @@ SNIFFED_CHARACTERS = 16_384
 MAX_NAME_CHARACTERS = 60
 #: Between the columns of a joined text, as in `subject + description`.
 JOIN_SIGN = "+"
-#: Between the parts of a joined text, as data sets are read.
+#: Between the parts of a joined text, as datasets are read.
 JOIN_TEXT = "\n\n"
 
 
@@ -148,7 +148,7 @@ class _Reader:
         if unknown := [name for name in self._columns if name not in fields]:
             raise PlinthError(f"The input of {self._model} has no field {unknown[0]!r}; it has {', '.join(fields)}.")
         mapping = self._columns or {name: name for name in fields if name in row}
-        required = self._required()
+        required = self._required_fields()
         if all(name in mapping for name in required) and mapping:
             return mapping
         trained = self._training_columns()
@@ -183,7 +183,7 @@ class _Reader:
         """Make an input of a text; raises `PlinthError` for the name of a missing file."""
         if " " not in text and (Path(text).suffix != "" or "/" in text):
             raise PlinthError(f"No such file: {text}.")
-        required = self._required()
+        required = self._required_fields()
         properties = self._read_schema().get("properties", {})
         text_fields = [field for field in required or properties if _is_text(properties.get(field, {}))]
         if not text_fields:
@@ -214,10 +214,10 @@ class _Reader:
         if not text:
             raise PlinthError("Standard input is empty.")
         properties = self._read_schema().get("properties", {})
-        fields = [name for name in self._required() or properties if _is_text(properties.get(name, {}))]
+        fields = [name for name in self._required_fields() or properties if _is_text(properties.get(name, {}))]
         return [NamedInput(name="", value={fields[0]: text} if fields else content)]
 
-    def _required(self) -> list[str]:
+    def _required_fields(self) -> list[str]:
         """Return the required fields, or without any the first that is a text."""
         schema = self._read_schema()
         if required := list(schema.get("required", ())):

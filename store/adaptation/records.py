@@ -65,7 +65,7 @@ def inputs(session: Session, ids: Sequence[str]) -> dict[str, bytes]:
     return {row[0]: row[1] for row in session.execute(query) if row[1] is not None}
 
 
-def unchecked(session: Session, name: str, *, limit: int) -> Sequence[RequestRecord]:
+def list_unchecked(session: Session, name: str, *, limit: int) -> Sequence[RequestRecord]:
     """List the oldest records that the drift tests have not read."""
     query = select(RequestRecord).where(RequestRecord.model_name == name, RequestRecord.is_checked.is_(False))
     return session.scalars(query.order_by(RequestRecord.id).limit(limit)).all()

@@ -28,8 +28,8 @@ def _list() -> Iterator[Item]:
     of use for a while.
     """
     with reading() as session:
-        released = _released(session)
-        unneeded_since = {**released, **dict.fromkeys(_needed(session))}
+        released = _released_keys(session)
+        unneeded_since = {**released, **dict.fromkeys(_needed_keys(session))}
         unused = {f"uploads/{row[0]}": row[1] for row in session.execute(select(Upload.id, Upload.expires_at)).all()}
     for prefix in ("uploads", "imports"):
         for item in list_blobs(blobs(), prefix, unneeded_since):
@@ -40,7 +40,7 @@ def _list() -> Iterator[Item]:
                 yield item
 
 
-def _released(session: Session) -> dict[str, datetime | None]:
+def _released_keys(session: Session) -> dict[str, datetime | None]:
     """Return the keys that ended jobs have read -> time of their end."""
     rejected = select(Job.spec, Job.finished_at).join(Dataset, Dataset.id == Job.dataset_id)
     rejected = rejected.where(Job.kind == JobKind.VALIDATE, Dataset.state == "rejected", Dataset.deleted_at.is_(None))
@@ -49,7 +49,7 @@ def _released(session: Session) -> dict[str, datetime | None]:
     return {key: row[1] for row in rows for key in _keys(row[0])}
 
 
-def _needed(session: Session) -> set[str]:
+def _needed_keys(session: Session) -> set[str]:
     """Return the keys that a dataset or an unfinished job needs."""
     validations = select(Job.spec).join(Dataset, Dataset.id == Job.dataset_id)
     validations = validations.where(Job.kind == JobKind.VALIDATE, Dataset.deleted_at.is_(None))

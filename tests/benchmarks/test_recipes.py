@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-#: Setting -> errors of three data sets.
+#: Setting -> errors of three datasets.
 ERRORS = {
     "default": {"iris": 0.2, "wine": 0.2, "breast_cancer": 0.2},
     "longer": {"iris": 0.02, "wine": 0.24, "breast_cancer": 0.24},
@@ -14,7 +14,7 @@ ERRORS = {
 }
 
 
-def test_a_setting_is_chosen_on_the_other_data_sets(tmp_path: Path) -> None:
+def test_a_setting_is_chosen_on_the_other_datasets(tmp_path: Path) -> None:
     results, history = tmp_path / "results.jsonl", tmp_path / "history.jsonl"
     shared = {"modality": "table", "seed": 0, "test_rows": 1_000_000}
     rows = [
@@ -36,9 +36,9 @@ def test_a_setting_is_chosen_on_the_other_data_sets(tmp_path: Path) -> None:
 
     figures = {row["figure"]: row for row in map(json.loads, history.read_text(encoding="utf-8").splitlines())}
     # For iris, wine and breast_cancer choose `varied` (1.1), the others choose `longer` on iris (1.2 each).
-    held_out = "table: errors of the setting chosen on the other data sets, by those of the default"
+    held_out = "table: errors of the setting chosen on the other datasets, by those of the default"
     assert abs(figures[held_out]["median"] - (1.1 * 1.2 * 1.2) ** (1 / 3)) < 1e-4
-    ratio = figures["table: errors now by errors before, geometric mean of 3 data sets"]
+    ratio = figures["table: errors now by errors before, geometric mean of 3 datasets"]
     # Half an error of a million rows is added to both.
     assert ratio["interval"] == [ratio["median"]] * 2
     assert abs(ratio["median"] - 0.5) < 1e-5

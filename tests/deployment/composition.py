@@ -22,7 +22,7 @@ class Unset(Exception):
     """A variable that must have a value has none."""
 
 
-def interpolated(text: str, variables: Mapping[str, str]) -> str:
+def interpolate(text: str, variables: Mapping[str, str]) -> str:
     """`${NAME:?message}`, `${NAME:-default}` and `$$`; another use of `$` is a mistake."""
 
     def value(match: re.Match[str]) -> str:
@@ -41,17 +41,17 @@ def interpolated(text: str, variables: Mapping[str, str]) -> str:
 def services(variables: Mapping[str, str]) -> dict[str, Any]:
     """Each service by name, merged and with its variables filled in."""
 
-    def filled(part: Any) -> Any:
+    def fill(part: Any) -> Any:
         match part:
             case str():
-                return interpolated(part, variables)
+                return interpolate(part, variables)
             case dict():
-                return {key: filled(value) for key, value in part.items()}
+                return {key: fill(value) for key, value in part.items()}
             case list():
-                return [filled(value) for value in part]
+                return [fill(value) for value in part]
         return part
 
-    composed: dict[str, Any] = filled(yaml.safe_load(COMPOSE_FILE.read_text()))["services"]
+    composed: dict[str, Any] = fill(yaml.safe_load(COMPOSE_FILE.read_text()))["services"]
     return composed
 
 

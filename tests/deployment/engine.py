@@ -110,7 +110,7 @@ class Engine:
         value_value = {**built, **service.get("environment", {})}
         programs = [self._folder / "programs", STAND_INS, Path(sys.executable).parent, self._postgres.programs]
         return {
-            **{key: self._placed(name, value) for key, value in value_value.items()},
+            **{key: self._place(name, value) for key, value in value_value.items()},
             "PATH": os.pathsep.join([*map(str, programs), os.defpath]),
             "TMPDIR": str(self._folder),
             "OMP_NUM_THREADS": "1",
@@ -145,7 +145,7 @@ class Engine:
 
     def _command(self, name: str) -> tuple[list[str], dict[str, Any]]:
         service = self.services[name]
-        written = [self._placed(name, word) for word in [*service.get("entrypoint", []), *service.get("command", [])]]
+        written = [self._place(name, word) for word in [*service.get("entrypoint", []), *service.get("command", [])]]
         match name:
             case "postgres":
                 return self._postgres.prepare(self.environment(name), self.ports[name])
@@ -156,7 +156,7 @@ class Engine:
                 return [*written, "--bind", "127.0.0.1", "--port", str(self.ports[name])], {}
         return written, {}
 
-    def _placed(self, name: str, text: str) -> str:
+    def _place(self, name: str, text: str) -> str:
         """Map names, ports and paths of containers to this machine."""
         for service, port in PORTS.items():
             text = text.replace(f"{service}:{port}", f"127.0.0.1:{self.ports[service]}")
@@ -183,7 +183,7 @@ class Engine:
         kind, *command = check["test"]
         assert kind == "CMD"
         done = subprocess.run(
-            [self._placed(name, word) for word in command],
+            [self._place(name, word) for word in command],
             env=self.environment(name),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -97,7 +97,7 @@ def test_each_service_has_a_health_check_or_is_awaited_to_its_end(name: str) -> 
 
 
 @pytest.mark.parametrize("name", sorted(SERVICES.keys() - OURS.keys()))
-def test_what_others_publish_is_pinned(name: str) -> None:
+def test_images_of_other_publishers_are_pinned(name: str) -> None:
     assert re.search(r":\D*\d+\.\d+|:RELEASE\.\d{4}", SERVICES[name]["image"])
 
 

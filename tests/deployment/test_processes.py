@@ -58,7 +58,7 @@ def test_everything_runs_and_what_should_end_has_ended_well(engine: Engine) -> N
         assert answer.status == 200
 
 
-def test_a_data_set_becomes_a_model_that_answers(
+def test_a_dataset_becomes_a_model_that_answers(
     engine: Engine, client: Plinth, variables: dict[str, str], digits_zip: Path, digit_files: list[Path]
 ) -> None:
     client.datasets.wait(client.datasets.upload(digits_zip, name="digits").id)

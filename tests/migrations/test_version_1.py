@@ -27,7 +27,7 @@ from tests.support.servers import Postgres
 REVISION = "0001"
 
 
-def ordered(table: Table) -> Select[Any]:
+def order_rows(table: Table) -> Select[Any]:
     """All rows of a table, ordered by its primary key."""
     return select(table).order_by(*table.primary_key)
 
@@ -139,7 +139,7 @@ def test_a_downgrade_restores_all_rows(session: Session, tmp_path: Path) -> None
     metadata = MetaData()
     metadata.reflect(source)
     with source.connect() as reading:
-        before = {table.name: reading.execute(ordered(table)).all() for table in metadata.sorted_tables}
+        before = {table.name: reading.execute(order_rows(table)).all() for table in metadata.sorted_tables}
     source.dispose()
     config = configuration()
     config.attributes["connection"] = session.connection()
@@ -147,4 +147,4 @@ def test_a_downgrade_restores_all_rows(session: Session, tmp_path: Path) -> None
     after = MetaData()
     after.reflect(session.connection())
     for table in after.sorted_tables:
-        assert session.execute(ordered(table)).all() == before[table.name], table.name
+        assert session.execute(order_rows(table)).all() == before[table.name], table.name

@@ -24,7 +24,7 @@ def test_nothing_alike_gives_no_hint():
     assert finding.expected == "image_classification"
 
 
-def test_nothing_known_is_said():
+def test_an_error_without_names_says_none():
     assert UnknownName("format", "x", []).message == "there is no format named 'x'; known: none"
 
 

@@ -24,6 +24,6 @@ def test_few_rows_come_in_smaller_batches_and_more_often(rows: int, batch: int, 
     assert times == 1 or times * 10 * (rows // batch) >= 200 > (times - 1) * 10 * (rows // batch)
 
 
-def test_a_schedule_without_a_least_is_kept_to_the_letter() -> None:
+def test_a_schedule_without_a_minimum_is_followed_exactly() -> None:
     plain = Schedule(epochs=3, batch_size=128)
     assert (plain.batch_rows(60), plain.batch_rows(1_000), plain.epoch_repeats(1)) == (60, 128, 1)

@@ -3,7 +3,7 @@ from ml.signals import Feature, Signal, Slot
 MAPS = Slot(reads=frozenset({Signal.IMAGE}), needs=frozenset({Feature.MAPS}))
 
 
-def test_what_fits_has_nothing_to_say():
+def test_fitting_features_have_no_reason_against_them():
     assert MAPS.unmet("resnet", accepts=[Signal.IMAGE], provides=[Feature.POOLED, Feature.MAPS]) is None
 
 

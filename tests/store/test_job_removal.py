@@ -43,7 +43,7 @@ def finish(claim: Claim, *, ready: bool) -> None:
     )
 
 
-def listed(**conditions: Any) -> list[str]:
+def list_ids(**conditions: Any) -> list[str]:
     return [
         job.id for job in in_transaction(jobs.listing, matching=JobFilter(**conditions), limit=9, cursor=None).items
     ]
@@ -64,7 +64,7 @@ def test_an_ended_job_is_removed_with_all_it_wrote_and_named_nowhere() -> None:
             assert session.query(table).filter_by(job_id=job_id).count() == 0
         assert jobs.count_by_state(session) == {}
         assert job_events.events(session, job_id, limit=9) == []
-    assert listed() == []
+    assert list_ids() == []
     for verb in (jobs.get, jobs.remove, jobs.cancel, jobs.resume):
         with pytest.raises((NotFound, Conflict)):
             in_transaction(verb, job_id)
@@ -89,18 +89,18 @@ def test_jobs_are_listed_by_model_dataset_state_and_beginning_of_the_id() -> Non
     finish(claim_validation(), ready=True)
     first = in_transaction(jobs.submit, kind="finetune", spec={}, dataset_id=dataset.id, model_name="digits").id
     second = in_transaction(jobs.submit, kind="finetune", spec={}, model_name="moods").id
-    assert listed(model="digits") == listed(dataset="digits") == listed(dataset="digits@1") == [first]
-    assert listed(dataset=dataset.id) == [first]
-    assert listed(dataset="digits@2") == listed(model="digits@1") == listed(model="digit") == []
+    assert list_ids(model="digits") == list_ids(dataset="digits") == list_ids(dataset="digits@1") == [first]
+    assert list_ids(dataset=dataset.id) == [first]
+    assert list_ids(dataset="digits@2") == list_ids(model="digits@1") == list_ids(model="digit") == []
     in_transaction(jobs.succeed, claim_job(first), model=make_model())
-    assert listed(model="digits@1") == [first]
+    assert list_ids(model="digits@1") == [first]
     in_transaction(jobs.pause, second)
     third = in_transaction(jobs.submit, kind="finetune", spec={}, model_name="moods").id
-    assert listed(states=["paused"]) == [second]
-    assert listed(states=["paused", "succeeded"]) == [second, first]
-    assert listed(states=["queued"]) == [third, second]
-    assert listed(id_prefix=second[:-1], model="moods") == [second]
-    assert listed(id_prefix="job_%") == []
+    assert list_ids(states=["paused"]) == [second]
+    assert list_ids(states=["paused", "succeeded"]) == [second, first]
+    assert list_ids(states=["queued"]) == [third, second]
+    assert list_ids(id_prefix=second[:-1], model="moods") == [second]
+    assert list_ids(id_prefix="job_%") == []
 
 
 def test_a_job_waits_for_its_dataset_and_starts_when_it_is_ready() -> None:

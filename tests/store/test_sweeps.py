@@ -145,14 +145,14 @@ def test_a_sweep_that_is_paused_while_it_starts_trials_stays_paused() -> None:
 def test_trials_are_listed_under_their_sweep_alone_and_deleted_with_it() -> None:
     sweep_id, (first, second) = suspended_sweep()
 
-    def listed(**conditions: Any) -> set[str]:
+    def list_ids(**conditions: Any) -> set[str]:
         with transaction() as session:
             matching = jobs.JobFilter(**conditions)
             return {job.id for job in jobs.listing(session, limit=10, cursor=None, matching=matching).items}
 
-    assert listed() == {sweep_id}
-    assert listed(parent=sweep_id) == {first, second}
-    assert listed(id_prefix=first) == {first}
+    assert list_ids() == {sweep_id}
+    assert list_ids(parent=sweep_id) == {first, second}
+    assert list_ids(id_prefix=first) == {first}
     with transaction() as session:
         assert jobs.count_unfinished(session, kinds=[JobKind.FINETUNE]) == 2
         jobs.cancel(session, sweep_id)
@@ -160,7 +160,7 @@ def test_trials_are_listed_under_their_sweep_alone_and_deleted_with_it() -> None
         jobs.remove(session, first)
     with transaction() as session:
         assert jobs.remove(session, sweep_id) == [sweep_id, first, second]
-    assert listed(parent=sweep_id) == set()
+    assert list_ids(parent=sweep_id) == set()
 
 
 def test_a_sweep_whose_process_is_lost_is_queued_and_claimed_again() -> None:

@@ -35,9 +35,9 @@ TRUNK = "trunk.onnx"
 
 def png(brightness: int, *, side: int = SIDE) -> bytes:
     """Make a gray image of one brightness."""
-    picture = io.BytesIO()
-    Image.new("L", (side, side), brightness).save(picture, "PNG")
-    return picture.getvalue()
+    buffer = io.BytesIO()
+    Image.new("L", (side, side), brightness).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def queue_job(*, kind: str = "finetune", model: str = "shades", dataset_id: str | None = None) -> str:

@@ -40,12 +40,60 @@ not_found = [row for row in (1, 2) if row != MAX_ROWS]
         ("told", "match 1:\n    case Row(told=1): ..."),
         ("found", "def read():\n    global found"),
         ("found", "if (found := 1): ..."),
+        ("known", "known = ()"),
+        ("one", "for one, two in (): ..."),
+        ("other", "def join(self, other): ..."),
+        ("share", "share = 0.5"),
+        ("chance", "def draw(chance): ..."),
+        ("pictures", "import rows\nrows.pictures"),
     ],
 )
 def test_a_vague_name_is_reported_wherever_it_stands(run_check: RunCheck, name: str, code: str) -> None:
     lines = run_check(check_names.main, {"app/rows.py": code}, "app")
     assert lines
     assert all(line.startswith("app/rows.py:") and f"vague name `{name}`" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("found", "const found = 1;"),
+        ("found", "const [first, found] = rows;"),
+        ("found", "const { device: found } = rows;"),
+        ("found", "for (const found of rows) {}"),
+        ("asked", "function read(rows, asked) {}"),
+        ("other", "rows.filter((other) => true);"),
+        ("each", "rows.map(each => 1);"),
+    ],
+)
+def test_a_vague_name_of_a_script_is_reported(run_check: RunCheck, name: str, code: str) -> None:
+    lines = run_check(check_names.main, {"app/web/page.js": f"// found\n{code}"}, "app")
+    assert lines
+    assert all(line.startswith(f"app/web/page.js:2: vague name `{name}`") for line in lines)
+
+
+def test_members_and_strings_of_a_script_pass(run_check: RunCheck) -> None:
+    code = 'const text = `found ${item.found}`; row.each("asked");'
+    assert run_check(check_names.main, {"app/web/page.js": code}, "app") == []
+
+
+@pytest.mark.parametrize("name", ["packed", "_checked", "held", "_written"])
+def test_a_function_named_by_a_participle_is_reported(run_check: RunCheck, name: str) -> None:
+    [line] = run_check(check_names.main, {"app/rows.py": f"class Rows:\n    def {name}(self): ..."}, "app")
+    assert line.startswith(f"app/rows.py:2: function `{name}` is named by a participle")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "def embed(): ...",
+        "def checked_rows(): ...",
+        "class Rows:\n    @property\n    def packed(self): ...",
+        "import pytest\n@pytest.fixture(scope='module')\ndef trained(): ...",
+    ],
+)
+def test_verbs_nouns_and_values_may_end_like_a_participle(run_check: RunCheck, code: str) -> None:
+    assert run_check(check_names.main, {"app/rows.py": code}, "app") == []
 
 
 @pytest.mark.parametrize("name", ["MOST_ROWS", "_LEAST_STEPS", "LONGEST_TEXT", "FEWEST"])

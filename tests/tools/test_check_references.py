@@ -37,7 +37,7 @@ _TREE = {
         "from ml.spec.schema import LIMIT, Spec",
     ],
 )
-def test_what_exists_or_is_no_reference_passes(run_check: RunCheck, text: str) -> None:
+def test_existing_targets_and_words_that_are_no_reference_pass(run_check: RunCheck, text: str) -> None:
     files = _TREE | {"ml/a.py": f"text = {text!r}", "Makefile": f"up:\n\t{text}\n", "docs/a.md": f"```\n{text}\n```\n"}
     assert run_check(check_references.main, files, "ml", "docs", "Makefile") == []
 
@@ -58,7 +58,9 @@ def test_what_exists_or_is_no_reference_passes(run_check: RunCheck, text: str) -
         "from ml.spec.schema import LIMIT, unknown",
     ],
 )
-def test_what_does_not_exist_is_reported_in_code_documents_and_build_files(run_check: RunCheck, text: str) -> None:
+def test_a_target_that_does_not_exist_is_reported_in_code_documents_and_build_files(
+    run_check: RunCheck, text: str
+) -> None:
     files = _TREE | {
         "ml/string.py": f"text = 1\nvalue = {text!r}",
         "ml/docstring.py": f'"""A row.\n\n{text}\n"""',

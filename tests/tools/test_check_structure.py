@@ -23,6 +23,12 @@ def test_an_allowed_room_has_its_own_limit(run_check: RunCheck) -> None:
     assert run_check(check_structure.main, files, "migrations") == []
 
 
+def test_a_limit_of_its_own_that_is_not_needed_is_reported(run_check: RunCheck) -> None:
+    files = {f"store/file_{number}.py": "" for number in range(16)} | {"migrations/versions/a.py": "", "README.md": ""}
+    (line,) = run_check(check_structure.main, files)
+    assert line == "store:1: 16 files need no limit of their own in structure.toml; delete it"
+
+
 def test_99_of_100_functions_have_at_most_40_lines(run_check: RunCheck) -> None:
     files = {"app/short.py": _function(40) * 98, "app/long.py": _function(41) + _function(60)}
     lines = run_check(check_structure.main, files, "app")

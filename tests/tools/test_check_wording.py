@@ -86,7 +86,9 @@ def test_a_banned_word_is_reported_in_every_kind_of_prose(run_check: RunCheck, c
         ("A free licence.", "licence"),
     ],
 )
-def test_words_of_the_field_are_told_from_their_common_uses(run_check: RunCheck, text: str, banned: str | None) -> None:
+def test_words_of_the_field_are_distinguished_from_their_common_uses(
+    run_check: RunCheck, text: str, banned: str | None
+) -> None:
     lines = run_check(check_wording.main, {"docs/a.md": text}, "docs")
     assert [f": {banned!r}; write:" in line for line in lines] == ([True] if banned else [])
 
@@ -120,6 +122,42 @@ def test_a_bare_string_after_a_field_is_reported(run_check: RunCheck) -> None:
     code = 'class Row:\n    """A row."""\n\n    size: int\n    """Size in bytes."""\n'
     (line,) = run_check(check_wording.main, {"app/a.py": code}, "app")
     assert line.startswith("app/a.py:5: bare string; write a `#:` comment above the field")
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("test_a_wrong_row_is_told", "name of a test: 'told'"),
+        ("test_what_is_wrong_is_reported", "name of a test: opens with 'what'"),
+        ("test_of_two_rows_one_is_read", "name of a test: opens with 'of'"),
+    ],
+)
+def test_the_name_of_a_test_is_a_plain_sentence(run_check: RunCheck, name: str, fault: str) -> None:
+    (line,) = run_check(check_wording.main, {"tests/test_rows.py": f"def {name}(): ..."}, "tests")
+    assert line.startswith(f"tests/test_rows.py:1: {fault}")
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "place"),
+    [
+        ("page.js", 'const text = "Rows are told apart.";', "string"),
+        ("page.js", "show(`${count} rows are told apart`);", "string"),
+        ("page.js", "go(); // Rows told apart.", "comment"),
+        ("page.css", ".row { top: 0; } /* told apart */", "comment"),
+        ("page.html", "<p title='told'>{{ told }}</p>\n<p>Rows are told apart.</p>", "paragraph"),
+    ],
+)
+def test_texts_of_the_pages_are_read(run_check: RunCheck, file: str, content: str, place: str) -> None:
+    (line,) = run_check(check_wording.main, {f"app/web/{file}": content}, "app")
+    assert f": {place}: 'told'" in line
+
+
+def test_code_and_markup_of_the_pages_are_left_alone(run_check: RunCheck) -> None:
+    files = {
+        "app/a.js": 'const link = "https://colour.example"; told(picture);',
+        "app/a.html": "<p class='told'>Rows</p>",
+    }
+    assert run_check(check_wording.main, files, "app") == []
 
 
 def test_comments_of_settings_and_build_files_are_read(run_check: RunCheck) -> None:

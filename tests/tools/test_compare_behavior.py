@@ -82,7 +82,7 @@ def test_the_order_of_names_and_the_wording_of_descriptions_are_none() -> None:
         ("runs", ("stripes", "tensors", "a.min_steps"), "F32 [2] 8", "runs.stripes.weights_sha256"),
     ],
 )
-def test_whatever_else_differs_is_listed(section: str, keys: tuple[str, ...], value: Any, path: str) -> None:
+def test_every_other_difference_is_listed(section: str, keys: tuple[str, ...], value: Any, path: str) -> None:
     after = copy.deepcopy(renamed_by_hand())
     place = after[section]
     for key in keys[:-1]:

@@ -78,7 +78,7 @@ _FAULTS: Final = {
 }
 
 
-def _broken(root: Path) -> set[str]:
+def _broken_contracts(root: Path) -> set[str]:
     """Names of the contracts that `lint-imports` calls broken in the tree below `root`."""
     command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command as run; run()", "--no-cache"]
     done = subprocess.run(command, cwd=root, env={"PYTHONPATH": str(root)}, capture_output=True, text=True)
@@ -88,18 +88,18 @@ def _broken(root: Path) -> set[str]:
 
 
 def test_the_repository_keeps_every_contract() -> None:
-    assert _broken(REPOSITORY) == set()
+    assert _broken_contracts(REPOSITORY) == set()
 
 
 def test_every_contract_breaks_on_a_planted_fault(tmp_path: Path) -> None:
     for package in _CONTRACTS["root_packages"]:
-        shutil.copytree(REPOSITORY / package, tmp_path / package, ignore=_ignored)
+        shutil.copytree(REPOSITORY / package, tmp_path / package, ignore=_ignored_names)
     shutil.copy(REPOSITORY / "pyproject.toml", tmp_path)
     for name, line in _FAULTS.values():
         path = tmp_path / name
         path.write_text((path.read_text() if line else "") + f"\n{line}\n")
-    assert _broken(tmp_path) == {contract["name"] for contract in _CONTRACTS["contracts"]}
+    assert _broken_contracts(tmp_path) == {contract["name"] for contract in _CONTRACTS["contracts"]}
 
 
-def _ignored(folder: str, names: list[str]) -> set[str]:
+def _ignored_names(folder: str, names: list[str]) -> set[str]:
     return {name for name in names if not name.endswith(".py") and not (Path(folder) / name).is_dir()}

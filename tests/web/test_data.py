@@ -50,7 +50,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "rooms"
 
 
-def test_a_folder_becomes_a_data_set_with_its_classes_and_images(
+def test_a_folder_becomes_a_dataset_with_its_classes_and_images(
     new_window: Callable[..., Visitor], folder: Path
 ) -> None:
     from playwright.sync_api import expect
@@ -70,7 +70,7 @@ def test_a_folder_becomes_a_data_set_with_its_classes_and_images(
     expect(page.locator("#rows .target").first).to_have_text(re.compile("dark|light"))
     visitor.assert_fits()
     visitor.assert_accessible()
-    take_screenshot(page, "data set")
+    take_screenshot(page, "dataset")
     page.get_by_role("link", name="Train on it").click()
     expect(page.locator("#plan")).to_contain_text("rows to learn from")
     expect(page.get_by_label("Name of the model")).to_have_value("rooms")
@@ -100,7 +100,7 @@ def test_findings_stand_beside_their_rows_and_markup_stays_text(
     visitor.assert_fits()
     visitor.assert_accessible()
     visitor.assert_calm()
-    take_screenshot(page, "data set narrow dark")
+    take_screenshot(page, "dataset narrow dark")
 
 
 def test_refused_data_says_why_and_what_to_do(new_window: Callable[..., Visitor], tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 
-def test_a_key_signs_in_and_continues_where_the_visitor_wanted_to_go(chromium: Browser, service: ApiProcess) -> None:
+def test_a_key_signs_in_and_continues_at_the_requested_page(chromium: Browser, service: ApiProcess) -> None:
     context = chromium.new_context()
     page = context.new_page()
     url = f"http://127.0.0.1:{service.port}"

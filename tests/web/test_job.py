@@ -165,7 +165,7 @@ def test_100_runs_are_compared_sorted_and_drawn(visitor: Visitor, content: Path,
     take_screenshot(page, "compare wide light")
 
 
-def test_the_best_run_is_marked_for_each_data_set(visitor: Visitor, content: Path) -> None:
+def test_the_best_run_is_marked_for_each_dataset(visitor: Visitor, content: Path) -> None:
     from playwright.sync_api import expect
 
     job_ids = []
@@ -176,7 +176,7 @@ def test_the_best_run_is_marked_for_each_data_set(visitor: Visitor, content: Pat
         report_step(claim_job(job_ids[-1]), 1, validation__loss=loss)
     page = visitor.open("/compare?" + "&".join(f"job={job_id}" for job_id in job_ids))
     expect(page.locator("#runs .best")).to_have_text(["0.4", "0.8"])
-    page.get_by_label("Data set").select_option("large@1")
+    page.get_by_label("Dataset").select_option("large@1")
     expect(page.locator("#runs tbody tr")).to_have_count(2)
     expect(page.locator("#runs .best")).to_have_text(["0.8"])
     visitor.assert_calm()

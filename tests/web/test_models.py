@@ -35,7 +35,7 @@ def test_an_alias_moves_to_a_version_and_back(visitor: Visitor, content: Path, t
     take_screenshot(page, "model")
 
 
-def test_a_model_that_is_not_there_is_told(visitor: Visitor, content: Path) -> None:
+def test_a_model_that_does_not_exist_is_reported(visitor: Visitor, content: Path) -> None:
     from playwright.sync_api import expect
 
     page = visitor.open("/models/no-such-model")

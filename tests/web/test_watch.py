@@ -55,7 +55,7 @@ def test_evidence_decisions_and_events_are_shown_also_on_a_narrow_screen(
     take_screenshot(page, "watch narrow")
 
 
-def test_options_are_saved_by_keyboard_and_faults_are_told(visitor: Visitor, content: Path, tmp_path: Path) -> None:
+def test_options_are_saved_by_keyboard_and_faults_are_reported(visitor: Visitor, content: Path, tmp_path: Path) -> None:
     from playwright.sync_api import expect
 
     register(shades(tmp_path / "package"), name="unwatched")
@@ -92,7 +92,7 @@ def test_options_are_saved_by_keyboard_and_faults_are_told(visitor: Visitor, con
 def test_a_model_that_cannot_be_watched_has_no_form(visitor: Visitor, content: Path, tmp_path: Path) -> None:
     from playwright.sync_api import expect
 
-    register(painter(tmp_path / "painter"), name="painter")
-    page = visitor.open("/models/painter")
+    register(painter(tmp_path / "unwatched"), name="unwatched")
+    page = visitor.open("/models/unwatched")
     expect(page.locator("#version-number")).to_have_text("1")
     expect(page.locator("#watch")).to_be_hidden()

@@ -62,16 +62,18 @@ class Service:
 
     def get(self, path: str) -> Any:
         """A JSON document; raises `RuntimeError` for an error status."""
-        return self._checked("GET", path, self.request("GET", path)).json()
+        return self._require_success("GET", path, self.request("GET", path)).json()
 
     def get_text(self, path: str) -> str:
         """A text; raises `RuntimeError` for an error status."""
-        return self._checked("GET", path, self.request("GET", path)).body.decode()
+        return self._require_success("GET", path, self.request("GET", path)).body.decode()
 
     def post(self, path: str, document: Any) -> Any:
         """The JSON answer to a JSON document; raises `RuntimeError` for an error status."""
         body = json.dumps(document).encode()
-        return self._checked("POST", path, self.request("POST", path, body, Content_Type="application/json")).json()
+        return self._require_success(
+            "POST", path, self.request("POST", path, body, Content_Type="application/json")
+        ).json()
 
     def answers(self, path: str) -> bool:
         """True where `path` is answered with 200 now."""
@@ -81,7 +83,7 @@ class Service:
             return False
 
     @staticmethod
-    def _checked(method: str, path: str, answer: Answer) -> Answer:
+    def _require_success(method: str, path: str, answer: Answer) -> Answer:
         if answer.status >= http.client.BAD_REQUEST:
             raise RuntimeError(f"{method} {path} was answered with {answer.status}: {answer.body[:2000].decode()}")
         return answer

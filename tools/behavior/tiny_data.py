@@ -42,7 +42,7 @@ def clip(text: str, number: int) -> bytes:
 
 def stripes() -> tuple[str, bytes]:
     """File name and content: 64 images in two class folders."""
-    return "stripes.zip", _zipped(
+    return "stripes.zip", _zip(
         {f"{label}/{n:02}.png": image(label, n) for label in ("rows", "columns") for n in range(32)}
     )
 
@@ -60,10 +60,10 @@ def clips() -> tuple[str, bytes]:
     texts = ["".join(generator.choice(list(TONES_HZ), 2 + number % 3)) for number in range(40)]
     table = "\n".join(["file_name,text", *(f"{number:02}.wav,{text}" for number, text in enumerate(texts))])
     files = {f"{number:02}.wav": clip(text, number) for number, text in enumerate(texts)}
-    return "clips.zip", _zipped({"metadata.csv": table.encode(), **files})
+    return "clips.zip", _zip({"metadata.csv": table.encode(), **files})
 
 
-def _zipped(files: dict[str, bytes]) -> bytes:
+def _zip(files: dict[str, bytes]) -> bytes:
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         for name, data in files.items():

@@ -55,7 +55,7 @@ class Allowlist:
                 return True
         return False
 
-    def unused(self) -> Iterator[Violation]:
+    def list_unused(self) -> Iterator[Violation]:
         """Report exemptions that covered nothing; call it after a run over the whole repository only."""
         for exemption in self.exemptions:
             if exemption not in self.used:

@@ -21,6 +21,9 @@ READ_BY_USERS: Final = frozenset({"description", "detail", "expected", "help", "
 #: Shorter string literals are keys, names or values, not prose.
 MIN_WORDS: Final = 3
 
+#: Start of the name of a test, which is a sentence.
+TEST: Final = "test_"
+
 #: Comments addressed to tools.
 _DIRECTIVE: Final = re.compile(r"(noqa|type:|fmt:|ruff:|mypy:|pragma:|!|-\*-)")
 
@@ -34,6 +37,7 @@ class Place(Enum):
     LITERAL = "string"
     PARAGRAPH = "paragraph"
     HEADING = "heading"
+    TEST_NAME = "name of a test"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,7 @@ class Passage:
 
 
 def passages_of_module(module: Module) -> Iterator[Passage]:
-    """List the docstrings, stray strings, literals and comments of a Python file."""
+    """List the docstrings, stray strings, literals, names of tests and comments of a Python file."""
     documented = _docstrings(module.nodes)
     inner: set[ast.AST] = set()
     read_by_users: set[ast.AST] = set()
@@ -59,10 +63,12 @@ def passages_of_module(module: Module) -> Iterator[Passage]:
                 inner.add(constant)
                 place = Place.DOCSTRING if constant in documented else Place.STRAY
                 yield Passage(module.path, constant.lineno, text, place)
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) if name.startswith(TEST):
+                yield Passage(module.path, node.lineno, name.removeprefix(TEST).replace("_", " "), Place.TEST_NAME)
             case ast.keyword(arg=str(name), value=value) if name in READ_BY_USERS:
                 read_by_users.add(value)
             case ast.Constant(value=str()) | ast.JoinedStr() as literal:
-                text = _joined(literal, inner) if isinstance(literal, ast.JoinedStr) else str(literal.value)
+                text = _join(literal, inner) if isinstance(literal, ast.JoinedStr) else str(literal.value)
                 if len(text.split()) >= MIN_WORDS or literal in read_by_users:
                     yield Passage(module.path, literal.lineno, text, Place.LITERAL)
     yield from _comments(module)
@@ -73,7 +79,7 @@ def strings_of_module(module: Module) -> Iterator[Passage]:
     inner: set[ast.AST] = set()
     for node in module.nodes:
         if node not in inner and isinstance(node, ast.Constant | ast.JoinedStr):
-            text = _joined(node, inner) if isinstance(node, ast.JoinedStr) else node.value
+            text = _join(node, inner) if isinstance(node, ast.JoinedStr) else node.value
             if isinstance(text, str):
                 yield Passage(module.path, node.lineno, text, Place.LITERAL)
     yield from _comments(module)
@@ -90,7 +96,7 @@ def _docstrings(nodes: Iterable[ast.AST]) -> set[ast.AST]:
     return documented
 
 
-def _joined(literal: ast.JoinedStr, inner: set[ast.AST]) -> str:
+def _join(literal: ast.JoinedStr, inner: set[ast.AST]) -> str:
     """Join the constant parts of an f-string around `{}`, and note them as read."""
     parts = []
     for value in literal.values:

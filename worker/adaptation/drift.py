@@ -28,7 +28,7 @@ def check_drift(session: Session, watch: Watch, version: int) -> None:
 
     `version` is that of the alias: records of others say nothing about it. The row is locked by the caller.
     """
-    rows = records.unchecked(session, watch.model_name, limit=MAX_RECORDS)
+    rows = records.list_unchecked(session, watch.model_name, limit=MAX_RECORDS)
     if not rows:
         return
     # Imported when first needed: most workers watch nothing.

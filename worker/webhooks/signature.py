@@ -1,4 +1,4 @@
-"""Signatures of the Standard Webhooks scheme (https://www.standardwebhooks.com), version 1."""
+"""Webhook signatures by the Standard Webhooks scheme (https://www.standardwebhooks.com), version 1."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rates of API keys: counted together by all API processes of a machine.
+"""Rate limits of API keys: counted together by all API processes of a machine.
 
 The state of a key is one number, the time at which its whole quota is available again (the generic cell rate
 algorithm, ITU-T I.371). It lies in a file that the processes map into memory.

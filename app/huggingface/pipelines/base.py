@@ -131,9 +131,9 @@ def encode(pipeline: Pipeline, outputs: Sequence[Mapping[str, Any]], request: Pi
     return orjson.dumps(answer)
 
 
-def check_members(request: PipelineRequest, known: Iterable[str] = ()) -> None:
+def check_members(request: PipelineRequest, members: Iterable[str] = ()) -> None:
     """Raise `ProblemError` 422 for members of the body that a pipeline does not know."""
-    names = (INPUTS, PARAMETERS, *known)
+    names = (INPUTS, PARAMETERS, *members)
     findings = [unknown("field", name, names, path=name[:80]) for name in request.members if name not in names][:8]
     if findings:
         raise ProblemError(422, "invalid_request", summarize(findings), errors=findings)

@@ -24,7 +24,7 @@ MAX_SEED = 2**32 - MAX_IMAGES
 _NO_TIMES = "A model knows the text, but no times and no language: use json or text."
 
 
-def _refused(*names: str, hint: str) -> BeforeValidator:
+def _refuse(*names: str, hint: str) -> BeforeValidator:
     """Return a validator that refuses values of the protocol by their names."""
 
     def check(sent: Any) -> Any:
@@ -47,7 +47,7 @@ class TranscriptionRequest(ProtocolRequest):
 
     model: ModelId
     response_format: Annotated[
-        TranscriptionFormat | None, _refused("verbose_json", "srt", "vtt", "diarized_json", hint=_NO_TIMES)
+        TranscriptionFormat | None, _refuse("verbose_json", "srt", "vtt", "diarized_json", hint=_NO_TIMES)
     ] = Field(None, description="`json` or null: with the duration; `text`: the text alone.")
     language: str | None = Field(None, description="Changes nothing: a model knows the languages of its data.")
     prompt: Annotated[Literal[""] | None, only("", hint="Leave it out: a model reads the audio alone.")] = None
@@ -82,7 +82,7 @@ class SpeechRequest(ProtocolRequest):
     voice: Annotated[str | None, BeforeValidator(_to_voice)] = Field(
         None, description="One of the model's voices; changes nothing for a model with one voice."
     )
-    response_format: Annotated[SpeechFormat | None, _refused("aac", hint="Use mp3, opus, flac, wav or pcm.")] = Field(
+    response_format: Annotated[SpeechFormat | None, _refuse("aac", hint="Use mp3, opus, flac, wav or pcm.")] = Field(
         None, description="Null: mp3. `pcm`: 16 bits, little-endian, 24,000 Hz, one channel, no header."
     )
     speed: float | None = Field(None, description="Factor of the speed, 0.5 to 2.")

@@ -42,7 +42,7 @@ class ResponseAnswer:
             "parallel_tool_calls": request.parallel_tool_calls is not False,
         }
 
-    def begun(self) -> dict[str, Any]:
+    def start(self) -> dict[str, Any]:
         """Return the answer before its first token."""
         pending: dict[str, Any] = {"completed_at": None, "incomplete_details": None, "output": [], "usage": None}
         return {**self._fields, "status": "in_progress", **pending}

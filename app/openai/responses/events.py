@@ -25,12 +25,12 @@ class ResponseEvents:
 
     def start(self) -> bytes:
         """Return the events before the first piece: the answer, its message and its part."""
-        begun = self._answer.begun()
+        beginning = self._answer.start()
         item = self._answer.message(None, status="in_progress")
         return b"".join(
             [
-                self._event("response.created", response=begun),
-                self._event("response.in_progress", response=begun),
+                self._event("response.created", response=beginning),
+                self._event("response.in_progress", response=beginning),
                 self._event("response.output_item.added", output_index=0, item=item),
                 self._event("response.content_part.added", **self._place, part=text_part("")),
             ]

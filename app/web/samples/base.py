@@ -17,7 +17,7 @@ TEST_EVERY: Final = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleData:
-    """A small data set to start with. A module of `app.web.samples` defines one as `SAMPLE`."""
+    """A small dataset to start with. A module of `app.web.samples` defines one as `SAMPLE`."""
 
     title: str
     summary: str

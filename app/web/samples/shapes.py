@@ -26,8 +26,8 @@ Box = tuple[int, int, int, int]
 def _overlaps(box: Box, others: list[Box]) -> bool:
     left, top, size, _ = box
     return any(
-        left < other[0] + other[2] and other[0] < left + size and top < other[1] + other[3] and other[1] < top + size
-        for other in others
+        left < item[0] + item[2] and item[0] < left + size and top < item[1] + item[3] and item[1] < top + size
+        for item in others
     )
 
 
@@ -53,7 +53,7 @@ def _image(random_state: random.Random) -> tuple[bytes, list[tuple[str, Box]]]:
     for _ in range(random_state.randint(1, 3)):
         size = random_state.randint(18, 34)
         box = (random_state.randint(2, SIDE - size - 2), random_state.randint(2, SIDE - size - 2), size, size)
-        if not _overlaps(box, [other for _, other in objects]):
+        if not _overlaps(box, [placed for _, placed in objects]):
             name = random_state.choice(NAMES)
             _draw(draw, name, box, random_state.choice(_INKS))
             objects.append((name, box))

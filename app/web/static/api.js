@@ -61,7 +61,7 @@ export function query(path, parameters) {
   return text ? `${path}?${text}` : path;
 }
 
-/** Call `update` now and every `seconds` while the page is visible. It goes on after a lost connection. */
+/** Call `update` now and every `seconds` while the page is visible. It continues after a lost connection. */
 export function poll(update, seconds) {
   let timer = 0;
   let isRunning = false;

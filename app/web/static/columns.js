@@ -46,7 +46,7 @@ function draw(catalog, { columns, rows }, roles) {
   show(byId("columns-rows"), rows.map((row) => h("tr", null, row.map((cell) => h("td", null, cell)))));
 }
 
-/** Show the choice of columns of a data set that was read from a table. */
+/** Show the choice of columns of a dataset that was read from a table. */
 export async function chooseColumns(path, dataset, report) {
   const table = report.first_rows;
   const catalog = await get(`${API}/catalog`);

@@ -31,8 +31,8 @@ function runOf(job, report) {
 }
 
 async function load(onPart) {
-  const wanted = new URLSearchParams(location.search).getAll("job");
-  const jobs = wanted.length ? await Promise.all(wanted.slice(0, MAX_RUNS).map((id) => get(`${API}/jobs/${id}`)))
+  const jobIds = new URLSearchParams(location.search).getAll("job");
+  const jobs = jobIds.length ? await Promise.all(jobIds.slice(0, MAX_RUNS).map((id) => get(`${API}/jobs/${id}`)))
     : (await get(query(`${API}/jobs`, { limit: MAX_RUNS, kind: ["finetune", "pretrain"] }))).data;
   const done = jobs.filter((job) => job.state === "succeeded" && job.kind === "finetune");
   const reports = new Map();
@@ -177,7 +177,7 @@ function highlight(event) {
 }
 
 choice.addEventListener("change", (event) => {
-  // Another task has other data sets: those of the one before would show nothing.
+  // Another task has other datasets: those of the one before would show nothing.
   if (event.target.id === "task") byId("dataset").value = "";
   if (event.target.id === "metric") isMetricChosen = true;
   draw();

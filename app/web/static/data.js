@@ -1,4 +1,4 @@
-// Data: files are dropped or chosen, sent in parts, and become a data set.
+// Data: files are dropped or chosen, sent in parts, and become a dataset.
 
 import { API, get, poll, post, query } from "./api.js";
 import { byId, h, show } from "./dom.js";
@@ -24,7 +24,7 @@ function choose(chosen) {
   offerAppend();
 }
 
-/** Offer to append once the name is that of a data set. */
+/** Offer to append once the name is that of a dataset. */
 async function offerAppend() {
   const field = byId("name");
   const name = field.value;
@@ -62,7 +62,7 @@ async function bring(event) {
     bar.hidden = false;
     const upload = await sendFiles(files, (sent, total) => {
       bar.querySelector("progress").value = total ? (100 * sent) / total : 100;
-      bar.querySelector(".sub").textContent = `${bytes(sent)} of ${bytes(total)} sent. After a reload, choose the same files and it goes on.`;
+      bar.querySelector(".sub").textContent = `${bytes(sent)} of ${bytes(total)} sent. After a reload, choose the same files and it resumes.`;
     });
     bar.querySelector(".sub").textContent = "Sent. The rows are checked now.";
     const body = { name: byId("name").value, upload: upload.length === 1 ? upload[0] : upload, task: byId("task").value || null, format: byId("format").value || null, columns, append: byId("append").checked };

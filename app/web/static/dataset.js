@@ -1,4 +1,4 @@
-// Data set: what was recognized, its health, findings with their places, and rows.
+// Dataset: what was recognized, its health, findings with their places, and rows.
 
 import { API, Problem, get, post, query, request } from "./api.js";
 import { byId, h, show } from "./dom.js";
@@ -105,7 +105,7 @@ async function rows(start = 0) {
   byId("more-rows").onclick = () => rows(end);
   const isText = preview.data[0] && !("image" in preview.data[0].input);
   list.classList.toggle("texts", Boolean(isText));
-  for (const picture of list.querySelectorAll("img")) picture.addEventListener("load", () => picture.classList.toggle("tiny", picture.naturalWidth < 64));
+  for (const image of list.querySelectorAll("img")) image.addEventListener("load", () => image.classList.toggle("tiny", image.naturalWidth < 64));
 }
 
 function tabs(dataset) {
@@ -144,7 +144,7 @@ async function update() {
     const [dataset, report] = await Promise.all([get(path), get(`${path}/report`)]);
     head(dataset);
     refusal(dataset);
-    byId("guess").textContent = BUSY.includes(dataset.state) ? "The rows are checked; this page goes on by itself." : guessOf(report, dataset);
+    byId("guess").textContent = BUSY.includes(dataset.state) ? "The rows are checked; this page updates itself." : guessOf(report, dataset);
     findings(report);
     fixes(report);
     byId("dataset").removeAttribute("aria-busy");
@@ -162,7 +162,7 @@ async function update() {
     await rows();
   } catch (error) {
     if (!(error instanceof Problem)) { setTimeout(update, 2000); return; }
-    byId("title").textContent = "There is no such data set";
+    byId("title").textContent = "There is no such dataset";
     show(byId("error"), h("p", { class: "notice bad", role: "alert" }, error.message));
   }
 }

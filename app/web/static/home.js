@@ -25,7 +25,7 @@ async function steps() {
   ]);
   const hasData = datasets.data.some((item) => item.state === "ready");
   const hasModels = models.data.length > 0;
-  mark("data", datasets.data.length ? some(datasets, "data set") : "No data yet", hasData, !hasData);
+  mark("data", datasets.data.length ? some(datasets, "dataset") : "No data yet", hasData, !hasData);
   mark("train", running.data.length ? "A job is running" : hasModels ? some(models, "model") : hasData ? "Ready to train" : "Needs data first", hasModels, hasData && !hasModels);
   mark("use", hasModels ? `Newest: ${models.data[0].name}` : "Needs a model first", false, hasModels);
   await now(running.data);
@@ -47,10 +47,10 @@ async function now(running) {
 
 async function device() {
   const system = await get(`${API}/system`);
-  const found = system.device;
+  const chosen = system.device;
   show(byId("device"),
-    h("p", { class: "name" }, found ? (found.device === "cpu" ? "CPU" : found.device.toUpperCase()) : "No PyTorch"),
-    h("p", { class: "hint" }, found ? found.why : "Training needs the server extra: pip install '.[server]'."),
+    h("p", { class: "name" }, chosen ? (chosen.device === "cpu" ? "CPU" : chosen.device.toUpperCase()) : "No PyTorch"),
+    h("p", { class: "hint" }, chosen ? chosen.why : "Training needs the server extra: pip install '.[server]'."),
     h("p", { class: "hint" }, system.workers.length ? `${count(system.workers.length, "worker")}, ${count(system.workers.reduce((sum, worker) => sum + worker.slots, 0), "job")} at a time` : "No worker runs: jobs wait."),
     h("p", null, h("a", { href: "/system" }, "More about this system")));
 }

@@ -99,9 +99,9 @@ function append(list, item) {
 function phases() {
   const done = FINAL.includes(job.state);
   const phase = job.progress.phase;
-  const known = ["finetune", "pretrain"].includes(job.kind) ? TRAINING.filter((name) => name !== "evaluating" || job.kind === "finetune") : phase && !TRAINING.includes(phase) ? [phase] : ["running"];
-  const all = ["queued", ...known, "done"];
-  const name = job.state === "queued" ? "queued" : done ? "done" : phase ?? known[0];
+  const names = ["finetune", "pretrain"].includes(job.kind) ? TRAINING.filter((name) => name !== "evaluating" || job.kind === "finetune") : phase && !TRAINING.includes(phase) ? [phase] : ["running"];
+  const all = ["queued", ...names, "done"];
+  const name = job.state === "queued" ? "queued" : done ? "done" : phase ?? names[0];
   const at = Math.max(0, all.indexOf(name));
   show(byId("phases"), all.map((item, index) => {
     const now = index === at;
@@ -236,12 +236,12 @@ async function checkpoints() {
 
 async function others() {
   const { data } = await get(query(`${API}/jobs`, { limit: 100, kind: job.kind }));
-  for (const item of data.filter((other) => other.id !== id)) byId("other").append(h("option", { value: item.id }, `${jobName(item)}, ${ago(item.created_at)}`));
+  for (const item of data.filter((row) => row.id !== id)) byId("other").append(h("option", { value: item.id }, `${jobName(item)}, ${ago(item.created_at)}`));
 }
 
 async function overlay(jobId) {
-  const other = await get(`${API}/jobs/${jobId}`);
-  const curves = curvesOf(jobId, jobName(other));
+  const otherJob = await get(`${API}/jobs/${jobId}`);
+  const curves = curvesOf(jobId, jobName(otherJob));
   await loadCurves(curves, jobId);
   const close = follow(`${API}/jobs/${jobId}/events`, ["metric"], (event) => { note(curves, event); redraw(); });
   const button = h("button", { type: "button", class: "chip", "aria-label": `Remove ${curves.label}` }, curves.label, " ×");

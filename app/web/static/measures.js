@@ -1,4 +1,4 @@
-// Measurements of a data set in words: sizes of images, lengths of texts and clips, columns of tables.
+// Measurements of a dataset in words: sizes of images, lengths of texts and clips, columns of tables.
 
 import { count, duration, number, words } from "./format.js";
 

@@ -40,14 +40,14 @@ async function withSplit(path_) {
 
 function splitTable(split) {
   const both = [split.current, split.candidate];
-  const share = (value) => `${number(100 * value, 3)} %`;
+  const percent = (value) => `${number(100 * value, 3)} %`;
   const labels = Object.keys({ ...split.current.classes, ...split.candidate.classes }).slice(0, 20);
   const rows = [["requests", ({ requests }) => number(requests)], ["errors", ({ errors }) => number(errors)],
     ["median latency", ({ latency_seconds: { p50 } }) => (p50 === null ? "" : `${number(1000 * p50, 3)} ms`)],
     ["mean confidence", ({ mean_confidence: mean }) => (mean === null ? "" : number(mean, 3))],
-    ...labels.map((label) => [label, ({ classes }) => share(classes[label] ?? 0)])];
+    ...labels.map((label) => [label, ({ classes }) => percent(classes[label] ?? 0)])];
   return h("div", { class: "table-frame", role: "region", "aria-label": `Traffic of ${split.alias}`, tabindex: "0" }, h("table", null,
-    h("caption", null, `${split.mode}: version ${split.candidate.version} gets ${share(split.weight)}${split.agreement === null ? "" : `; same label for ${share(split.agreement)}`}`),
+    h("caption", null, `${split.mode}: version ${split.candidate.version} gets ${percent(split.weight)}${split.agreement === null ? "" : `; same label for ${percent(split.agreement)}`}`),
     h("thead", null, h("tr", null, h("th", { scope: "col" }, "Since the split began"), both.map(({ version }) => h("th", { scope: "col" }, `version ${version}`)))),
     h("tbody", null, rows.map(([title, cell]) => h("tr", null, h("th", { scope: "row" }, title), both.map((item) => h("td", null, cell(item))))))));
 }

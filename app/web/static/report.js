@@ -42,7 +42,7 @@ async function samples() {
     place.replaceChildren(...outputs.map((output, index) => h("li", { class: "card" },
       place.dataset.task === "image_generation" ? "" : input({ ...inputs[index], seed: null }),
       output.image ? [answer({ image: output.image }), h("p", { class: "sub" }, output.label ?? `seed ${output.seed}`)].flat() : answer(output))));
-    for (const picture of place.querySelectorAll("img")) picture.addEventListener("load", () => picture.classList.toggle("tiny", picture.naturalWidth < 64));
+    for (const image of place.querySelectorAll("img")) image.addEventListener("load", () => image.classList.toggle("tiny", image.naturalWidth < 64));
   } catch (error) {
     byId("samples-text").textContent = `No samples: ${error.message}`;
   }

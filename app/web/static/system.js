@@ -19,8 +19,8 @@ async function system() {
 }
 
 async function device() {
-  const { device: found } = await get(`${API}/system`);
-  show(byId("device"), h("p", { class: "name" }, found ? `Training runs on ${found.device === "cpu" ? "the CPU" : found.device}` : "PyTorch is not installed here"), h("p", { class: "hint" }, found?.why ?? ""));
+  const { device: chosen } = await get(`${API}/system`);
+  show(byId("device"), h("p", { class: "name" }, chosen ? `Training runs on ${chosen.device === "cpu" ? "the CPU" : chosen.device}` : "PyTorch is not installed here"), h("p", { class: "hint" }, chosen?.why ?? ""));
 }
 
 async function keys() {
@@ -44,21 +44,21 @@ function diskRow(part, unused) {
     h("td", { class: "number-cell" }, unused.expired_count ? bytes(unused.expired_bytes) : "-"), h("td", { class: "wide nowrap" }, days), h("td", null, button));
 }
 
-/** Space by kind; of no use is what no data set, model or unfinished job needs, however young. */
+/** Space by kind; unused is what no dataset, model or unfinished job needs, however young. */
 async function disk() {
   const [space, all] = await Promise.all([get(`${API}/disk`), get(`${API}/disk?older_than_days=0`)]);
   const unused = Object.fromEntries(all.kinds.map((part) => [part.kind, part]));
   const used = space.kinds.reduce((sum, part) => sum + part.bytes, 0);
   byId("free").textContent = `Plinth takes ${bytes(used)}; ${bytes(space.free_bytes)} of ${bytes(space.total_bytes)} are free.`;
   show(byId("disk"), h("table", null,
-    h("thead", null, h("tr", null, [["Kind"], ["Items", "number-cell wide"], ["Size", "number-cell"], ["Of no use", "number-cell"], ["Deleted", "wide"], [""]]
+    h("thead", null, h("tr", null, [["Kind"], ["Items", "number-cell wide"], ["Size", "number-cell"], ["Unused", "number-cell"], ["Deleted", "wide"], [""]]
       .map(([name, look]) => h("th", { scope: "col", class: look ?? "" }, name || h("span", { class: "visually-hidden" }, "Action"))))),
     h("tbody", null, [...space.kinds].sort((a, b) => b.bytes - a.bytes).map((part) => diskRow(part, unused[part.kind])))));
 }
 
 byId("disk").addEventListener("click", async (event) => {
   const { clean, text } = event.target.dataset;
-  if (!clean || !confirm(`Delete ${text}? No data set, model or unfinished job needs them.`)) return;
+  if (!clean || !confirm(`Delete ${text}? No dataset, model or unfinished job needs them.`)) return;
   event.target.disabled = true;
   const { bytes: freed } = await post(`${API}/disk/clean`, { kinds: [clean], older_than_days: 0 });
   await disk();

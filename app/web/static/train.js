@@ -105,18 +105,18 @@ async function start(event) {
 }
 
 async function load() {
-  const [page, entries, known] = await Promise.all([get(query(`${API}/datasets`, { limit: 200 })), get(`${API}/catalog`), knownModels()]);
+  const [page, entries, served] = await Promise.all([get(query(`${API}/datasets`, { limit: 200 })), get(`${API}/catalog`), knownModels()]);
   datasets = page.data.filter((item) => item.state === "ready");
   catalog = entries;
-  models = known;
+  models = served;
   byId("empty").hidden = datasets.length > 0;
   byId("train").hidden = datasets.length === 0;
   if (!datasets.length) return;
   byId("dataset").append(...datasets.map((item) => option(`${item.name}@${item.version}`, `${item.name}@${item.version} (${number(item.rows)} rows)`)));
   byId("tuning").append(...Object.keys(catalog.tunings).filter((name) => name !== "full").sort().map((name) => option(name, words(name))));
   const parameters = new URLSearchParams(location.search);
-  const wanted = parameters.get("dataset");
-  if (datasets.some((item) => `${item.name}@${item.version}` === wanted)) byId("dataset").value = wanted;
+  const requested = parameters.get("dataset");
+  if (datasets.some((item) => `${item.name}@${item.version}` === requested)) byId("dataset").value = requested;
   choose();
   const base = parameters.get("base");
   if (base) { byId("base").value = base; plan(); }

@@ -152,11 +152,11 @@ async function start() {
   byId("ask").hidden = page.data.length === 0;
   if (!page.data.length) return;
   const names = page.data.map((item) => item.model);
-  const wanted = parameters.get("model");
-  if (wanted && !names.includes(wanted)) names.unshift(wanted);
+  const requested = parameters.get("model");
+  if (requested && !names.includes(requested)) names.unshift(requested);
   models = names;
   byId("model").append(...names.map((name) => h("option", { value: name }, name)));
-  if (wanted) byId("model").value = wanted;
+  if (requested) byId("model").value = requested;
   await choose();
 }
 

@@ -122,7 +122,7 @@ export async function droppedFiles(transfer) {
 export const chosenFiles = (field) => [...field.files].filter(isVisible);
 export const sizeOf = (files) => files.reduce((sum, file) => sum + file.size, 0);
 
-/** A name for a data set, from the folder or the first file. */
+/** A name for a dataset, from the folder or the first file. */
 export function nameOf(files) {
   const path = pathOf(files[0]);
   const base = path.includes("/") ? path.split("/")[0] : path.replace(/(\.[a-z0-9]{1,7}){1,2}$/i, "");

@@ -22,8 +22,8 @@ const time = (at) => h("time", { datetime: at, title: new Date(at).toLocaleStrin
 
 function summary(watch) {
   const { state } = watch;
-  const kept = { off: "Nothing is recorded.", sketches: "Sketches of", rows: "Inputs and answers of" }[watch.keep];
-  const parts = [watch.keep === "off" ? kept : `${kept} ${number(100 * watch.fraction, 3)} % of the requests are recorded.`,
+  const recorded = { off: "Nothing is recorded.", sketches: "Sketches of", rows: "Inputs and answers of" }[watch.keep];
+  const parts = [watch.keep === "off" ? recorded : `${recorded} ${number(100 * watch.fraction, 3)} % of the requests are recorded.`,
     `${count(state.records, "record")} (${bytes(state.bytes)}), ${count(state.feedback, "row")} of feedback.`];
   if (state.round) parts.push(`A new version is ${state.round.stage === "training" ? "trained" : "compared"}.`);
   if (state.guard) parts.push(`Version ${state.guard.version} is guarded since ${ago(state.guard.since)}: version ${state.guard.earlier} returns if it does worse.`);

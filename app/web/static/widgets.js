@@ -1,4 +1,4 @@
-// Widgets that make an input: a drawing, a file, a recording, a text, a list. Each returns its element and its value.
+// Widgets that make an input: a drawing, a file, an audio clip, a text, a list. Each returns its element and its value.
 
 import { h } from "./dom.js";
 import { plain, words } from "./format.js";
@@ -52,7 +52,7 @@ function inverted(canvas) {
   return new Promise((resolve) => { copy.toBlob(resolve, "image/png"); });
 }
 
-/** Crop a drawing to its strokes, centered with a margin as the images of a digit data set are. */
+/** Crop a drawing to its strokes, centered with a margin as the images of a digit dataset are. */
 function centered(canvas) {
   const { width, height } = canvas;
   const { data } = canvas.getContext("2d").getImageData(0, 0, width, height);

@@ -1,4 +1,4 @@
-"""Data: bring files, and the list of data sets."""
+"""Data: bring files, and the list of datasets."""
 
 from app.web.view import View
 

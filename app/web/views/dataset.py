@@ -1,5 +1,5 @@
-"""Data set: its columns, health, findings and rows."""
+"""Dataset: its columns, health, findings and rows."""
 
 from app.web.view import View
 
-VIEW = View(title="Data set", path="/data/{dataset}", parent="/data")
+VIEW = View(title="Dataset", path="/data/{dataset}", parent="/data")

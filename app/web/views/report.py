@@ -100,7 +100,7 @@ def _rows(job: Job, split: str, indices: Sequence[int]) -> dict[int, dict[str, A
     except (NotFound, StorageUnavailable, DataError):
         return {}
     return {
-        index: {**_shown(row.input, row.target), "origin": _origin(row)}
+        index: {**_to_view(row.input, row.target), "origin": _origin(row)}
         for index, row in zip(indices, rows, strict=False)
     }
 
@@ -111,7 +111,7 @@ def _origin(row: PreviewRow) -> str:
     return ", ".join(part for part in (row.file, number) if part)
 
 
-def _shown(values: Mapping[str, Any], target: Any) -> dict[str, Any]:
+def _to_view(values: Mapping[str, Any], target: Any) -> dict[str, Any]:
     """Return a row as the template shows it: its media, texts and true boxes."""
     row: dict[str, Any] = {"texts": [], "image": None, "audio": None, "boxes": []}
     for name, value in values.items():

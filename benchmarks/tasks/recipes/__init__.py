@@ -1,1 +1,1 @@
-"""Default recipes on small data sets, beside simple models and an earlier build."""
+"""Default recipes on small datasets, beside simple models and an earlier build."""

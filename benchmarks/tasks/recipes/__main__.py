@@ -1,9 +1,9 @@
-"""Judges default recipes on small data sets that they were not made for.
+"""Judges default recipes on small datasets that they were not made for.
 
-There are at least four data sets of each modality, with about 1,000 training rows at most. It trains with nothing set
+There are at least four datasets of each modality, with about 1,000 training rows at most. It trains with nothing set
 but the task, in this build and in an earlier one (`--before`, a checkout), and fits a simple model of scikit-learn to
 the same rows. A result is appended to `--results` as it comes, and what is there is not measured again. `--set` names
-changes to the recipe; one is chosen for each data set on all others of its modality (leave-one-out), and judged on that
+changes to the recipe; one is chosen for each dataset on all others of its modality (leave-one-out), and judged on that
 one.
 
     git worktree add ../before 09025f1
@@ -74,7 +74,7 @@ def main() -> None:
     ]
     if not arguments.show:
         if not arguments.data.exists():
-            sys.exit(f"skipped: there is no {arguments.data}; name the folder of the shared data sets with --data")
+            sys.exit(f"skipped: there is no {arguments.data}; name the folder of the shared datasets with --data")
         measure(results, cases, settings, arguments)
     show(results, [name for name in cases if results.of(name, NOW) or results.of(name, BEFORE)])
     for modality, own in by_modality(results, [name for name in cases if name in results.cases()]).items():
@@ -83,7 +83,7 @@ def main() -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=SHARED_DATA, help="folder of the shared data sets")
+    parser.add_argument("--data", type=Path, default=SHARED_DATA, help="folder of the shared datasets")
     parser.add_argument("--results", type=Path, default=Path("recipes.jsonl"), help="file of the results")
     parser.add_argument("--before", type=Path, help="checkout of the build before")
     parser.add_argument("--builds", nargs="+", choices=(BASELINE, BEFORE, NOW), default=[BASELINE, BEFORE, NOW])
@@ -192,7 +192,7 @@ def show(results: Results, cases: list[str]) -> None:
         values = [ratios[name] for name in own]
         if values:
             low, high = bootstrap(values)
-            title = f"{modality}: errors now by errors before, geometric mean of {len(own)} data sets"
+            title = f"{modality}: errors now by errors before, geometric mean of {len(own)} datasets"
             print(f"{title}: {geometric_mean(values):.3f} ({low:.3f} to {high:.3f})")
             figure(title, geometric_mean(values), unit="x", interval=(low, high), aim=AIM)
 
@@ -222,7 +222,7 @@ def show_settings(results: Results, modality: str, cases: list[str]) -> None:
     }
     if len(ratios) < 2 or len(cases) < 2:
         return
-    print(f"\n{modality}: errors by those of the default; the last column is chosen on the other data sets")
+    print(f"\n{modality}: errors by those of the default; the last column is chosen on the other datasets")
     print(f"{'case':<22} " + " ".join(f"{setting:>12}" for setting in ratios))
     chosen = leave_one_out(ratios)
     for name in cases:
@@ -231,7 +231,7 @@ def show_settings(results: Results, modality: str, cases: list[str]) -> None:
     held_out = geometric_mean([value for _, value in chosen.values()])
     print(f"chosen on the others, judged on the one left out: {held_out:.3f}")
     figure(
-        f"{modality}: errors of the setting chosen on the other data sets, by those of the default", held_out, unit="x"
+        f"{modality}: errors of the setting chosen on the other datasets, by those of the default", held_out, unit="x"
     )
 
 

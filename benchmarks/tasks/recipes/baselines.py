@@ -2,7 +2,7 @@
 
 They learn from train and validation rows. Pixels, stretched log spectrograms and words go to logistic regression.
 Reports of tables and of histories have their own: gradient boosting, and the most popular items. No setting was chosen
-on these data sets.
+on these datasets.
 """
 
 from __future__ import annotations

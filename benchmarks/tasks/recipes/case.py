@@ -1,4 +1,4 @@
-"""Small data set on which a recipe is judged."""
+"""Small dataset on which a recipe is judged."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-#: Label or text, split and content of a file of the data set.
+#: Label or text, split and content of a file of the dataset.
 LabeledFile = tuple[str, str, bytes]
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Small data set; its files are written as a user would send them.
+    """Small dataset; its files are written as a user would send them.
 
-    `write` is called with an empty folder and the folder of the shared data sets, and returns the files to import. The
+    `write` is called with an empty folder and the folder of the shared datasets, and returns the files to import. The
     same case always has the same rows.
     """
 

@@ -1,4 +1,4 @@
-"""Recommendation data sets: slices of MovieLens, and random walks."""
+"""Recommendation datasets: slices of MovieLens, and random walks."""
 
 from __future__ import annotations
 

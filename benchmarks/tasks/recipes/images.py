@@ -1,4 +1,4 @@
-"""Image data sets: digits, emoji, blood cells, and characters in new fonts."""
+"""Image datasets: digits, emoji, blood cells, and characters in new fonts."""
 
 from __future__ import annotations
 

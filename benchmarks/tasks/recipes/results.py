@@ -86,7 +86,7 @@ def geometric_mean(ratios: Sequence[float]) -> float:
 
 
 def bootstrap(ratios: Sequence[float]) -> tuple[float, float]:
-    """Return a 95 % interval of the geometric mean over data sets."""
+    """Return a 95 % interval of the geometric mean over datasets."""
     logs = np.log(ratios)
     samples = np.random.default_rng(0).integers(len(logs), size=(RESAMPLES, len(logs)))
     low, high = np.exp(np.quantile(logs[samples].mean(axis=1), [0.025, 0.975]))

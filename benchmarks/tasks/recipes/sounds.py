@@ -1,4 +1,4 @@
-"""Sound data sets: spoken digits, synthetic voices, tones and Morse code."""
+"""Sound datasets: spoken digits, synthetic voices, tones and Morse code."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MORSE: Final = {"a": ".-", "e": ".", "i": "..", "m": "--", "n": "-.", "s": "..."
 MORSE_WORDS: Final = ("sos", "men", "tea", "not", "team", "some", "tie", "mist", "on", "ant", "toe", "sea")
 
 
-def spoken(data: Path, *, held_out: tuple[str, str], takes: int) -> Iterator[LabeledFile]:
+def spoken_digits(data: Path, *, held_out: tuple[str, str], takes: int) -> Iterator[LabeledFile]:
     """Spoken digits of four speakers; two others are the test."""
     for digit, word in enumerate(DIGITS):
         for speaker in SPEAKERS:
@@ -168,13 +168,13 @@ def _speech(make: Callable[[Path], Iterator[LabeledFile]]) -> Case:
 
 
 CASES: Final[Mapping[str, Case]] = {
-    "new_speakers": _sound(partial(spoken, held_out=("theo", "nicolas"), takes=13)),
-    "new_speakers_120": _sound(partial(spoken, held_out=("george", "jackson"), takes=3)),
+    "new_speakers": _sound(partial(spoken_digits, held_out=("theo", "nicolas"), takes=13)),
+    "new_speakers_120": _sound(partial(spoken_digits, held_out=("george", "jackson"), takes=3)),
     "voices": _sound(voices),
     "waveforms": _sound(waveforms),
     "movements": _sound(movements),
     "syllables": _sound(syllables),
-    "speech_new_speakers": _speech(partial(spoken, held_out=("theo", "nicolas"), takes=8)),
+    "speech_new_speakers": _speech(partial(spoken_digits, held_out=("theo", "nicolas"), takes=8)),
     "speech_pairs": _speech(digit_pairs),
     "speech_morse": _speech(morse),
     "speech_syllables": _speech(partial(syllables, words=2)),

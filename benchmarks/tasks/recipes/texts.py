@@ -1,4 +1,4 @@
-"""Text data sets: reviews, speakers of plays, names of emoji, and requests of a grammar."""
+"""Text datasets: reviews, speakers of plays, names of emoji, and requests of a grammar."""
 
 from __future__ import annotations
 

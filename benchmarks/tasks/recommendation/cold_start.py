@@ -66,8 +66,8 @@ def _compare_seen(files: Sequence[Path], folder: Path, seed: int, config: Mappin
     _show("seen", "popularity", seed, by_id["baseline"], by_id["rows"])
     report, seconds = _train(folder, "all", "content_recommendation", seed, config)
     _show("seen", "content_recommendation", seed, report["metrics"], report["rows"], seconds)
-    value, other = report["metrics"][HIT_RATE], by_id["metrics"][HIT_RATE]
-    figure(f"HR@10, seen films, seed {seed}", value * 100, unit="%", aim=f">= {100 * other:.2f} (id model)")
+    value, id_value = report["metrics"][HIT_RATE], by_id["metrics"][HIT_RATE]
+    figure(f"HR@10, seen films, seed {seed}", value * 100, unit="%", aim=f">= {100 * id_value:.2f} (id model)")
 
 
 def _measure_unseen(files: Sequence[Path], folder: Path, seed: int, config: Mapping[str, float]) -> None:

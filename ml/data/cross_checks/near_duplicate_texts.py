@@ -71,23 +71,23 @@ class NearDuplicateTexts(NearDuplicateCheck):
             return
         texts = dict(zip(needed.tolist(), (value.decode() for value in pick(staged, rows[needed])), strict=True))
         fills_template = [
-            _fill_one_template(texts[row], texts[other])
-            for row, other in zip(places.tolist(), partners.tolist(), strict=True)
+            _fill_one_template(texts[row], texts[partner])
+            for row, partner in zip(places.tolist(), partners.tolist(), strict=True)
         ]
         is_answered_alike = _are_answered_alike(staged, rows[places], rows[partners])
-        share = len(set(places[np.array(fills_template, dtype=bool)].tolist())) / len(rows)
-        is_made = share > TEMPLATE_FRACTION
+        fraction = len(set(places[np.array(fills_template, dtype=bool)].tolist())) / len(rows)
+        is_made = fraction > TEMPLATE_FRACTION
         for (kind, row), is_template, is_alike in zip(pairs, fills_template, is_answered_alike.tolist(), strict=True):
             if is_template and (is_made or not is_alike):
                 kind[row] = NO_TWIN
         if is_made:
-            self.issues.add("texts_from_templates", actual=f"{share:.0%} of {len(rows):,} rows")
+            self.issues.add("texts_from_templates", actual=f"{fraction:.0%} of {len(rows):,} rows")
 
 
-def _fill_one_template(text: str, other: str) -> bool:
+def _fill_one_template(text: str, partner: str) -> bool:
     """Return whether two short texts differ in some of their words."""
-    words, other_words = minhash.normalize(text).split(), minhash.normalize(other).split()
-    return max(len(words), len(other_words)) <= MAX_TEMPLATE_WORDS and sorted(words) != sorted(other_words)
+    words, partner_words = minhash.normalize(text).split(), minhash.normalize(partner).split()
+    return max(len(words), len(partner_words)) <= MAX_TEMPLATE_WORDS and sorted(words) != sorted(partner_words)
 
 
 def _are_answered_alike(staged: StagedRows, rows: np.ndarray, others: np.ndarray) -> np.ndarray:

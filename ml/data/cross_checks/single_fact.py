@@ -33,7 +33,7 @@ MAX_FACTS: Final = 4_000_000
 #: Rows whose features are looked at.
 MAX_ROWS: Final = 20_000
 #: Mean recall of the classes from which on a fact predicts them, if neighboring values get their commonest class.
-#: Random labels reach 0.75, and the best feature of a data set such as iris 0.95.
+#: Random labels reach 0.75, and the best feature of a dataset such as iris 0.95.
 MIN_RECALL: Final = 0.97
 #: Rows of one group of neighboring values.
 _GROUP_ROWS: Final = 5

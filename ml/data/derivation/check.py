@@ -152,14 +152,14 @@ def _check_positions(split: str, indices: Sequence[int], summary: DatasetSummary
         )
 
 
-def _check_columns(other: DatasetSummary, summary: DatasetSummary, path: str) -> Iterator[Finding]:
-    if dict(other.columns) != dict(summary.columns):
+def _check_columns(joined: DatasetSummary, summary: DatasetSummary, path: str) -> Iterator[Finding]:
+    if dict(joined.columns) != dict(summary.columns):
         yield Finding(
             code="columns_differ",
             path=path,
-            message=f"it has other columns: {_list(other.columns)}",
+            message=f"it has other columns: {_list(joined.columns)}",
             expected=_list(summary.columns),
-            found=_list(other.columns),
+            found=_list(joined.columns),
             hint="JoinDataset a dataset with the same columns of the same types.",
         )
 

@@ -70,9 +70,9 @@ class EarlierVersion:
                 at = batch.locations.at(0)
                 if present.keys() != expected.keys():
                     raise columns_differ(present, expected, at)
-                raise columns_differ(_typed(present), _typed(expected), at)
+                raise columns_differ(_describe_types(present), _describe_types(expected), at)
             yield batch
 
 
-def _typed(columns: Mapping[str, str]) -> list[str]:
+def _describe_types(columns: Mapping[str, str]) -> list[str]:
     return [f"{column} ({type_name})" for column, type_name in columns.items()]

@@ -131,17 +131,17 @@ class Selection:
         arrays = {name: getattr(self, name)[rows] for name in ("part_codes", "splits", "indices", "codes")}
         return replace(self, **arrays)
 
-    def join(self, other: Self) -> Self:
+    def join(self, addition: Self) -> Self:
         """Append the rows of a selection from another dataset."""
-        classes = (*self.classes, *(name for name in other.classes if name not in self.classes))
-        translation = np.array([*(classes.index(name) for name in other.classes), -1], dtype=np.int32)
+        classes = (*self.classes, *(name for name in addition.classes if name not in self.classes))
+        translation = np.array([*(classes.index(name) for name in addition.classes), -1], dtype=np.int32)
         return replace(
             self,
-            parts=(*self.parts, *other.parts),
-            part_codes=np.concatenate([self.part_codes, other.part_codes + np.int16(len(self.parts))]),
-            splits=np.concatenate([self.splits, other.splits]),
-            indices=np.concatenate([self.indices, other.indices]),
-            codes=np.concatenate([self.codes, translation[other.codes]]),
+            parts=(*self.parts, *addition.parts),
+            part_codes=np.concatenate([self.part_codes, addition.part_codes + np.int16(len(self.parts))]),
+            splits=np.concatenate([self.splits, addition.splits]),
+            indices=np.concatenate([self.indices, addition.indices]),
+            codes=np.concatenate([self.codes, translation[addition.codes]]),
             classes=classes,
         )
 

@@ -572,7 +572,7 @@ def _unique_name(name: str, names: Collection[str]) -> str:
     """
     stem, dot, suffix = name.partition(".")
     numbered = (f"{stem} ({number}){dot}{suffix}" for number in itertools.count(2))
-    return name if name not in names else next(other for other in numbered if other not in names)
+    return name if name not in names else next(candidate for candidate in numbered if candidate not in names)
 
 
 def _select_format(

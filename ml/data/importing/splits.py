@@ -1,4 +1,4 @@
-"""Data splits: assigns rows to train, validation and test.
+"""Train, validation and test splits: assigns rows to them.
 
 The splits are those that the user requests or the data names, or else a tenth of every class is held out. Copies of a
 row and the turns of a conversation are never separated, so that no held-out row was trained on.
@@ -146,9 +146,9 @@ def _assign_appended(staging: Staging, plan: SplitPlan, left_out: np.ndarray) ->
     if plan.fractions:
         splits[count:] = NO_SPLIT
     groups = group_rows(staging)
-    known, firsts = np.unique(groups[:count], return_index=True)
-    places = np.minimum(np.searchsorted(known, groups), len(known) - 1)
-    follows = (splits == NO_SPLIT) & (known[places] == groups)
+    earlier_groups, firsts = np.unique(groups[:count], return_index=True)
+    places = np.minimum(np.searchsorted(earlier_groups, groups), len(earlier_groups) - 1)
+    follows = (splits == NO_SPLIT) & (earlier_groups[places] == groups)
     splits[follows] = earlier_splits[firsts[places[follows]]]
     splits[left_out] = DROPPED
     rows = np.flatnonzero(splits == NO_SPLIT)
@@ -223,8 +223,8 @@ def group_rows(staging: Staging) -> np.ndarray:
     for values in (*memberships, keys):
         _, firsts, inverse = np.unique(values, return_index=True, return_inverse=True)
         for row, first in enumerate(firsts[inverse].tolist()):
-            one, other = sorted((find_root(row), find_root(first)))
-            roots[other] = one
+            low, high = sorted((find_root(row), find_root(first)))
+            roots[high] = low
     return np.array([find_root(row) for row in range(len(roots))], dtype=np.uint64)
 
 

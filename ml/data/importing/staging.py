@@ -302,11 +302,11 @@ def columns_differ(columns: Iterable[str], expected: Iterable[str], at: Location
 
     `expected`: columns of the rows before it.
     """
-    present, known = list(columns), list(expected)
-    differences = [f"without {name}" for name in known if name not in present]
-    differences += [f"{name} besides" for name in present if name not in known]
+    present, required = list(columns), list(expected)
+    differences = [f"without {name}" for name in required if name not in present]
+    differences += [f"{name} besides" for name in present if name not in required]
     actual = f"{', '.join(present)} ({', '.join(differences)})"
-    return DataRejected("columns_differ", actual=actual, expected=", ".join(known), at=at)
+    return DataRejected("columns_differ", actual=actual, expected=", ".join(required), at=at)
 
 
 def _check_all(

@@ -80,8 +80,8 @@ def _fourier_features(values: np.ndarray) -> np.ndarray:
     """
     generator = np.random.default_rng(0)
     values = values - values.mean(axis=0)
-    one, other = (generator.integers(0, len(values), _SAMPLED_PAIRS) for _ in range(2))
-    squared_distances = ((values[one] - values[other]) ** 2).sum(axis=1)
+    left, right = (generator.integers(0, len(values), _SAMPLED_PAIRS) for _ in range(2))
+    squared_distances = ((values[left] - values[right]) ** 2).sum(axis=1)
     scale = np.sqrt(2 / max(float(np.median(squared_distances)), 1e-6))
     weights = generator.normal(scale=scale, size=(values.shape[1], _FOURIER_FEATURES)).astype(np.float32)
     phases = generator.uniform(0, 2 * np.pi, _FOURIER_FEATURES).astype(np.float32)

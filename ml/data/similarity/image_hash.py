@@ -72,7 +72,7 @@ def make_bands(hashes: np.ndarray) -> np.ndarray:
         (hashes >> np.uint64(end - bits)) & np.uint64((1 << bits) - 1)
         for end, bits in zip(ends, _BLOCK_BITS, strict=True)
     ]
-    bands = [(one << np.uint64(11)) | other for one, other in itertools.combinations(blocks, 2)]
+    bands = [(upper << np.uint64(11)) | lower for upper, lower in itertools.combinations(blocks, 2)]
     return np.stack(bands, axis=1)
 
 

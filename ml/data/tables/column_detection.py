@@ -52,11 +52,11 @@ class ColumnDetection:
 
     def free(self) -> list[int]:
         """List the positions of columns that may hold data and are not assigned yet."""
-        return self.query.unassigned(self.assigned)
+        return self.query.unassigned_positions(self.assigned)
 
     def free_texts(self) -> list[int]:
         """List the positions of text columns that are not assigned yet."""
-        return self.query.unassigned(self.assigned, kind="text")
+        return self.query.unassigned_positions(self.assigned, kind="text")
 
     def last_free(self) -> CellColumn | None:
         """Return the only unassigned column, if it may be a label or target."""

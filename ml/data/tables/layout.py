@@ -168,7 +168,7 @@ class ColumnQuery:
             return self.position(self.requested[canonical])
         return self.position_by_alias(canonical)
 
-    def unassigned(self, assigned: Mapping[str, int], *, kind: CellKind | None = None) -> list[int]:
+    def unassigned_positions(self, assigned: Mapping[str, int], *, kind: CellKind | None = None) -> list[int]:
         """List the positions of columns that may hold data and are not assigned.
 
         `kind` restricts the list to one kind. Columns that only refer to something are left out if there are texts.

@@ -124,12 +124,12 @@ class ManifestEntry:
     #: Part of the file that the line is about; None for the whole file.
     segment: AudioSegment | None = None
 
-    def merge(self, other: ManifestEntry) -> ManifestEntry | None:
+    def merge(self, entry: ManifestEntry) -> ManifestEntry | None:
         """Fill missing fields from another entry of the same file.
 
         Returns None if texts, labels or speakers differ. Location and split of this entry have precedence.
         """
-        values = {name: (getattr(self, name), getattr(other, name)) for name in _VALUES}
+        values = {name: (getattr(self, name), getattr(entry, name)) for name in _VALUES}
         if any(None not in pair and pair[0] != pair[1] for name, pair in values.items() if name != "split"):
             return None
         return replace(self, **{name: own if own is not None else filler for name, (own, filler) in values.items()})

@@ -13,6 +13,7 @@ from ml.errors import PackageError
 from ml.learning.nn import device as devices
 from ml.learning.nn.network import Network, build
 from ml.learning.training.batches import to_arrays, to_device
+from ml.package.manifest import HINT
 from ml.package.package import WEIGHTS
 from ml.tasks.base import embedding_graphs
 
@@ -39,7 +40,8 @@ def load_network(package: ModelPackage) -> Network:
         network = build(manifest.architectures, shapes=shapes, head=manifest.head)
         network.load_state_dict(load_file(package.file(WEIGHTS)))
     except (KeyError, ValueError, RuntimeError, SafetensorError) as error:
-        raise PackageError(f"the weights do not fit the network that the manifest describes: {error}") from error
+        message = f"the weights do not fit the network that the manifest describes: {error}"
+        raise PackageError(message, hint=HINT) from error
     return network.eval()
 
 

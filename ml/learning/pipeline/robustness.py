@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ml.learning.export.torch_runner import load_network
-from ml.learning.training.adversarial import differentiable, perturbation_spaces, perturbed
+from ml.learning.training.adversarial import differentiable, perturb, perturbation_spaces
 from ml.learning.training.attacks.base import AttackConfig
 from ml.learning.training.attacks.pgd import PGD, PGDConfig
 from ml.learning.training.batches import SequentialBatches
@@ -162,7 +162,7 @@ def _attack(
             if radius:
                 with differentiable(network):
                     deltas = attack.search(partial(_loss, network, batch, perturbations), perturbations)
-            with torch.no_grad(), perturbed(batch, perturbations, deltas) as perturbed_batch:
+            with torch.no_grad(), perturb(batch, perturbations, deltas) as perturbed_batch:
                 outputs = network(perturbed_batch)
                 worst_loss = torch.maximum(worst_loss, network.require_head().loss(outputs, batch).cpu())
                 right = _right_rows(network, outputs, batch)
@@ -179,7 +179,7 @@ def _attack(
 
 
 def _loss(network: Network, batch: Mapping[str, Tensor], perturbations: Any, deltas: Mapping[str, Tensor]) -> Tensor:
-    with perturbed(batch, perturbations, deltas) as perturbed_batch:
+    with perturb(batch, perturbations, deltas) as perturbed_batch:
         return network.require_head().loss(network(perturbed_batch), perturbed_batch)
 
 

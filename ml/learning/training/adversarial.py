@@ -54,7 +54,7 @@ class AdversarialObjective(Objective):
         # A slot that reads a table of items is no part of a batch.
         perturbations = {space.slot: space.perturbation(batch) for space in self.spaces if space.slot in batch}
         deltas = self._search(batch, perturbations)
-        with perturbed(batch, perturbations, deltas) as perturbed_batch:
+        with perturb(batch, perturbations, deltas) as perturbed_batch:
             attacked: Tensors = self.objective(perturbed_batch)
         if self.training and weight == 0:
             return attacked
@@ -69,7 +69,7 @@ class AdversarialObjective(Objective):
         training = self.training
 
         def loss(deltas: Mapping[str, Tensor]) -> Tensor:
-            with perturbed(batch, perturbations, deltas) as perturbed_batch:
+            with perturb(batch, perturbations, deltas) as perturbed_batch:
                 value: Tensor = self.objective(perturbed_batch)["loss"]
                 return value
 
@@ -102,7 +102,7 @@ def perturbation_spaces(
 
 
 @contextlib.contextmanager
-def perturbed(
+def perturb(
     batch: Mapping[str, Tensor], perturbations: Mapping[str, Perturbation], deltas: Mapping[str, Tensor]
 ) -> Iterator[dict[str, Tensor]]:
     """Perturb every slot of a batch inside of the context."""

@@ -176,17 +176,17 @@ class _RunningStatistics:
 
     def collect(self) -> None:
         """Add the statistics that a part has left."""
-        changed = self._changed()
+        changed = self._changed_statistics()
         self.sums = self.sums or [torch.zeros_like(buffer) for buffer in changed]
         for total, buffer in zip(self.sums, changed, strict=True):
             total += buffer
 
     def set_means(self, parts: int) -> None:
         """Set the statistics to the means over all parts, whose sums `sums` has by now."""
-        for total, buffer in zip(self.sums, self._changed(), strict=True):
+        for total, buffer in zip(self.sums, self._changed_statistics(), strict=True):
             buffer.copy_(total / parts)
 
-    def _changed(self) -> list[Tensor]:
+    def _changed_statistics(self) -> list[Tensor]:
         """Return means and variances that training changes; all parts count the same batches."""
         layers = [layer for layer in self._layers if layer.training and layer.track_running_stats]
         return [buffer for layer in layers for buffer in layer.buffers(recurse=False) if buffer.is_floating_point()]

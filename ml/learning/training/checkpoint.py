@@ -66,9 +66,10 @@ def load(directory: Path) -> Checkpoint:
         manifest = json.loads((directory / MANIFEST).read_text())
         version = manifest["format_version"]
         if version not in (version_1.FORMAT_VERSION, FORMAT_VERSION):
-            raise PackageError(
+            message = (
                 f"{directory.name} has format version {version}; this release reads versions up to {FORMAT_VERSION}"
             )
+            raise PackageError(message, hint="Update Plinth.")
         for file in manifest["files"]:
             if digest(directory / file["path"]) != file["sha256"]:
                 raise PackageError(f"{file['path']} of {directory.name} is damaged")

@@ -374,7 +374,7 @@ class Trainer:
         totals = {name: sum(values.unbind(), torch.zeros((), device=self.device)) for name, values in terms.items()}
         means = {f"validation/{name}": float(total) / total_rows for name, total in totals.items()}
         if not math.isfinite(means["validation/loss"]):
-            raise self._diverged("validation loss", means["validation/loss"], self.state.step)
+            raise self._divergence("validation loss", means["validation/loss"], self.state.step)
         return means
 
     def _update_best(self, metrics: dict[str, float]) -> None:
@@ -430,13 +430,13 @@ class Trainer:
         if not is_finite.all() and (not self.scaler.is_enabled() or self.scaler.get_scale() < 1):
             # An overflow of float16 is no divergence: the scaler skips the step and halves its scale, down to 1.
             index = int(is_finite.logical_not().nonzero()[0])
-            raise self._diverged("loss", float(losses[index]), first_step + index)
+            raise self._divergence("loss", float(losses[index]), first_step + index)
         for loss in losses[is_finite].tolist():  # in sequence, so that the sum does not depend on the time of the call
             self.state.loss_total += loss
             self.state.loss_count += 1
         return {"train/loss": float(losses[is_finite].mean())} if is_finite.any() else {}
 
-    def _diverged(self, name: str, value: float, step: int) -> TrainingDiverged:
+    def _divergence(self, name: str, value: float, step: int) -> TrainingDiverged:
         hint = "Lower the learning rate, add warm-up or clip gradients (`gradient_clip_norm`)."
         return TrainingDiverged(f"the {name} became {value} at step {step} of {self.steps}", hint=hint)
 

@@ -104,14 +104,16 @@ def check_event_weights(config: Mapping[str, Any], summary: DatasetSummary) -> l
     reasons = []
     requested = config.get("event_weights")
     if requested is not None:
-        known = list(summary.facts.get(EVENTS, {}).get(EVENTS, ()))
+        events = list(summary.facts.get(EVENTS, {}).get(EVENTS, ()))
         if EVENTS not in summary.columns:
             reasons.append(
                 "event_weights needs a column of events, which the dataset lacks; upload one called event or behavior"
             )
-        elif absent := [name for name in requested if name.strip().lower() not in known]:
-            reasons.append(f"event_weights names {', '.join(absent)}; the events of the dataset are {', '.join(known)}")
-        elif not any(_complete(requested, dict.fromkeys(known, 1)).values()):
+        elif absent := [name for name in requested if name.strip().lower() not in events]:
+            reasons.append(
+                f"event_weights names {', '.join(absent)}; the events of the dataset are {', '.join(events)}"
+            )
+        elif not any(_complete(requested, dict.fromkeys(events, 1)).values()):
             reasons.append("event_weights gives every event of the dataset the weight 0; give one of them a higher one")
     if config.get("rating_weights") == "proportional" and RATINGS not in summary.columns:
         reasons.append(

@@ -61,8 +61,8 @@ def _reject(document: Mapping[str, Any], name: str) -> None:
 
     from plinth.client.errors import PlinthError
 
-    known = [*document, *(entry for entries in document.values() for entry in entries)]
-    close = get_close_matches(name, known, n=1)
+    names = [*document, *(entry for entries in document.values() for entry in entries)]
+    close = get_close_matches(name, names, n=1)
     hint = f"Did you mean {close[0]!r}?" if close else "`plinth catalog` lists all."
     raise PlinthError(f"The catalog has no {name!r}. {hint}")
 

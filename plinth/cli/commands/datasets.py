@@ -224,9 +224,9 @@ def fix_dataset(
 
 def _choose(fixes: Sequence[Fix], codes: Set[str], *, relabel: bool) -> list[Fix]:
     """Return the fixes to apply: the default ones, and one for each of `codes`."""
-    known = {fix.finding for fix in fixes}
-    if unknown := [code for code in codes if code not in known]:
-        listed = ", ".join(sorted(code for code in known if code)) or "none"
+    fixable = {fix.finding for fix in fixes}
+    if unknown := [code for code in codes if code not in fixable]:
+        listed = ", ".join(sorted(code for code in fixable if code)) or "none"
         message = f"the report lists no rows for {unknown[0]}; it does for: {listed}"
         raise typer.BadParameter(message, param_hint="--also")
     chosen: dict[str | None, Fix] = {}

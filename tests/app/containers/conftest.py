@@ -20,7 +20,7 @@ def api(new_home: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory) 
         register(shades(folder / "shades"), name="shades")
         register(writer(folder / "stories"), name="stories")
         for task in ("tabular_classification", "text_classification", "recommendation"):
-            register(packages.untrained(task, folder / task), name=task)
+            register(packages.make_untrained(task, folder / task), name=task)
     api.environment["PLINTH_INVOCATIONS_MODEL"] = "tabular_classification"
     with api:
         yield api

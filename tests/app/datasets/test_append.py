@@ -137,7 +137,7 @@ def test_nothing_is_appended_while_a_version_is_checked_so_that_no_part_is_lost(
         ({"task": "translation"}, 422, "reviews@1 is for text_classification"),
     ],
 )
-def test_what_cannot_be_appended_is_said_before_it_is_read(
+def test_files_that_cannot_be_appended_are_refused_before_they_are_read(
     reviews: TestClient, options: dict[str, str], status: int, message: str
 ) -> None:
     part = send(reviews)

@@ -20,7 +20,7 @@ def answer(*names: str) -> Any:
     return classify(served, question, {"probabilities": PROBABILITIES})
 
 
-def test_classes_that_differ_in_case_alone_are_told_apart() -> None:
+def test_classes_that_differ_in_case_alone_are_distinguished() -> None:
     assert answer("A", "a", "b").probabilities == pytest.approx((0.3, 0.5, 0.2))
     assert answer("A", "a", "B").probabilities == pytest.approx((0.3, 0.5, 0.2))
 

@@ -39,7 +39,7 @@ def api(new_home: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory) 
             ("multimodal_classification", "messages"),
             ("object_detection", "detector"),
         ):
-            register(packages.untrained(task, folder / name), name=name)
+            register(packages.make_untrained(task, folder / name), name=name)
         register(shades(folder / "shades"), name="shades")
     with api:
         yield api
@@ -88,7 +88,7 @@ def test_the_classes_of_a_model_have_its_own_probabilities(client: openai.OpenAI
     assert decision.usage.input_tokens > 0
 
 
-def test_some_of_the_classes_are_renormalized_and_it_is_said(api: ApiProcess) -> None:
+def test_some_of_the_classes_are_renormalized_and_the_answer_says_so(api: ApiProcess) -> None:
     expected = native(api, "reviews", {"text": TEXT})["probabilities"]
     criteria = dict.fromkeys(list(expected)[:2])
     question = {"type": "choice", "instructions": "Which?", "criteria": criteria}
@@ -103,8 +103,8 @@ def test_some_of_the_classes_are_renormalized_and_it_is_said(api: ApiProcess) ->
 def test_unknown_classes_are_a_refusal_in_the_form_of_each_protocol(client: openai.OpenAI, api: ApiProcess) -> None:
     unknown: Any = {"type": "choice", "instructions": "Which?", "choices": [{"value": "cat"}, {"value": "dog"}]}
     label = next(iter(native(api, "reviews", {"text": TEXT})["probabilities"]))
-    known: Any = {"type": "predicate", "instructions": f"Is it {label}?"}
-    decision = client.decisions.create(model="reviews", input=TEXT, questions=[unknown, known])
+    clear: Any = {"type": "predicate", "instructions": f"Is it {label}?"}
+    decision = client.decisions.create(model="reviews", input=TEXT, questions=[unknown, clear])
     assert [answer.type for answer in decision.answers] == ["refusal", "predicate"]
     question = {"type": "choice", "criteria": {"cat": None, "dog": None}}
     status, body = ask(api, {"model": "reviews", "state": TEXT, "questions": {"q": question}})
@@ -113,7 +113,7 @@ def test_unknown_classes_are_a_refusal_in_the_form_of_each_protocol(client: open
     assert "no class cat, dog" in body["detail"][0]["msg"]
 
 
-def test_an_unsure_answer_abstains_where_a_precision_is_wanted(client: openai.OpenAI, api: ApiProcess) -> None:
+def test_an_unsure_answer_abstains_where_a_precision_is_requested(client: openai.OpenAI, api: ApiProcess) -> None:
     labels = list(native(api, "reviews", {"text": TEXT})["probabilities"])
     question: Any = {"type": "choice", "instructions": "Which?", "choices": [{"value": label} for label in labels]}
     create = client.decisions.create

@@ -94,7 +94,7 @@ def test_a_preflight_to_an_unknown_host_is_rejected(new_client: Callable[..., Te
     "value",
     ["page.example.com", "https://page.example.com/", "https://Page.example.com", "null", "https://*.example.com"],
 )
-def test_what_is_not_an_origin_is_rejected_at_the_start(value: str) -> None:
+def test_a_value_that_is_no_origin_is_rejected_at_the_start(value: str) -> None:
     with pytest.raises(ValidationError, match="is not an origin"):
         AppSettings(cors_origins=value)
 

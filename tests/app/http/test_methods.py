@@ -80,7 +80,7 @@ def test_head_of_what_only_post_reads_names_post(client: TestClient) -> None:
         ("/predict", 405, "/predict/NAME"),
     ],
 )
-def test_a_client_with_a_wrong_address_is_told_the_right_one(
+def test_the_error_for_a_wrong_address_names_the_right_one(
     client: TestClient, path: str, status: int, hint: str
 ) -> None:
     answer = client.post(path, json={"inputs": "a"})

@@ -24,7 +24,7 @@ def api(new_home: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory) 
     api, folder = ApiProcess(new_home()), tmp_path_factory.mktemp("packages")
     with homes.use_home(api.home):
         for task in TASKS:
-            register(packages.untrained(task, folder / task), name=task)
+            register(packages.make_untrained(task, folder / task), name=task)
         register(writer(folder / "stories"), name="stories")
         text = ENCODERS["text"].learn(WORDS, {"max_length": 8})
         register(embedder(folder / "embedder", "text", text), name="embedder")

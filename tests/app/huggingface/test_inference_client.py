@@ -54,7 +54,7 @@ def clip() -> bytes:
     return base64.b64decode(audio)
 
 
-def encoded(data: bytes) -> str:
+def encode(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
@@ -68,16 +68,16 @@ def test_texts_images_and_clips_are_classified(ask: Any, native: Native, top_k: 
     (text,) = native("text_classification", {"text": TEXT})
     answer = ask("text_classification").text_classification(TEXT, top_k=top_k)
     assert [(item.label, item.score) for item in answer] == best(text["probabilities"])[:top_k]
-    (image,) = native("image_classification", {"image": encoded(IMAGE)})
+    (image,) = native("image_classification", {"image": encode(IMAGE)})
     answer = ask("image_classification").image_classification(IMAGE, top_k=top_k)
     assert [(item.label, item.score) for item in answer] == best(image["probabilities"])[:top_k]
-    (sound,) = native("audio_classification", {"audio": encoded(clip())})
+    (sound,) = native("audio_classification", {"audio": encode(clip())})
     answer = ask("audio_classification@1").audio_classification(clip(), top_k=top_k)
     assert [(item.label, item.score) for item in answer] == best(sound["probabilities"])[:top_k]
 
 
 def test_objects_have_boxes_in_whole_pixels(ask: Any, native: Native) -> None:
-    (output,) = native("object_detection", {"image": encoded(IMAGE), "confidence": 0.01})
+    (output,) = native("object_detection", {"image": encode(IMAGE), "confidence": 0.01})
     answer = ask("object_detection").object_detection(IMAGE, threshold=0.01)
     boxes = [(item.label, (item.box.xmin, item.box.ymin, item.box.xmax, item.box.ymax)) for item in answer]
     assert boxes == [(item["label"], tuple(map(round, item["box"]))) for item in output["objects"]]
@@ -115,7 +115,7 @@ def test_a_conversation_is_replied_to(ask: Any) -> None:
 
 
 def test_speech_is_recognized_and_synthesized_and_images_are_drawn(ask: Any, native: Native) -> None:
-    (text,) = native("speech_recognition", {"audio": encoded(clip())})
+    (text,) = native("speech_recognition", {"audio": encode(clip())})
     assert ask("speech_recognition").automatic_speech_recognition(clip()).text == text["text"]
     (sound,) = native("speech_synthesis", {"text": "old"})
     assert ask("speech_synthesis").text_to_speech("old") == base64.b64decode(sound["audio"])
@@ -162,7 +162,7 @@ def test_labels_of_a_request_are_compared_with_an_image_or_a_text(ask: Any, nati
     for answer, raw_input in (
         (
             client.zero_shot_image_classification(IMAGE, labels, hypothesis_template="a {} thing"),
-            {"image": encoded(IMAGE), "candidates": templated},
+            {"image": encode(IMAGE), "candidates": templated},
         ),
         (
             client.zero_shot_classification(TEXT, labels, hypothesis_template="a {} thing"),

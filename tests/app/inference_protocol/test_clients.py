@@ -44,7 +44,7 @@ def api(new_home: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory) 
         register(painter(folder / "painter"), name="painter")
         register(writer(folder / "stories"), name="stories")
         for task in MODELS:
-            register(packages.untrained(task, folder / task), name=task)
+            register(packages.make_untrained(task, folder / task), name=task)
     with api:
         yield api
 
@@ -99,7 +99,7 @@ def native(api: ApiProcess, model: str, inputs: list[Any], **parameters: Any) ->
     return outputs
 
 
-def decoded(array: np.ndarray) -> list[str]:
+def decode(array: np.ndarray) -> list[str]:
     return [value if isinstance(value, str) else value.decode() for value in array.tolist()]
 
 
@@ -163,7 +163,7 @@ def test_pixels_are_classified_as_predict_classifies_them(
         "shades", [tensor(triton, "pixels", images, binary=binary)], outputs=requested, request_id="mine"
     )
     expected = native(api, "shades", [{"pixels": image.tolist()} for image in images])
-    assert decoded(result.as_numpy("label")) == [output["label"] for output in expected]
+    assert decode(result.as_numpy("label")) == [output["label"] for output in expected]
     probabilities = [[output["probabilities"][label] for label in ("dark", "light")] for output in expected]
     # The graph is the same; only the batch and float32 may differ by the last bit.
     np.testing.assert_allclose(result.as_numpy("probabilities"), probabilities, rtol=1e-5)
@@ -179,7 +179,7 @@ def test_a_version_is_chosen_by_the_path_and_all_outputs_come_by_default(
     result = client.infer("shades", [tensor(triton, "pixels", images)], model_version="1")
     assert [output["name"] for output in result.get_response()["outputs"]] == ["label", "confidence", "probabilities"]
     expected = native(api, "shades@1", [{"pixels": image.tolist()} for image in images])
-    assert decoded(result.as_numpy("label")) == [output["label"] for output in expected]
+    assert decode(result.as_numpy("label")) == [output["label"] for output in expected]
 
 
 @pytest.mark.parametrize("binary", [True, False])
@@ -187,7 +187,7 @@ def test_image_files_are_bytes_or_base64(triton: Any, client: Any, binary: bool)
     files = [png(10), png(240)]
     values = files if binary else [base64.b64encode(file).decode() for file in files]
     result = client.infer("shades", [tensor(triton, "image", texts(values), "BYTES", binary=binary)])
-    assert decoded(result.as_numpy("label")) == ["dark", "light"]
+    assert decode(result.as_numpy("label")) == ["dark", "light"]
 
 
 def test_the_classes_of_an_output_are_named_with_the_classification_extension(triton: Any, client: Any) -> None:
@@ -203,7 +203,7 @@ def test_the_classes_of_an_output_are_named_with_the_classification_extension(tr
 def test_texts_of_any_script_are_classified(triton: Any, api: ApiProcess, client: Any, binary: bool) -> None:
     result = client.infer(MODELS[0], [tensor(triton, "text", texts(TEXTS), "BYTES", binary=binary)])
     expected = native(api, MODELS[0], [{"text": text} for text in TEXTS])
-    assert decoded(result.as_numpy("label")) == [output["label"] for output in expected]
+    assert decode(result.as_numpy("label")) == [output["label"] for output in expected]
 
 
 def test_a_parameter_of_predict_is_a_parameter_here(triton: Any, api: ApiProcess, client: Any) -> None:
@@ -231,7 +231,7 @@ def test_several_inputs_of_any_datatype_are_the_columns_of_a_row(
     result = client.infer(MODELS[1], sent)
     inputs = [{"length": length, "site": site} for length, site in ((5, "north"), (2, "south"), (7, "north"))]
     expected = native(api, MODELS[1], inputs)
-    assert decoded(result.as_numpy("label")) == [output["label"] for output in expected]
+    assert decode(result.as_numpy("label")) == [output["label"] for output in expected]
     np.testing.assert_allclose(result.as_numpy("confidence"), [output["confidence"] for output in expected], rtol=1e-5)
 
 
@@ -246,7 +246,7 @@ def test_nan_in_a_column_is_a_missing_value(triton: Any, api: ApiProcess, client
 def test_generated_text_images_and_lists_come_as_bytes(triton: Any, api: ApiProcess, client: Any) -> None:
     prompts = [tensor(triton, "prompt", texts(["世"]), "BYTES"), tensor(triton, "max_new_tokens", np.array([12]))]
     written = client.infer("stories", prompts, parameters={"temperature": 0})
-    assert decoded(written.as_numpy("text")) == ["aé世aé世"]
+    assert decode(written.as_numpy("text")) == ["aé世aé世"]
     assert written.as_numpy("new_tokens").tolist() == [12]
     painted = client.infer("painter", [tensor(triton, "seed", np.array([3, 4]))]).as_numpy("image")
     expected = native(api, "painter", [{"seed": 3}, {"seed": 4}])
@@ -286,7 +286,7 @@ def test_the_asynchronous_client_gets_the_same(triton: Any, api: ApiProcess) -> 
             results = await asyncio.gather(
                 *(client.infer("shades", [tensor(triton, "pixels", pixels(2, seed))]) for seed in range(3))
             )
-            return live, index, [decoded(result.as_numpy("label")) for result in results]
+            return live, index, [decode(result.as_numpy("label")) for result in results]
 
     live, index, labels = asyncio.run(classify())
     assert live
@@ -483,5 +483,5 @@ def test_every_task_has_a_tensor_for_each_field(api: ApiProcess, tmp_path: Path)
 
     for task, kind in TASKS.items():
         if kind.input_type.model_fields.keys() - {"return"}:
-            predictor = Predictor.load(packages.untrained(task, tmp_path / task))
+            predictor = Predictor.load(packages.make_untrained(task, tmp_path / task))
             assert signature_of(predictor).inputs.keys() == kind.input_type.model_fields.keys(), task

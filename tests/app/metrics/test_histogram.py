@@ -16,7 +16,7 @@ def test_quantiles_lie_in_the_bucket_that_holds_them():
     assert latency.total == pytest.approx(50 * 0.0007 + 49 * 0.004 + 0.7)
 
 
-def test_what_takes_longer_than_all_bounds_is_counted_and_told_as_the_last():
+def test_a_time_above_all_bounds_is_counted_and_reported_as_the_last():
     latency = Histogram()
     latency.observe(1e6)
     assert latency.buckets()[-2:] == [("30.0", 0), ("+Inf", 1)]

@@ -58,7 +58,7 @@ def rule_queries() -> dict[str, str]:
     return queries
 
 
-def filled(query: str) -> str:
+def fill(query: str) -> str:
     """Fill in the variables of Grafana, and shorten the ranges of time."""
     for name, value in FILLED.items():
         query = query.replace(name, value)
@@ -116,7 +116,7 @@ def value_of(client: httpx2.Client, query: str) -> list[Any]:
 @needs_prometheus
 @pytest.mark.process
 def test_every_query_of_the_dashboard_and_the_rules_has_an_answer(api: ApiProcess, tmp_path: Path) -> None:
-    missing = {name: filled(query) for name, query in (panel_queries() | rule_queries()).items()}
+    missing = {name: fill(query) for name, query in (panel_queries() | rule_queries()).items()}
     with prometheus(api, tmp_path) as client:
         deadline = time.monotonic() + WAIT_SECONDS
         while missing:
@@ -133,7 +133,7 @@ def test_every_query_of_the_dashboard_and_the_rules_has_an_answer(api: ApiProces
         assert (target["health"], target["labels"]["job"]) == ("up", "plinth")
         for variable in DASHBOARD["templating"]["list"][1:]:
             metric, label = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["definition"]).groups()
-            assert any(label in series["metric"] for series in value_of(client, filled(metric))), variable["name"]
+            assert any(label in series["metric"] for series in value_of(client, fill(metric))), variable["name"]
 
 
 @needs_prometheus

@@ -140,7 +140,7 @@ PACKAGE = "/api/v1/models/shades/versions/1/download"
 
 
 @pytest.mark.parametrize("query", ["", "?file=model.onnx", "?format=onnx"])
-def test_a_download_names_its_length_and_goes_on_where_it_broke_off(
+def test_a_download_names_its_length_and_resumes_where_it_broke_off(
     client: TestClient, package: ModelPackage, tmp_path: Path, query: str
 ) -> None:
     register(package)

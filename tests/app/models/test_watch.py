@@ -40,7 +40,7 @@ def watch_once(client: TestClient, is_reached: Callable[[Any], bool]) -> Any:
         time.sleep(0.05)
 
 
-def stored() -> Sequence[RequestRecord]:
+def stored_records() -> Sequence[RequestRecord]:
     with transaction() as session:
         rows = session.scalars(select(RequestRecord).order_by(RequestRecord.id)).all()
         for row in rows:
@@ -56,7 +56,7 @@ def test_nothing_is_recorded_without_a_watch_or_when_it_is_off(client: TestClien
     assert (put.status_code, put.json()["keep"], put.json()["then"]) == (200, "off", "tell")
     ask(client, 0)
     time.sleep(0.7)
-    assert stored() == []
+    assert stored_records() == []
     assert client.get(WATCH).json()["state"]["versions"] == []
 
 
@@ -68,7 +68,7 @@ def test_rows_are_recorded_with_their_answer_version_and_request(client: TestCli
         "/predict/shades", json={"inputs": [{"pixels": [[0] * SIDE] * SIDE}, {"pixels": [[255] * SIDE] * SIDE}]}
     )
     watch = watch_once(client, lambda state: state["records"] == 3)
-    first, *others = stored()
+    first, *others = stored_records()
     assert (first.request_id, first.position, first.version, first.label) == ("first", 0, 1, "light")
     assert first.confidence > 0.9
     assert json.loads(first.input or b"") == {"image": base64.b64encode(png(255)).decode()}
@@ -88,7 +88,10 @@ def test_sketches_have_no_input(client: TestClient) -> None:
     client.put(WATCH, json={"keep": "sketches", "fraction": 1})
     ask(client, 0)
     watch_once(client, lambda state: state["records"] == 2)
-    assert [(row.input, row.label, len(row.statistics)) for row in stored()] == [(None, "light", 6), (None, "dark", 6)]
+    assert [(row.input, row.label, len(row.statistics)) for row in stored_records()] == [
+        (None, "light", 6),
+        (None, "dark", 6),
+    ]
 
 
 @pytest.mark.usefixtures("model")
@@ -110,20 +113,20 @@ def test_records_stay_within_their_number_their_bytes_and_their_age(client: Test
     for number in range(5):
         ask(client, number, request_id=f"r{number}")
     watch_once(client, lambda state: state["records"] == 3 and state["versions"][0]["recorded"] == 5)
-    assert [row.request_id for row in stored()] == ["r2", "r3", "r4"]
-    size = stored()[0].bytes
+    assert [row.request_id for row in stored_records()] == ["r2", "r3", "r4"]
+    size = stored_records()[0].bytes
     client.put(WATCH, json={"keep": "rows", "fraction": 1, "max_bytes": max(1024, 2 * size)})
     with transaction() as session:
         session.execute(update(RequestRecord).where(RequestRecord.request_id == "r3").values(bytes=10_000))
     ask(client, 9, request_id="r9")
     watch_once(client, lambda state: state["versions"][0]["recorded"] == 6 and state["records"] == 2)
-    assert [row.request_id for row in stored()] == ["r4", "r9"]
+    assert [row.request_id for row in stored_records()] == ["r4", "r9"]
     with transaction() as session:
         session.execute(update(RequestRecord).where(RequestRecord.request_id == "r4").values(created_at=clock(-8e5)))
     client.put(WATCH, json={"keep": "rows", "fraction": 1, "max_days": 9})
     ask(client, 9, request_id="r10")
     watch_once(client, lambda state: state["versions"][0]["recorded"] == 7)
-    assert [row.request_id for row in stored()] == ["r9", "r10"]
+    assert [row.request_id for row in stored_records()] == ["r9", "r10"]
 
 
 @pytest.mark.usefixtures("model")
@@ -132,10 +135,10 @@ def test_the_end_of_a_watch_deletes_its_records(client: TestClient) -> None:
     ask(client, 0)
     watch_once(client, lambda state: state["records"] == 1)
     assert client.delete(WATCH).status_code == 204
-    assert stored() == []
+    assert stored_records() == []
     ask(client, 0)
     time.sleep(0.7)
-    assert stored() == []
+    assert stored_records() == []
     assert client.delete(WATCH).status_code == 404
 
 
@@ -145,7 +148,7 @@ def test_the_last_version_takes_its_watch_with_it(client: TestClient) -> None:
     ask(client, 0)
     watch_once(client, lambda state: state["records"] == 1)
     assert client.delete("/api/v1/models/shades").status_code == 204
-    assert stored() == []
+    assert stored_records() == []
     assert client.get(WATCH).status_code == 404
 
 
@@ -241,7 +244,7 @@ def test_the_answers_of_a_shadow_are_not_recorded(client: TestClient, tmp_path: 
         assert time.monotonic() < deadline
         time.sleep(0.05)
     time.sleep(0.7)
-    assert [(row.request_id, row.version, row.label) for row in stored()] == [("only", 1, "dark")]
+    assert [(row.request_id, row.version, row.label) for row in stored_records()] == [("only", 1, "dark")]
 
 
 @pytest.mark.usefixtures("model")

@@ -23,14 +23,14 @@ MODELS: Final = ("drawings", "reader", "reviews", "shades", "speech", "stories",
 def api(new_home: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiProcess]:
     api, folder = ApiProcess(new_home()), tmp_path_factory.mktemp("packages")
     with homes.use_home(api.home):
-        register(packages.untrained("text_classification", folder / "reviews"), name="reviews")
+        register(packages.make_untrained("text_classification", folder / "reviews"), name="reviews")
         register(writer(folder / "stories", context=128), name="stories")
         register(shades(folder / "shades"), name="shades")
-        register(packages.untrained("speech_recognition", folder / "speech"), name="speech")
-        register(packages.untrained("image_generation", folder / "drawings"), name="drawings")
-        register(packages.untrained("speech_synthesis", folder / "reader"), name="reader")
+        register(packages.make_untrained("speech_recognition", folder / "speech"), name="speech")
+        register(packages.make_untrained("image_generation", folder / "drawings"), name="drawings")
+        register(packages.make_untrained("speech_synthesis", folder / "reader"), name="reader")
         spoken_by = {"speaker": "text"}
-        register(packages.untrained("speech_synthesis", folder / "voices", more_columns=spoken_by), name="voices")
+        register(packages.make_untrained("speech_synthesis", folder / "voices", more_columns=spoken_by), name="voices")
     with api:
         yield api
 

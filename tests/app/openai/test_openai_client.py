@@ -315,7 +315,7 @@ REFUSED: Final[dict[str, tuple[Callable[[openai.OpenAI], object], str, str]]] = 
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_cannot_be_answered_is_refused_with_field_and_hint(client: openai.OpenAI, name: str) -> None:
+def test_a_request_without_an_answer_is_refused_with_field_and_hint(client: openai.OpenAI, name: str) -> None:
     request, param, words = REFUSED[name]
     with pytest.raises(openai.UnprocessableEntityError) as caught:
         request(client)

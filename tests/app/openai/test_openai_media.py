@@ -31,12 +31,12 @@ TEXT: Final = "quiet film"
 SIZE: Final = f"{samples.SIDE}x{samples.SIDE}"
 
 
-def decoded(data: bytes) -> Audio:
+def decode(data: bytes) -> Audio:
     values, rate_hz = soundfile.read(io.BytesIO(data), dtype="float32")
     return Audio(values, rate_hz)
 
 
-def spoken(api: ApiProcess, model: str, **fields: Any) -> bytes:
+def speak(api: ApiProcess, model: str, **fields: Any) -> bytes:
     (output,) = native(api, model, {"inputs": [{"text": TEXT, **fields}]})
     return base64.b64decode(output["audio"])
 
@@ -54,12 +54,12 @@ def test_an_audio_file_is_transcribed_as_predict_transcribes_it(client: openai.O
 
 
 def test_a_text_is_read_aloud_as_predict_reads_it(client: openai.OpenAI, api: ApiProcess) -> None:
-    expected = spoken(api, "reader")
+    expected = speak(api, "reader")
     answer = client.audio.speech.create(model="reader", voice="alloy", input=TEXT, response_format="wav")
     assert answer.content == expected
     assert answer.response.headers["content-type"] == "audio/wav"
     faster = client.audio.speech.create(model="reader", voice="alloy", input=TEXT, response_format="wav", speed=1.5)
-    assert faster.content == spoken(api, "reader", speed=1.5)
+    assert faster.content == speak(api, "reader", speed=1.5)
 
 
 @pytest.mark.parametrize(
@@ -69,10 +69,10 @@ def test_a_text_is_read_aloud_as_predict_reads_it(client: openai.OpenAI, api: Ap
 def test_speech_comes_in_the_format_that_the_request_names(
     client: openai.OpenAI, api: ApiProcess, response_format: Any, media_type: str, rate_hz: int
 ) -> None:
-    original = audio.decode(spoken(api, "reader"))
+    original = audio.decode(speak(api, "reader"))
     answer = client.audio.speech.create(model="reader", voice="alloy", input=TEXT, response_format=response_format)
     assert answer.response.headers["content-type"] == media_type
-    clip = decoded(answer.content)
+    clip = decode(answer.content)
     # The samples have 4,000 Hz, which MP3 and Opus do not have. Both may add a frame of 0.1 s.
     assert (original.rate_hz, clip.rate_hz) == (4_000, rate_hz)
     assert clip.seconds == pytest.approx(original.seconds, abs=0.1)
@@ -83,7 +83,7 @@ def test_speech_comes_in_the_format_that_the_request_names(
 
 
 def test_pcm_has_24_000_samples_a_second_and_no_header(client: openai.OpenAI, api: ApiProcess) -> None:
-    original = audio.decode(spoken(api, "reader"))
+    original = audio.decode(speak(api, "reader"))
     with client.audio.speech.with_streaming_response.create(
         model="reader", voice="alloy", input=TEXT, response_format="pcm"
     ) as answer:
@@ -104,7 +104,7 @@ def test_a_model_of_several_voices_reads_in_the_one_that_the_request_names(
             input=TEXT,
             response_format="wav",
         )
-        assert answer.content == spoken(api, "voices", voice=voice)
+        assert answer.content == speak(api, "voices", voice=voice)
 
 
 def test_images_are_those_of_predict(client: openai.OpenAI, api: ApiProcess) -> None:
@@ -222,7 +222,7 @@ REFUSED: Final[dict[str, tuple[Callable[[openai.OpenAI], object], str | None, st
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_cannot_be_answered_is_refused_with_field_and_hint(client: openai.OpenAI, name: str) -> None:
+def test_a_request_without_an_answer_is_refused_with_field_and_hint(client: openai.OpenAI, name: str) -> None:
     request, param, words = REFUSED[name]
     with pytest.raises(openai.UnprocessableEntityError) as caught:
         request(client)

@@ -35,7 +35,7 @@ BEGIN: Final = [
 END: Final = ["response.output_text.done", "response.content_part.done", "response.output_item.done"]
 
 
-def predicted(api: ApiProcess, messages: list[dict[str, str]], **parameters: Any) -> dict[str, Any]:
+def predict(api: ApiProcess, messages: list[dict[str, str]], **parameters: Any) -> dict[str, Any]:
     parameters = {"max_new_tokens": 12, "temperature": 0, **parameters}
     return native(api, "stories", {"inputs": [{"messages": messages}], "parameters": parameters})[0]
 
@@ -43,7 +43,7 @@ def predicted(api: ApiProcess, messages: list[dict[str, str]], **parameters: Any
 def test_a_response_is_the_reply_of_predict_with_its_usage(client: openai.OpenAI, api: ApiProcess) -> None:
     answer = client.responses.create(**FIELDS, input="Who are you?", instructions="Be brief.", metadata={"a": "b"})
     messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Who are you?"}]
-    expected = predicted(api, messages)
+    expected = predict(api, messages)
     assert answer.output_text == expected["text"] == GENERATED
     assert answer.usage is not None
     assert (answer.usage.input_tokens, answer.usage.output_tokens) == (expected["prompt_tokens"], 12)
@@ -72,7 +72,7 @@ def test_a_conversation_continues_with_the_output_of_an_earlier_response(
         {"role": "user", "content": "And now?"},
     ]
     answer = client.responses.create(**FIELDS, input=turns)
-    expected = predicted(
+    expected = predict(
         api,
         [
             {"role": "user", "content": "Who are you?"},
@@ -196,7 +196,9 @@ REFUSED: Final[dict[str, tuple[Callable[[openai.OpenAI], object], str, str]]] = 
 
 @pytest.mark.parametrize("name", REFUSED)
 @pytest.mark.parametrize("stream", [False, True])
-def test_what_cannot_be_answered_is_refused_with_field_and_hint(client: openai.OpenAI, name: str, stream: bool) -> None:
+def test_a_request_without_an_answer_is_refused_with_field_and_hint(
+    client: openai.OpenAI, name: str, stream: bool
+) -> None:
     request, param, words = REFUSED[name]
     if stream:
         create = client.responses.create

@@ -72,9 +72,9 @@ def api(new_home: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory) 
         register(change_manifest(shades(folder / "base"), task=None, labels=None), name="digits-base")
         register(shades(folder / "digits"), name="digits")
         for task in TASKS:
-            register(packages.untrained(task, folder / task), name=task)
-        register(packages.untrained("text_classification", folder / "reviews"), name="reviews")
-        register(packages.untrained("text_generation", folder / "stories"), name="stories")
+            register(packages.make_untrained(task, folder / task), name=task)
+        register(packages.make_untrained("text_classification", folder / "reviews"), name="reviews")
+        register(packages.make_untrained("text_generation", folder / "stories"), name="stories")
     with api:
         yield api
 
@@ -161,12 +161,12 @@ def test_an_example_is_accepted_by_a_running_service(
     operation = DOCUMENT["paths"][path][method]
     body = operation["requestBody"]["content"][media_type]
     file = "seven.wav" if "audio" in path else "seven.png"
-    content, sent_as = encoded(api, body, media_type, name, file=file)
+    content, sent_as = encode(api, body, media_type, name, file=file)
     headers = {"Content-Type": sent_as}
     for parameter in operation.get("parameters", ()):
         if parameter["in"] == "header" and "examples" in parameter["schema"]:
             headers[parameter["name"]] = str(parameter["schema"]["examples"][0])
-    status, answered_as, answer = send(api, method, filled(api, path, media_type, name), content, headers)
+    status, answered_as, answer = send(api, method, fill(api, path, media_type, name), content, headers)
     if status == 204:
         assert "204" in operation["responses"]
         return
@@ -232,7 +232,7 @@ def follow_links(api: ApiProcess, links: Mapping[str, Any], created: Mapping[str
         assert status == 200 or (later and status in (404, 409)), (target, status)
 
 
-def filled(api: ApiProcess, path: str, media_type: str, name: str) -> str:
+def fill(api: ApiProcess, path: str, media_type: str, name: str) -> str:
     """The path with the names of the model, alias or upload that fit the body."""
     if "{upload_id}" in path:
         return path.replace("{upload_id}", new_upload(api, 11, b""))
@@ -247,7 +247,7 @@ def filled(api: ApiProcess, path: str, media_type: str, name: str) -> str:
     return path.replace("{name}", "digits").replace("{alias}", "production").replace("{dataset}", dataset)
 
 
-def encoded(api: ApiProcess, body: Mapping[str, Any], media_type: str, name: str, *, file: str) -> tuple[bytes, str]:
+def encode(api: ApiProcess, body: Mapping[str, Any], media_type: str, name: str, *, file: str) -> tuple[bytes, str]:
     """An example as bytes with its media type; upload ids become those of new uploads."""
     example = body["examples"][name]
     if "x-file" in example:

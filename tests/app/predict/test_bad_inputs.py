@@ -77,7 +77,7 @@ def pixels(text: str) -> bytes:
     return b'{"inputs": [{"pixels": ' + text.encode() + b"}]}"
 
 
-def encoded(data: bytes) -> str:
+def encode(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
@@ -94,15 +94,15 @@ IMAGES: dict[str, tuple[bytes, str, str]] = {
     "a cube of cubes": (pixels("[[[[1]]]]"), "application/json", "inputs.0"),
     "words": (pixels('[["a"]]'), "application/json", "inputs.0"),
     "nothing": (pixels("null"), "application/json", "inputs.0"),
-    "both": (in_json({"pixels": GOOD, "image": encoded(png(7))}), "application/json", "either"),
+    "both": (in_json({"pixels": GOOD, "image": encode(png(7))}), "application/json", "either"),
     "unknown field": (in_json({"pixel": GOOD}), "application/json", "known"),
     "no base64": (in_json({"image": "%%%"}), "application/json", "base64"),
-    "no image": (in_json({"image": encoded(b"no image")}), "application/json", "inputs.0"),
+    "no image": (in_json({"image": encode(b"no image")}), "application/json", "inputs.0"),
     "half an image": (png(7, side=64)[:60], "image/png", "inputs.0"),
     "empty body": (b"", "image/png", "inputs.0"),
     "bomb by its header": (bomb(50_000, rows=1), "image/png", "limit on pixels"),
     "bomb by its content": (bomb(30_000, rows=500), "image/png", "limit on pixels"),
-    "bomb in JSON": (in_json({"image": encoded(bomb(30_000, rows=200))}), "application/json", "limit on pixels"),
+    "bomb in JSON": (in_json({"image": encode(bomb(30_000, rows=200))}), "application/json", "limit on pixels"),
     "nested": (b"[" * 60_000, "application/json", "JSON"),
     "nested and closed": (pixels("[" * 900 + "1" + "]" * 900), "application/json", ""),
     "nested objects": (b'{"a":' * 60_000, "application/json", "JSON"),
@@ -122,7 +122,7 @@ AUDIO: dict[str, tuple[bytes, str, str]] = {
     "no audio": (b"x" * 50_000, "audio/wav", "inputs.0"),
     "MP3 of noise": (b"\xff\xfb\x90\x00" + bytes(range(256)) * 200, "audio/mpeg", "inputs.0"),
     "hours": (wave(rate_hz=8_000, samples=30_000_000), "audio/wav", "limit"),
-    "in JSON": (in_json({"audio": encoded(wave()[:30])}), "application/json", "inputs.0"),
+    "in JSON": (in_json({"audio": encode(wave()[:30])}), "application/json", "inputs.0"),
 }
 TEXTS: dict[str, tuple[bytes, str, str]] = {
     "empty": (b"", "text/plain", "text"),
@@ -153,7 +153,7 @@ def test_an_unreadable_input_is_named_with_the_reason(
     ("model", "good", "bad"),
     [
         ("shades", {"pixels": GOOD}, {"pixels": [[1, 2], [3]]}),
-        ("sounds", {"audio": encoded(wave())}, {"audio": encoded(wave()[:30])}),
+        ("sounds", {"audio": encode(wave())}, {"audio": encode(wave()[:30])}),
         ("texts", {"text": "a quiet film"}, {"text": ""}),
     ],
 )
@@ -208,7 +208,7 @@ def test_many_long_texts_cost_only_what_the_model_reads_of_them(api: ApiProcess)
 
 
 def test_many_large_images_in_one_request_are_bounded(api: ApiProcess) -> None:
-    large = encoded(png(7, side=5_000))
+    large = encode(png(7, side=5_000))
     words = problem_text(
         *ask(api, "shades", json.dumps({"inputs": [{"image": large}] * 64}).encode(), "application/json", {})
     )

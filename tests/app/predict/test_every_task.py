@@ -107,7 +107,7 @@ def api(new_home: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory) 
     api, folder = ApiProcess(new_home()), tmp_path_factory.mktemp("packages")
     with homes.use_home(api.home):
         for task in TASKS:
-            register(packages.untrained(task, folder / task), name=task)
+            register(packages.make_untrained(task, folder / task), name=task)
     with api:
         yield api
 
@@ -189,7 +189,7 @@ def test_parameters_of_a_thousand_inputs_are_limited_before_they_are_read(
 
 @pytest.mark.parametrize(("task", "field"), FIELDS)
 @pytest.mark.parametrize("value", ["NaN", "[-Infinity]", "1e999", '"\\u0000"', '"\\ud800"'])
-def test_what_json_cannot_say_is_refused_with_its_place(api: ApiProcess, task: str, field: str, value: str) -> None:
+def test_a_number_that_json_lacks_is_refused_with_its_place(api: ApiProcess, task: str, field: str, value: str) -> None:
     written = json.dumps(good(task) | {field: "HERE"}).replace('"HERE"', value)
     status, answer = ask(api, task, f'{{"inputs": [{written}]}}'.encode(), JSON, WAYS[0])
     assert status == 422
@@ -226,7 +226,7 @@ def test_an_input_has_the_same_output_in_every_format(api: ApiProcess, task: str
     thing = base64.b64decode(value) if is_file else value.encode()
     media_type = {"image": "image/png", "audio": "audio/wav"}.get(kind.body, "text/plain; charset=utf-8")
 
-    def answered(*request: Any) -> Any:
+    def answer_of(*request: Any) -> Any:
         status, answer = ask(api, task, *request)
         assert status == 200, answer
         return answer["outputs"]
@@ -234,10 +234,10 @@ def test_an_input_has_the_same_output_in_every_format(api: ApiProcess, task: str
     for parameters in (seeded, usual):
         request = {"inputs": [{kind.body: value}] * 2, "parameters": parameters}
         for way in WAYS:
-            in_json = answered(json.dumps(request).encode(), JSON, way)
-            assert _alike(answered(*by_form([thing] * 2, parameters), way), in_json)
+            in_json = answer_of(json.dumps(request).encode(), JSON, way)
+            assert _alike(answer_of(*by_form([thing] * 2, parameters), way), in_json)
             if not parameters:
-                assert _alike(answered(thing, media_type, way), in_json[:1])
+                assert _alike(answer_of(thing, media_type, way), in_json[:1])
 
 
 @pytest.mark.parametrize("kind", ["image/png", "audio/wav", "text/plain"])
@@ -275,13 +275,13 @@ def test_a_history_of_nothing_but_unknown_items_is_that_of_somebody_new(api: Api
 def test_unknown_fields_are_reported_with_the_known_ones_however_many_they_are(
     api: ApiProcess, task: str, way: dict[str, str]
 ) -> None:
-    known = list(SCHEMAS[task]["properties"])
+    names = list(SCHEMAS[task]["properties"])
     many = {f"f{number}": 0 for number in range(2_000 if way else 500)}
-    for foreign in ({known[0] + "s": 1}, {"y" * 50_000: 1}, many):
+    for foreign in ({names[0] + "s": 1}, {"y" * 50_000: 1}, many):
         body = json.dumps({"inputs": [good(task), good(task) | foreign]}).encode()
         status, answer = ask(api, task, body, JSON, way)
         assert status == 422
-        assert known[0] in answer["detail"]
+        assert names[0] in answer["detail"]
         assert len(json.dumps(answer)) < 5_000
         assert answer["errors"][0]["path"].startswith(f"inputs.1.{next(iter(foreign))[:20]}")
         assert all(finding["hint"] for finding in answer["errors"])

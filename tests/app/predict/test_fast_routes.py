@@ -144,8 +144,8 @@ def api(new_home: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory) 
     api, folder = ApiProcess(new_home()), tmp_path_factory.mktemp("packages")
     with homes.use_home(api.home):
         register(shades(folder / "shades"), name="shades")
-        register(packages.untrained("text_classification", folder / "reviews"), name="reviews")
-        register(packages.untrained("content_recommendation", folder / "films"), name="films")
+        register(packages.make_untrained("text_classification", folder / "reviews"), name="reviews")
+        register(packages.make_untrained("content_recommendation", folder / "films"), name="films")
         text = ENCODERS["text"].learn(["a quiet film", "a loud song"], {"max_length": 8})
         register(embedder(folder / "embedder", "text", text), name="embedder")
     with api:

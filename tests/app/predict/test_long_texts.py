@@ -29,7 +29,9 @@ MAX_READ_WORDS = 2_000
 def api(new_home: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiProcess]:
     api = ApiProcess(new_home())
     with homes.use_home(api.home):
-        register(packages.untrained("text_classification", tmp_path_factory.mktemp("package") / "texts"), name="texts")
+        register(
+            packages.make_untrained("text_classification", tmp_path_factory.mktemp("package") / "texts"), name="texts"
+        )
     with api:
         yield api
 

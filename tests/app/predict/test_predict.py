@@ -48,7 +48,7 @@ def test_an_input_outside_of_a_list_is_refused_with_the_list(client: TestClient,
     assert '{"inputs": [{"text": "..."}]}' in finding["hint"]
 
 
-def test_a_picture_as_it_is_is_one_input(client: TestClient, model: str) -> None:
+def test_an_image_as_it_is_is_one_input(client: TestClient, model: str) -> None:
     answer = client.post(f"/predict/{model}", content=png(5), headers={"Content-Type": "image/png"})
     assert labels(answer) == ["dark"]
 
@@ -80,7 +80,7 @@ def test_an_answer_that_grows_too_large_is_ended_where_it_does(
     assert "Send fewer" in answer.json()["detail"]
 
 
-def test_a_drawn_picture_may_be_answered_as_a_picture(client: TestClient, tmp_path: Path) -> None:
+def test_a_drawn_image_may_be_answered_as_an_image(client: TestClient, tmp_path: Path) -> None:
     register(painter(tmp_path / "painter"), name="painter")
     request = {"inputs": [{"seed": 1}]}
     as_json = client.post("/predict/painter", json=request).json()["outputs"][0]["image"]
@@ -92,7 +92,7 @@ def test_a_drawn_picture_may_be_answered_as_a_picture(client: TestClient, tmp_pa
     assert two.status_code == 406
 
 
-def test_a_recording_may_be_answered_as_a_recording() -> None:
+def test_an_audio_clip_may_be_answered_as_an_audio_clip() -> None:
     (sound,) = samples.VALUES["audio"](1)
     output = {"audio": base64.b64encode(sound).decode(), "sample_rate_hz": 4000}
 
@@ -134,7 +134,7 @@ def test_a_bad_input_is_named_by_its_number(client: TestClient, model: str) -> N
         (b"x", "multipart/form-data", 400),
     ],
 )
-def test_what_cannot_be_read_says_why(
+def test_a_body_that_cannot_be_read_says_why(
     client: TestClient, model: str, content: bytes, content_type: str, status: int
 ) -> None:
     answer = client.post(f"/predict/{model}", content=content, headers={"Content-Type": content_type})
@@ -185,7 +185,9 @@ def test_text_is_utf_8_or_refused_for_what_it_is(client: TestClient, model: str,
     ("body", "words"),
     [(b"", "it is empty. Send a JSON object."), (b" \n", "it is empty"), (b"[{}]", "Input should be a JSON object")],
 )
-def test_what_is_no_request_at_all_is_told_as_that(client: TestClient, model: str, body: bytes, words: str) -> None:
+def test_bytes_that_are_no_request_are_reported_as_such(
+    client: TestClient, model: str, body: bytes, words: str
+) -> None:
     answer = client.post(f"/predict/{model}", content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == 422
     assert words in answer.json()["detail"]
@@ -225,7 +227,7 @@ def test_parameters_of_a_form_may_come_as_a_file(client: TestClient, model: str)
 
 
 @pytest.mark.parametrize("value", ["1e-9", "0.0000001"])
-def test_a_deadline_that_is_over_already_is_told_as_that(client: TestClient, model: str, value: str) -> None:
+def test_a_deadline_that_is_over_already_is_reported(client: TestClient, model: str, value: str) -> None:
     inputs = [{"pixels": [[5] * SIDE] * SIDE}]
     answer = client.post(f"/predict/{model}", json={"inputs": inputs}, headers={"X-Timeout-Seconds": value})
     assert answer.status_code == 504
@@ -267,7 +269,7 @@ def test_the_least_recently_used_leaves_when_memory_is_short(
     ask("second")
 
 
-def test_what_models_have_in_common_is_in_memory_once_and_stays_until_the_last_leaves(
+def test_files_that_models_share_are_in_memory_once_and_stay_until_the_last_leaves(
     new_client: Callable[..., TestClient], tmp_path: Path
 ) -> None:
     sisters = {name: shades(tmp_path / name, bias=bias, in_two=True) for bias, name in enumerate(("one", "two", "six"))}
@@ -283,25 +285,25 @@ def test_what_models_have_in_common_is_in_memory_once_and_stays_until_the_last_l
     def ask(name: str) -> list[str]:
         return labels(client.post(f"/predict/{name}", content=png(5), headers={"Content-Type": "image/png"}))
 
-    def loaded() -> tuple[list[str], float]:
+    def list_loaded() -> tuple[list[str], float]:
         names = [model["name"] for model in client.get("/api/v1/system").json()["loaded_models"]]
         lines = client.get("/metrics").text.splitlines()
         return names, next(float(line.split()[1]) for line in lines if line.startswith("plinth_loaded_models_bytes "))
 
     for name in sisters:
         assert ask(name) == ["dark"]
-    assert loaded() == (["one", "two", "six"], beside + trunk + 3 * head)
+    assert list_loaded() == (["one", "two", "six"], beside + trunk + 3 * head)
     serving = {model["model"]: model["serving"] for model in client.get("/predict").json()["data"]}
     assert serving["one"]["bytes"] == beside + trunk + head
     assert ask("other") == ["light"]
-    assert loaded() == (["six", "other"], beside + trunk + head + whole)
+    assert list_loaded() == (["six", "other"], beside + trunk + head + whole)
     assert ask("six") == ["dark"]
     # Its trunk was used last, so it is not this sister who leaves for the other.
     assert ask("one") == ["dark"]
-    assert loaded() == (["six", "one"], beside + trunk + 2 * head)
+    assert list_loaded() == (["six", "one"], beside + trunk + 2 * head)
 
 
-def test_what_is_served_is_listed_with_what_it_is_asked(client: TestClient, model: str) -> None:
+def test_served_models_are_listed_with_their_inputs(client: TestClient, model: str) -> None:
     (served,) = client.get("/predict").json()["data"]
     assert (served["model"], served["version"], served["task"]) == ("shades", 1, "image_classification")
     assert "pixels" in served["input_schema"]["properties"]
@@ -315,7 +317,7 @@ def test_a_model_that_was_deleted_is_no_longer_served(client: TestClient, model:
     assert answer.status_code == 404
 
 
-def test_what_is_served_shows_how_it_does(client: TestClient, model: str) -> None:
+def test_served_models_are_listed_with_their_load(client: TestClient, model: str) -> None:
     assert client.get("/predict").json()["data"][0]["serving"] is None
     client.post(f"/predict/{model}", content=png(5), headers={"Content-Type": "image/png"})
     shown = client.get("/predict").json()["data"][0]["serving"]
@@ -326,7 +328,7 @@ def test_what_is_served_shows_how_it_does(client: TestClient, model: str) -> Non
 
 
 @pytest.mark.parametrize("value", ["soon", "0", "-1", "nan"])
-def test_a_deadline_that_is_none_is_told(client: TestClient, model: str, value: str) -> None:
+def test_an_invalid_deadline_is_reported(client: TestClient, model: str, value: str) -> None:
     headers = {"Content-Type": "image/png", "X-Timeout-Seconds": value}
     answer = client.post(f"/predict/{model}", content=png(5), headers=headers)
     assert answer.status_code == 422

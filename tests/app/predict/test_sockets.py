@@ -211,7 +211,7 @@ def test_chunks_that_are_none_are_refused(api: ApiProcess, body: bytes) -> None:
         assert statuses(rest(connection))[-1:] in ([400], [408])
 
 
-def test_who_waits_to_be_asked_for_the_body_is_asked(api: ApiProcess) -> None:
+def test_a_client_that_waits_for_100_continue_gets_it(api: ApiProcess) -> None:
     with connect(api) as connection:
         connection.sendall(head(api, "Expect: 100-continue", "Connection: close", length=len(DARK)))
         assert statuses(connection.recv(65536)) == [100]
@@ -333,7 +333,7 @@ def test_heads_that_are_too_long_are_refused(api: ApiProcess) -> None:
 
 
 @pytest.mark.parametrize("line", [b"\r\n\r\n", b"POST\r\n\r\n", b"POST /predict/shades HTTP/9.9\r\n\r\n", b"\0" * 99])
-def test_what_is_no_request_is_refused_or_left(api: ApiProcess, line: bytes) -> None:
+def test_bytes_that_are_no_request_are_refused_or_left(api: ApiProcess, line: bytes) -> None:
     with connect(api) as connection:
         connection.sendall(line)
         assert statuses(rest(connection)) in ([], [400], [408], [505])

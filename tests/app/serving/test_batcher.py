@@ -40,10 +40,10 @@ class Call:
         self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self.has_left = False
         self.request = PendingRequest(
-            [{"value": value} for value in values], output, self._done, lambda: self.has_left, deadline
+            [{"value": value} for value in values], output, self._finish, lambda: self.has_left, deadline
         )
 
-    def _done(self, outputs: Any, error: Exception | None) -> None:
+    def _finish(self, outputs: Any, error: Exception | None) -> None:
         self.future.set_result(outputs if error is None else error)
 
 

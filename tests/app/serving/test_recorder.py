@@ -17,7 +17,7 @@ WATCH = WatchRoute("wch_1", 1.0)
 OUTPUT = {"label": "a", "confidence": 0.9}
 
 
-def test_what_finds_no_room_is_dropped_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_records_without_room_are_dropped_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     saved: list[Any] = []
     monkeypatch.setattr(recorder, "MAX_WAITING", 3)
     monkeypatch.setattr(recorder, "_save", lambda answered, figures: saved.append((len(answered), figures)))

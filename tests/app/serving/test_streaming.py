@@ -78,7 +78,7 @@ def test_no_part_of_a_stop_string_is_streamed(client: TestClient, model: str) ->
         ({"inputs": [{"prompt": "a", "stop": ""}]}, 422),
     ],
 )
-def test_what_cannot_be_streamed_is_refused_before_the_stream_starts(
+def test_an_answer_that_cannot_be_streamed_is_refused_before_the_stream_starts(
     client: TestClient, model: str, payload: dict[str, Any], status: int
 ) -> None:
     answer = client.post(f"/predict/{model}", json=payload, headers=STREAM)

@@ -58,7 +58,7 @@ def test_six_right_answers_are_few_rows_and_not_100_cases() -> None:
     assert "These are few rows" in text
 
 
-def test_a_share_that_is_almost_all_is_not_called_100_percent() -> None:
+def test_a_fraction_that_is_almost_all_is_not_called_100_percent() -> None:
     text = report.in_words(line(value=0.99999), 100_000)
     assert "99.999\N{NO-BREAK SPACE}%" in text
 

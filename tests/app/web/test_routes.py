@@ -39,7 +39,7 @@ def test_a_view_needs_a_session_and_runs_nothing_inline(client: TestClient, path
     assert refused.headers["location"].startswith("/login?next=")
 
 
-def test_a_program_that_requests_a_page_is_told_where_the_api_is(client: TestClient) -> None:
+def test_the_answer_to_a_program_that_requests_a_page_names_the_api(client: TestClient) -> None:
     answer = client.get("/models", headers={"Accept": "application/json"})
     assert (answer.status_code, answer.json()["code"]) == (404, "no_such_path")
     # Clients of OpenAI, whose address lacks the end, read `error.message`.
@@ -88,7 +88,7 @@ def test_the_first_page_imports_jinja_and_the_start_does_not() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(samples()))
-def test_a_sample_is_a_data_set_without_a_problem(client: TestClient, tmp_path: Path, name: str) -> None:
+def test_a_sample_is_a_dataset_without_a_problem(client: TestClient, tmp_path: Path, name: str) -> None:
     response = client.get(f"/samples/{name}.zip")
     assert response.headers["content-type"] == "application/zip"
     assert zipfile.ZipFile(io.BytesIO(response.content)).testzip() is None

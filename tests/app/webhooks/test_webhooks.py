@@ -56,7 +56,7 @@ def test_a_webhook_is_changed_field_by_field(client: TestClient, webhook: dict[s
     assert client.get(path).status_code == 404
 
 
-def test_what_the_api_does_is_in_the_deliveries(client: TestClient, webhook: dict[str, Any], tmp_path: Path) -> None:
+def test_changes_by_the_api_are_in_the_deliveries(client: TestClient, webhook: dict[str, Any], tmp_path: Path) -> None:
     ready_dataset("shades")
     register(shades(tmp_path / "package"), name="shades")
     client.put("/api/v1/models/shades/aliases/production", json={"version": 1})

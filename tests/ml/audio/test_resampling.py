@@ -18,7 +18,7 @@ def test_a_tone_that_both_rates_hold_stays_the_same_tone(new_rate_hz: int) -> No
     np.testing.assert_allclose(resampled[inside], expected[inside], atol=1e-4)  # 80 dB
 
 
-def test_what_the_new_rate_cannot_hold_is_gone_and_not_folded_back() -> None:
+def test_frequencies_above_the_new_rate_are_removed_and_not_folded_back() -> None:
     resampled = resample(tone(7_000, 44_100), 44_100, 8_000)
     assert np.abs(resampled[200:-200]).max() < 1e-3  # where it begins and ends, a tone is a click of all pitches
 

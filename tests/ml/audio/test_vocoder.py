@@ -14,7 +14,7 @@ def vowel(seconds: float = 0.4) -> np.ndarray:
     return (0.3 * wave * np.hanning(len(time))).astype(np.float32)
 
 
-def test_what_is_spoken_sounds_like_the_bands_it_was_made_of() -> None:
+def test_synthesized_sound_has_the_bands_it_was_made_of() -> None:
     samples = vowel()
     target = log_mel(samples * (PEAK_AMPLITUDE / np.abs(samples).max()), CONFIG)
 
@@ -39,7 +39,7 @@ def test_it_lasts_as_many_hops_as_there_are_frames(frames: int) -> None:
 
 
 @pytest.mark.parametrize("level", [-1e9, -20.0, 1e9])
-def test_frames_that_no_recording_has_end_in_finite_sound(level: float) -> None:
+def test_frames_that_no_audio_clip_has_end_in_finite_sound(level: float) -> None:
     assert np.isfinite(griffin_lim(np.full((5, 64), level), CONFIG)).all()
 
 

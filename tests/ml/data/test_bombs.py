@@ -37,7 +37,7 @@ def zip_of_zeros() -> bytes:
     return make_zip([("0/a.png", bytes(200 << 20))], compression=zipfile.ZIP_DEFLATED)
 
 
-def gzipped(*chunks: bytes) -> bytes:
+def gzip_stream(*chunks: bytes) -> bytes:
     compressor = zlib.compressobj(6, zlib.DEFLATED, 31)
     return b"".join([*map(compressor.compress, chunks), compressor.flush()])
 
@@ -45,7 +45,7 @@ def gzipped(*chunks: bytes) -> bytes:
 def idx_of_zeros() -> bytes:
     """A million images of 1024 x 1024, in a file of some kilobytes."""
     header = struct.pack(">BBBB3I", 0, 0, 8, 3, 1_000_000, 1024, 1024)
-    return gzipped(header, *[bytes(1 << 20)] * 300)
+    return gzip_stream(header, *[bytes(1 << 20)] * 300)
 
 
 def tar_of_one_header() -> bytes:
@@ -55,7 +55,7 @@ def tar_of_one_header() -> bytes:
     block[156:157] = b"x"
     block[148:156] = b" " * 8
     block[148:156] = b"%06o\0 " % sum(block)
-    return gzipped(bytes(block), *[bytes(1 << 20)] * 300)
+    return gzip_stream(bytes(block), *[bytes(1 << 20)] * 300)
 
 
 def parquet_of_repeats() -> bytes:
@@ -73,7 +73,7 @@ BOMBS = {
     "zip.zip": (zip_of_zeros, "archive_bomb"),
     "images-idx3-ubyte.gz": (idx_of_zeros, "archive_bomb"),
     "endless.tar.gz": (tar_of_one_header, "archive_bomb"),
-    "zeros.csv.gz": (lambda: gzipped(b"label,image\n", *[b"1," * (1 << 20)] * 150), "archive_bomb"),
+    "zeros.csv.gz": (lambda: gzip_stream(b"label,image\n", *[b"1," * (1 << 20)] * 150), "archive_bomb"),
     "one line.csv": (lambda: b"label,image\n0,x\n0," + b"x" * (40 << 20), "cell_too_large"),
     "open quote.csv": (
         lambda: make_base64_csv([make_png()] * 30, ["0"] * 30) + b'0,"' + b"x\n" * (20 << 20),

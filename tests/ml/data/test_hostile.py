@@ -120,7 +120,7 @@ def special(mode: int) -> zipfile.ZipInfo:
     return info
 
 
-def encrypted() -> bytes:
+def make_encrypted() -> bytes:
     data = bytearray(make_zip(FOLDERS))
     for mark, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
         data[data.find(mark) + offset] |= 1
@@ -145,26 +145,26 @@ def encode_mode(mode: str, **options: Any) -> bytes:
     return file.getvalue()
 
 
-def animated() -> bytes:
+def make_animated() -> bytes:
     file = io.BytesIO()
     frames = [Image.new("L", (6, 6), value) for value in (3, 200)]
     frames[0].save(file, "GIF", save_all=True, append_images=frames[1:])
     return file.getvalue()
 
 
-def rotated() -> bytes:
+def make_rotated() -> bytes:
     exif = Image.Exif()
     exif[0x0112] = 8
     return encode_mode("L", exif=exif)
 
 
-def changed(row: int, change: Callable[[str], str]) -> bytes:
+def change_row(row: int, change: Callable[[str], str]) -> bytes:
     rows = CSV.decode().splitlines()
     rows[row] = change(rows[row])
     return "\n".join(rows).encode()
 
 
-def nested(*names: str) -> bytes:
+def nest(*names: str) -> bytes:
     data = make_zip(FOLDERS)
     for name in reversed(names):
         data = make_zip([(name, data)])
@@ -194,7 +194,7 @@ ARCHIVES = [
         {},
         "ready",
     ),
-    in_zip("zip in zips", "archive_nested", ("0/a.zip", nested("b.zip", "c.zip", "d.zip")), "0/a/b/c/d.zip"),
+    in_zip("zip in zips", "archive_nested", ("0/a.zip", nest("b.zip", "c.zip", "d.zip")), "0/a/b/c/d.zip"),
     in_zip("zip that says it is a image", "archive_nested", ("0/more.png", make_zip(FOLDERS)), "0/more.png"),
     in_zip("gzip that says it is a image", "archive_nested", ("0/more.png", gzip_bytes(make_png())), "0/more.png"),
     in_zip("file without use", "file_ignored", ("0/notes.txt", b"hello"), "0/notes.txt", state="ready"),
@@ -214,7 +214,7 @@ ARCHIVES = [
         {"a.tar": make_tar([*FOLDERS, FOLDERS[0]])},
         {"file": "a.tar/0/0000.png"},
     ),
-    Case("password", "archive_encrypted", {"a.zip": encrypted()}, {"file": "a.zip/0/0000.png"}),
+    Case("password", "archive_encrypted", {"a.zip": make_encrypted()}, {"file": "a.zip/0/0000.png"}),
     Case("overlapping members", "archive_bomb", {"a.zip": overlapping()}, {"file": "a.zip"}),
     Case(
         "too many members",
@@ -251,11 +251,11 @@ IMAGE_CASES = [
     in_image("damaged image", "image_corrupt", make_png()[:20] + bytes(40)),
     in_image("huge image", "image_too_large", make_oversized_png(90_000, 90_000)),
     in_image("floating point", "image_values", encode_mode("F", format="TIFF")),
-    in_image("animation", "image_frames", animated(), state="ready"),
+    in_image("animation", "image_frames", make_animated(), state="ready"),
     in_image("sixteen bits", "image_16_bit", encode_mode("I;16"), state="ready"),
     in_image("CMYK", "image_color_space", encode_mode("CMYK", format="JPEG"), state="ready"),
     in_image("transparent", "image_transparent", encode_mode("RGBA"), state="ready"),
-    in_image("sideways", "image_rotated", rotated(), state="ready"),
+    in_image("sideways", "image_rotated", make_rotated(), state="ready"),
     Case(
         "another size",
         "image_sizes_differ",
@@ -311,43 +311,43 @@ TABLES = [
     in_csv(
         "text for a pixel",
         "pixel_not_a_number",
-        changed(5, lambda row: row.replace(",", ",dark,", 1).rpartition(",")[0]),
+        change_row(5, lambda row: row.replace(",", ",dark,", 1).rpartition(",")[0]),
         {"line": 6, "row": 5, "column": "pixel0", "found": "dark"},
     ),
     in_csv(
         "pixel of nothing",
         "pixel_not_a_number",
-        changed(9, lambda row: row.rpartition(",")[0] + ","),
+        change_row(9, lambda row: row.rpartition(",")[0] + ","),
         {"line": 10, "row": 9, "column": "pixel35", "found": "nothing"},
     ),
     in_csv(
         "endless pixel",
         "pixel_not_a_number",
-        changed(9, lambda row: row.rpartition(",")[0] + ",inf"),
+        change_row(9, lambda row: row.rpartition(",")[0] + ",inf"),
         {"line": 10, "column": "pixel35", "found": "inf"},
     ),
     in_csv(
         "pixel too bright",
         "pixel_out_of_range",
-        changed(7, lambda row: row.rpartition(",")[0] + ",300"),
+        change_row(7, lambda row: row.rpartition(",")[0] + ",300"),
         {"line": 8, "row": 7, "column": "pixel35", "found": "300.0"},
     ),
     in_csv(
         "pixel below black",
         "pixel_out_of_range",
-        changed(40, lambda row: row.rpartition(",")[0] + ",-1"),
+        change_row(40, lambda row: row.rpartition(",")[0] + ",-1"),
         {"line": 41, "row": 40},
     ),
     in_csv(
         "row with a cell too many",
         "ragged_row",
-        changed(2, lambda row: row + ",1"),
+        change_row(2, lambda row: row + ",1"),
         {"line": 3, "row": 2, "found": "38 cells", "expected": "37"},
     ),
-    in_csv("row cut short", "ragged_row", changed(40, lambda row: row[:8]), {"line": 41, "row": 40}),
-    in_csv("no label in a row", "missing_label", changed(3, lambda row: row[1:]), {"line": 4, "row": 3}),
-    in_csv("open quote", "bad_quoting", changed(30, lambda row: '"' + row), {"line": 31}),
-    in_csv("quote inside a cell", "bad_quoting", changed(30, lambda row: '"0"x' + row[1:]), {"line": 31}),
+    in_csv("row cut short", "ragged_row", change_row(40, lambda row: row[:8]), {"line": 41, "row": 40}),
+    in_csv("no label in a row", "missing_label", change_row(3, lambda row: row[1:]), {"line": 4, "row": 3}),
+    in_csv("open quote", "bad_quoting", change_row(30, lambda row: '"' + row), {"line": 31}),
+    in_csv("quote inside a cell", "bad_quoting", change_row(30, lambda row: '"0"x' + row[1:]), {"line": 31}),
     in_csv(
         "measurements without a target",
         "target_not_named",

@@ -54,7 +54,7 @@ def test_a_table_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert ItemTable.read(tmp_path, TABLE.columns) == TABLE
 
 
-def test_of_joined_tables_the_first_describes_an_item() -> None:
+def test_the_first_of_joined_tables_describes_an_item() -> None:
     other = ItemTable.of(["a", "e"], {"title": ["Other", "Map"], "size": ["1", "2"]})
     joined = ItemTable.join([TABLE, other])
 

@@ -15,8 +15,10 @@ def rows(name: str, count: int, rng: np.random.Generator, *, drift: str = "") ->
         case "confidence":
             return rng.beta(3 if drift else 8, 2, (count, 1))
         case "class_shares":
-            shares = {"": [0.4, 0.4, 0.2, 0], "shares": [0.7, 0.2, 0.1, 0], "new class": [0.3, 0.3, 0.2, 0.2]}[drift]
-            return rng.choice(4, (count, 1), p=shares).astype(np.float64)
+            probabilities = {"": [0.4, 0.4, 0.2, 0], "shares": [0.7, 0.2, 0.1, 0], "new class": [0.3, 0.3, 0.2, 0.2]}[
+                drift
+            ]
+            return rng.choice(4, (count, 1), p=probabilities).astype(np.float64)
     moved = 1.0 if drift == "moved" else 0.0
     return rng.normal(moved, 2.0 if drift == "noise" else 1.0, (count, 8))
 

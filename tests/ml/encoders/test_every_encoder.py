@@ -31,7 +31,7 @@ def values(name):
 
 
 @every_encoder
-def test_what_is_saved_is_loaded_and_encodes_alike(name, tmp_path):
+def test_a_saved_encoder_is_loaded_and_encodes_alike(name, tmp_path):
     learned = ENCODERS[name].learn(values(name), {})
 
     learned.save(tmp_path)
@@ -58,7 +58,7 @@ def test_a_batch_of_many_equals_many_of_one(name):
 
 
 @every_encoder
-def test_what_is_lost_is_told_once(name):
+def test_losses_are_reported_once(name):
     learned = ENCODERS[name].learn(values(name), {})
     learned.count_loss("cut", 0)
     learned.count_loss("cut", 2)

@@ -8,44 +8,44 @@ from ml.encoders.image import INSPECTED_IMAGES, MAX_KEPT_SIDE, MIXED_SIDE, Image
 from tests.support.ml import image_models
 
 
-def picture(height: int, width: int, channels: int = 1, *, seed: int = 0) -> np.ndarray:
+def image(height: int, width: int, channels: int = 1, *, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, size=(height, width, channels), dtype=np.uint8)
 
 
-def learned(*values: np.ndarray, **options: int) -> dict[str, int]:
+def learn(*values: np.ndarray, **options: int) -> dict[str, int]:
     return ImageEncoder.learn(values, options).shape()
 
 
 def test_one_size_is_kept_as_it_is():
-    assert learned(picture(28, 20), picture(28, 20)) == {"height": 28, "width": 20, "channels": 1}
+    assert learn(image(28, 20), image(28, 20)) == {"height": 28, "width": 20, "channels": 1}
 
 
 def test_mixed_sizes_become_a_square():
-    assert learned(picture(100, 80), picture(300, 70)) == {"height": MIXED_SIDE, "width": MIXED_SIDE, "channels": 1}
+    assert learn(image(100, 80), image(300, 70)) == {"height": MIXED_SIDE, "width": MIXED_SIDE, "channels": 1}
 
 
 def test_small_mixed_sizes_are_not_blown_up():
-    assert learned(picture(10, 12), picture(20, 8)) == {"height": 20, "width": 20, "channels": 1}
+    assert learn(image(10, 12), image(20, 8)) == {"height": 20, "width": 20, "channels": 1}
 
 
 def test_a_large_size_is_brought_down_in_its_proportions():
-    assert learned(picture(512, 1024)) == {"height": 128, "width": MAX_KEPT_SIDE, "channels": 1}
+    assert learn(image(512, 1024)) == {"height": 128, "width": MAX_KEPT_SIDE, "channels": 1}
 
 
-def test_one_color_picture_makes_all_color():
-    assert learned(picture(8, 8, 1), picture(8, 8, 3))["channels"] == 3
+def test_one_color_image_makes_all_color():
+    assert learn(image(8, 8, 1), image(8, 8, 3))["channels"] == 3
 
 
-def test_what_was_asked_goes_before_what_was_seen():
-    assert learned(picture(28, 28), height=32, channels=3) == {"height": 32, "width": 28, "channels": 3}
+def test_options_have_precedence_over_the_data():
+    assert learn(image(28, 28), height=32, channels=3) == {"height": 32, "width": 28, "channels": 3}
 
 
-def test_nonsense_asked_is_refused():
+def test_an_impossible_size_is_refused():
     with pytest.raises(ValidationError, match="height"):
-        learned(picture(28, 28), height=0)
+        learn(image(28, 28), height=0)
 
 
-def test_learning_looks_at_a_bounded_number_of_pictures():
+def test_learning_reads_a_bounded_number_of_images():
     class Counted(list):
         looks = 0
 
@@ -53,14 +53,14 @@ def test_learning_looks_at_a_bounded_number_of_pictures():
             self.looks += 1
             return super().__getitem__(index)
 
-    values = Counted([picture(4, 4)] * (5 * INSPECTED_IMAGES + 3))
+    values = Counted([image(4, 4)] * (5 * INSPECTED_IMAGES + 3))
     ImageEncoder.learn(values, {})
 
     assert 0 < values.looks <= INSPECTED_IMAGES
 
 
-def test_an_array_is_read_whole_and_equals_reading_one_by_one():
-    array = np.stack([picture(8, 8, seed=seed) for seed in range(5)])
+def test_an_array_is_read_whole_and_equals_reading_its_images():
+    array = np.stack([image(8, 8, seed=seed) for seed in range(5)])
 
     whole = image_models.encoder().encode(ImageArray(array))
 
@@ -70,8 +70,8 @@ def test_an_array_is_read_whole_and_equals_reading_one_by_one():
     np.testing.assert_array_equal(whole[3, 0], array[3, :, :, 0])
 
 
-def test_an_array_of_another_size_is_resized_like_single_pictures():
-    array = np.stack([picture(16, 12, seed=seed) for seed in range(3)])
+def test_an_array_of_another_size_is_resized_like_single_images():
+    array = np.stack([image(16, 12, seed=seed) for seed in range(3)])
 
     whole = image_models.encoder().encode(ImageArray(array))
 
@@ -94,7 +94,7 @@ def test_color_becomes_gray_by_the_weights_of_bt_601():
 
 
 def test_gray_becomes_color_by_repeating():
-    gray = picture(8, 8)
+    gray = image(8, 8)
 
     encoded = image_models.encoder(channels=3).encode([gray])
 
@@ -113,7 +113,7 @@ def test_height_and_width_are_not_mixed_up():
 
 
 def test_resizing_is_pillows():
-    value = picture(13, 17)
+    value = image(13, 17)
 
     encoded = image_models.encoder().encode([value])
 

@@ -23,7 +23,7 @@ def test_a_history_begins_with_the_mark_and_the_padding_stands_behind():
     assert read["mask"].tolist() == [[True, True, True], [True, False, False], [True, True, False]]
 
 
-def test_what_training_did_not_see_is_left_out():
+def test_items_that_training_did_not_see_are_left_out():
     encoder = ItemsEncoder.learn(HISTORIES, {})
 
     assert [row.tolist() for row in encoder.encode([["x", "b", "y"]])] == [[FIRST_ITEM]]

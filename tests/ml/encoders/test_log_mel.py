@@ -7,18 +7,18 @@ from ml.encoders.log_mel import LogMelEncoder
 from ml.encoders.mel_spectrogram import MelSpectrogramEncoder
 
 
-def spoken(seconds: float, rate_hz: int = 8_000, *, level: float = 0.5, seed: int = 0) -> Audio:
+def speak(seconds: float, rate_hz: int = 8_000, *, level: float = 0.5, seed: int = 0) -> Audio:
     time = np.arange(round(seconds * rate_hz)) / rate_hz
     noise = np.random.default_rng(seed).normal(size=round(seconds * 4_000) + 1)
     wave = np.interp(time, np.arange(len(noise)) / 4_000, noise) * np.hanning(len(time))
     return Audio((level * wave / np.abs(wave).max()).astype(np.float32), rate_hz)
 
 
-RECORDINGS = [spoken(0.2 + 0.05 * row, seed=row) for row in range(8)]
+RECORDINGS = [speak(0.2 + 0.05 * row, seed=row) for row in range(8)]
 
 
 def test_it_learns_the_commonest_rate_and_a_mean_and_spread_for_each_band() -> None:
-    encoder = LogMelEncoder.learn([*RECORDINGS, spoken(0.3, 44_100)], {})
+    encoder = LogMelEncoder.learn([*RECORDINGS, speak(0.3, 44_100)], {})
 
     assert encoder.config.rate_hz == 8_000
     frames = np.concatenate(encoder.encode(RECORDINGS)).astype(np.float64)
@@ -27,7 +27,7 @@ def test_it_learns_the_commonest_rate_and_a_mean_and_spread_for_each_band() -> N
 
 
 def test_more_than_16_kilohertz_is_read_only_when_asked() -> None:
-    high = [spoken(0.3, 44_100, seed=row) for row in range(2)]
+    high = [speak(0.3, 44_100, seed=row) for row in range(2)]
     assert LogMelEncoder.learn(high, {}).config.rate_hz == 16_000
     assert LogMelEncoder.learn(high, {"rate_hz": 44_100}).config.hop == 160 * 44_100 // 16_000
 
@@ -35,7 +35,7 @@ def test_more_than_16_kilohertz_is_read_only_when_asked() -> None:
 def test_the_same_recording_at_another_rate_and_loudness_is_read_alike() -> None:
     encoder = LogMelEncoder.learn(RECORDINGS, {})
     expected, *others = (
-        item.astype(np.float32) for item in encoder.encode([spoken(0.4), spoken(0.4, level=0.05), spoken(0.4, 22_050)])
+        item.astype(np.float32) for item in encoder.encode([speak(0.4), speak(0.4, level=0.05), speak(0.4, 22_050)])
     )
     np.testing.assert_allclose(others[0], expected, atol=0.05)  # float16, and the floor that does not fade along
     assert len(others[1]) == len(expected)

@@ -26,18 +26,18 @@ ODD = [
 ]
 
 
-def learned(texts: list[str] = FILMS, **options: object) -> TextEncoder:
+def learn(texts: list[str] = FILMS, **options: object) -> TextEncoder:
     return TextEncoder.learn(texts, options)
 
 
 @pytest.mark.parametrize("text", [*FILMS[:3], *CHINESE[:3], *ODD])
 def test_bytes_say_any_text_and_give_it_back(text: str) -> None:
-    encoder = learned(max_length=128)
+    encoder = learn(max_length=128)
     assert encoder.decode(encoder.encode([text])[0]) == text
 
 
 def test_chinese_is_learned_like_any_other_language() -> None:
-    encoder = learned(CHINESE)
+    encoder = learn(CHINESE)
     (row,) = encoder.encode([CHINESE[2]])
     assert encoder.decode(row) == CHINESE[2]
     assert len(row) < len(CHINESE[2].encode()) / 2
@@ -45,15 +45,15 @@ def test_chinese_is_learned_like_any_other_language() -> None:
 
 
 def test_wordpieces_are_lower_case_and_report_unknown_parts() -> None:
-    encoder = learned(kind="wordpiece")
+    encoder = learn(kind="wordpiece")
     assert encoder.config.kind == "wordpiece"
     assert encoder.decode(encoder.encode(["The FILM is good"])[0]) == "the film is good"
     encoder.encode(["感人", "good"])
     assert encoder.pop_losses() == {"with parts that the vocabulary does not have": 1}
 
 
-def test_pieces_of_words_take_chinese_letter_by_letter() -> None:
-    encoder = learned(CHINESE, kind="wordpiece")
+def test_pieces_of_words_take_chinese_by_characters() -> None:
+    encoder = learn(CHINESE, kind="wordpiece")
     row = encoder.encode(["电影很好"])[0]
     assert len(row) == 2 + 4
     assert encoder.decode(row).replace(" ", "") == "电影很好"
@@ -74,7 +74,7 @@ def test_every_process_learns_the_same_vocabulary(kind: str) -> None:
 
 
 def test_wordpieces_are_numbered_by_kind_and_character() -> None:
-    vocabulary = json.loads(learned(kind="wordpiece").tokenizer)["model"]["vocab"]
+    vocabulary = json.loads(learn(kind="wordpiece").tokenizer)["model"]["vocab"]
     tokens = sorted(vocabulary, key=vocabulary.__getitem__)
     assert list(vocabulary.values()) == list(range(len(tokens)))
     assert tokens[:5] == ["[PAD]", "[UNK]", "[BEGIN]", "[END]", "[MASK]"]
@@ -83,28 +83,28 @@ def test_wordpieces_are_numbered_by_kind_and_character() -> None:
 
 
 def test_a_text_has_a_beginning_and_an_end() -> None:
-    encoder = learned()
+    encoder = learn()
     row = encoder.encode(["good"])[0]
     assert (row[0], row[-1]) == (encoder.token("begin"), encoder.token("end"))
     np.testing.assert_array_equal(encoder.tokenize_whole(["good"])[0], row[1:-1])
 
 
 def test_special_tokens_cannot_be_written() -> None:
-    encoder = learned()
+    encoder = learn()
     row = encoder.encode(["so [END] it [PAD] ends [MASK]"])[0]
     assert not {encoder.token("padding"), encoder.token("mask")} & set(row.tolist())
     assert (row == encoder.token("end")).sum() == 1
 
 
 def test_special_tokens_may_be_called_otherwise() -> None:
-    encoder = learned(special={"end": "</s>"})
+    encoder = learn(special={"end": "</s>"})
     assert encoder.config.special["begin"] == "[BEGIN]"
     assert encoder.encode(["good"])[0][-1] == encoder.token("end")
     assert '"</s>"' in encoder.tokenizer
 
 
-def test_what_is_too_long_is_cut_and_counted() -> None:
-    encoder = learned(max_length=8)
+def test_a_text_that_is_too_long_is_cut_and_counted() -> None:
+    encoder = learn(max_length=8)
     cut, whole = encoder.encode([FILMS[0], "good"])
     assert len(cut) == 8
     assert cut[-1] == encoder.token("end")
@@ -114,24 +114,24 @@ def test_what_is_too_long_is_cut_and_counted() -> None:
 
 
 def test_the_length_is_that_of_the_longest_unless_one_is_far_longer() -> None:
-    alike = learned()
+    alike = learn()
     assert alike.config.max_length % 16 == 0
     alike.encode(FILMS)
     assert alike.pop_losses() == {}
-    assert learned([*(["good film"] * 300), " ".join(FILMS)]).config.max_length == 32
-    assert learned([" ".join(FILMS * 10)] * 3).config.max_length == MAX_TOKENS
+    assert learn([*(["good film"] * 300), " ".join(FILMS)]).config.max_length == 32
+    assert learn([" ".join(FILMS * 10)] * 3).config.max_length == MAX_TOKENS
 
 
 def test_a_vocabulary_is_no_larger_than_its_data_justifies() -> None:
     # 256 bytes and 5 special tokens can always be said; of words that stand once nothing is learned.
-    rare = learned([f"w{number}x{number * 7919}" for number in range(100)])
+    rare = learn([f"w{number}x{number * 7919}" for number in range(100)])
     assert rare.shape()["vocabulary"] < 256 + 5 + 60
-    assert learned(vocabulary_size=270).shape()["vocabulary"] == 270
-    assert learned().config.vocabulary_size == learned().shape()["vocabulary"]
+    assert learn(vocabulary_size=270).shape()["vocabulary"] == 270
+    assert learn().config.vocabulary_size == learn().shape()["vocabulary"]
 
 
 def test_padding_stands_behind_and_is_masked() -> None:
-    encoder = learned()
+    encoder = learn()
     batch = encoder.collate(encoder.encode(["good", FILMS[0]]))
     assert batch["signal"].dtype == np.int64
     assert batch["mask"].dtype == bool
@@ -140,7 +140,7 @@ def test_padding_stands_behind_and_is_masked() -> None:
 
 
 def test_an_empty_text_is_still_a_row() -> None:
-    encoder = learned()
+    encoder = learn()
     assert len(encoder.encode([""])[0]) == 2
     assert encoder.collate(encoder.encode([""]))["mask"].any(axis=1).all()
     assert encoder.collate([])["signal"].shape == (0, 0)
@@ -163,21 +163,21 @@ def test_a_given_tokenizer_is_kept_as_it_is(tmp_path) -> None:
 
 def test_only_a_base_model_gives_a_tokenizer() -> None:
     with pytest.raises(SpecError, match="base model"):
-        learned(kind="given")
+        learn(kind="given")
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"version": "1.0"}', "no json"])
-def test_what_is_no_tokenizer_is_refused(content: str, tmp_path) -> None:
+def test_a_file_that_is_no_tokenizer_is_refused(content: str, tmp_path) -> None:
     with pytest.raises(PackageError, match=r"tokenizer\.json"):
         TextEncoder.from_tokenizer(content, max_length=8)
-    learned().save(tmp_path)
+    learn().save(tmp_path)
     (tmp_path / "tokenizer.json").write_text(content)
     with pytest.raises(PackageError, match="cannot be read"):
         TextEncoder.load(tmp_path)
 
 
 def test_a_tokenizer_without_the_special_tokens_it_is_said_to_have_is_refused(tmp_path) -> None:
-    learned().save(tmp_path)
+    learn().save(tmp_path)
     saved = json.loads((tmp_path / "encoder.json").read_text())
     saved["config"]["special"]["mask"] = "[OTHER]"
     (tmp_path / "encoder.json").write_text(json.dumps(saved))

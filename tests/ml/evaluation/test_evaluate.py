@@ -91,7 +91,7 @@ def test_an_evaluation_can_be_interrupted(trained: Any, digits: Path) -> None:
 
 @pytest.mark.parametrize("task", TASKS)
 def test_a_model_of_every_task_is_evaluated(task: str, tmp_path: Path) -> None:
-    packages.untrained(task, tmp_path / "package")
+    packages.make_untrained(task, tmp_path / "package")
     package, dataset = ModelPackage.open(tmp_path / "package"), samples.dataset(samples.columns_read_by(TASKS[task]))
 
     report = evaluate_package(package, dataset, split="test")

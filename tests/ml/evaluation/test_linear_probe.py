@@ -52,7 +52,7 @@ def test_the_model_that_knows_the_classes_comes_first(digits: Path, bases: dict[
     assert summarize(report)[0].startswith("1. expert@1: accuracy 0.9")
 
 
-def test_overlapping_intervals_are_told(digits: Path, bases: dict[str, ModelPackage]) -> None:
+def test_overlapping_intervals_are_reported(digits: Path, bases: dict[str, ModelPackage]) -> None:
     package = bases["expert@1"]
     report = probe({"one@1": package, "other@1": package}, Dataset.open(digits).rows("train")[:80])
 

@@ -10,32 +10,32 @@ def by_bytes(tokens: Sequence[int]) -> str:
     return bytes(tokens).decode("utf-8", "replace")
 
 
-def spelled(text: str, *, stop: Sequence[str] = ()) -> tuple[list[str], IncrementalDetokenizer]:
+def spell(text: str, *, stop: Sequence[str] = ()) -> tuple[list[str], IncrementalDetokenizer]:
     spelling = IncrementalDetokenizer(by_bytes, stop=stop)
     return [*[spelling.add(byte) for byte in text.encode()], spelling.finish()], spelling
 
 
 @pytest.mark.parametrize("text", ["plain", "Grüße, 世界", "👩‍👩‍👧 family", ""])
 def test_pieces_are_whole_characters_and_together_the_text(text: str) -> None:
-    pieces, spelling = spelled(text)
+    pieces, spelling = spell(text)
     assert "".join(pieces) == spelling.text == text
     assert not any("\ufffd" in piece for piece in pieces)
 
 
-def test_bytes_that_become_no_character_are_told_at_the_end() -> None:
+def test_bytes_that_become_no_character_are_returned_at_the_end() -> None:
     spelling = IncrementalDetokenizer(by_bytes)
     assert [spelling.add(byte) for byte in b"a\xe4\xb8"] == ["a", "", ""]
     assert spelling.finish() == "\ufffd"
 
 
 def test_nothing_of_a_stop_string_or_behind_it_is_given() -> None:
-    pieces, spelling = spelled("one\n\ntwo", stop=["\n\n"])
+    pieces, spelling = spell("one\n\ntwo", stop=["\n\n"])
     assert "".join(pieces) == "one"
     assert spelling.is_stopped
 
 
-def test_what_only_begins_like_a_stop_string_is_given_once_that_is_known() -> None:
-    pieces, spelling = spelled("a\nb\n", stop=["\n\n"])
+def test_a_text_that_only_begins_like_a_stop_string_is_returned_once_that_is_certain() -> None:
+    pieces, spelling = spell("a\nb\n", stop=["\n\n"])
     assert "".join(pieces) == "a\nb\n"
     assert pieces[1] == ""
     assert pieces[2] == "\nb"
@@ -43,7 +43,7 @@ def test_what_only_begins_like_a_stop_string_is_given_once_that_is_known() -> No
 
 
 def test_the_first_of_several_stop_strings_counts() -> None:
-    assert "".join(spelled("abcdef", stop=["ef", "cd"])[0]) == "ab"
+    assert "".join(spell("abcdef", stop=["ef", "cd"])[0]) == "ab"
 
 
 def test_a_space_that_is_written_only_after_another_word_is_not_lost() -> None:

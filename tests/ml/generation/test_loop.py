@@ -62,7 +62,7 @@ def test_with_and_without_memory_the_same_is_written_beyond_the_longest_context_
     assert generate(make_loop(name), make_sequences()) == generate(make_loop(name, cached=False), make_sequences())
 
 
-def test_what_is_written_does_not_depend_on_who_writes_beside() -> None:
+def test_a_sequence_does_not_depend_on_those_beside_it() -> None:
     together = generate(make_loop(), make_sequences())
     assert together == [generate(make_loop(), [sequence])[0] for sequence in make_sequences()]
 
@@ -121,10 +121,10 @@ def test_a_graph_that_reads_one_token_at_a_time_gets_no_more() -> None:
     loop = make_loop()
     inner = loop._read_batch
 
-    def counted(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def count_calls(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         lengths.append(batch["text"].shape[1])
         return inner(batch)
 
-    loop._read_batch = counted
+    loop._read_batch = count_calls
     generate(loop, [make_sequence([1, 2], seed=3)])
     assert lengths[:10] == [2] + [1] * 9

@@ -29,7 +29,7 @@ def test_tokens_are_drawn_as_often_as_they_are_probable() -> None:
         (Sampling(temperature=0.5), [0, 1, 2, 3], np.array([1, 16, 4, 9]) / 30),
     ],
 )
-def test_what_may_be_drawn_is_what_was_asked(sampling: Sampling, tokens: list[int], probabilities: list[float]) -> None:
+def test_only_allowed_tokens_are_drawn(sampling: Sampling, tokens: list[int], probabilities: list[float]) -> None:
     allowed, allowed_probabilities = filter_tokens(LOGITS, sampling)
     assert allowed.tolist() == tokens
     np.testing.assert_allclose(allowed_probabilities, probabilities)
@@ -45,9 +45,7 @@ def test_one_seed_gives_one_sequence() -> None:
 
 @pytest.mark.parametrize("temperature", [5e-324, 1e-310, 1e-12])
 @pytest.mark.parametrize("limits", [{}, {"top_k": 2}, {"top_p": 0.5}])
-def test_a_temperature_next_to_nought_takes_the_most_probable_token(
-    temperature: float, limits: dict[str, float]
-) -> None:
+def test_a_temperature_next_to_zero_takes_the_most_probable_token(temperature: float, limits: dict[str, float]) -> None:
     """A logit over it is beyond what a float holds."""
     sampling = Sampling(temperature=temperature, **limits)  # type: ignore[arg-type]  # each is what its name takes
     for best in range(3):

@@ -45,7 +45,7 @@ def test_rows_of_one_shape_are_parted_where_they_are_large():
     assert even_cuts({"image": np.zeros((2, 2 * MAX_BYTES), np.uint8)}) == [(0, 1), (1, 2)]
 
 
-def test_what_a_call_costs_is_learned_from_calls():
+def test_the_cost_of_a_call_is_learned_from_calls():
     cost, rng = CallCost(), np.random.default_rng(0)
     for _ in range(400):
         rows, length = int(rng.integers(1, 65)), int(rng.integers(1, 129))

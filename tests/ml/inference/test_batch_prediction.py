@@ -16,7 +16,7 @@ from tests.support.ml import image_models, packages, samples
 
 
 def load(task: str, folder: Path) -> Predictor:
-    packages.untrained(task, folder / task)
+    packages.make_untrained(task, folder / task)
     return Predictor.load(ModelPackage.open(folder / task))
 
 

@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 from ml.inference import cpu_features
 
 
-def test_the_sum_is_the_model_it_is_said_to_be() -> None:
+def test_the_constant_is_this_graph_in_bytes() -> None:
     graph = helper.make_graph(
         [helper.make_node("MatMulInteger", ["x", "w"], ["y"])],
         "g",
@@ -23,7 +23,7 @@ def test_the_sum_is_the_model_it_is_said_to_be() -> None:
 
 @pytest.mark.skipif(shutil.which("qemu-x86_64") is None, reason="no qemu-x86_64 to be another processor with")
 @pytest.mark.parametrize(("processor", "expected"), [("max", True), ("Nehalem", False)])
-def test_processors_are_told_apart_by_what_they_add(processor: str, *, expected: bool) -> None:
+def test_processors_are_distinguished_by_what_they_add(processor: str, *, expected: bool) -> None:
     # One has AVX2 and nothing of AVX-512; the other, older, has neither, and adds in 32 bits.
     code = "from ml.inference.cpu_features import saturates; print(saturates())"
     ran = subprocess.run(

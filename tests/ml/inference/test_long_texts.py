@@ -31,7 +31,7 @@ def predictors(tmp_path_factory):
 
     def load(name):
         if name not in loaded:
-            loaded[name] = Predictor.load(packages.untrained(name, tmp_path_factory.mktemp(name) / "package"))
+            loaded[name] = Predictor.load(packages.make_untrained(name, tmp_path_factory.mktemp(name) / "package"))
         return loaded[name]
 
     return load

@@ -85,7 +85,7 @@ def test_both_ways_of_loading_answer_the_same(path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"not a graph", b"\xff" * 100_000, bytes(100), b"\x3a\xff\xff\xff\xff\x0f"])
-def test_what_is_no_graph_has_nothing_to_map(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_no_graph_has_no_weights_to_map(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "model.onnx").write_bytes(content)
     assert reference_weights(tmp_path / "model.onnx") is None
 

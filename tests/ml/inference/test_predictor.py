@@ -41,7 +41,7 @@ def inputs(count):
     return [{"pixels": row["image"][:, :, 0].tolist()} for row in image_models.rows(count)]
 
 
-def expected(count):
+def expected_outputs(count):
     pixels = np.stack([row["image"] for row in image_models.rows(count)]).reshape(count, -1) / np.float32(255)
     logits = (pixels @ image_models.weights()).astype(np.float64)
     raised = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -52,7 +52,7 @@ def test_answers_are_what_the_graph_computes(classifier):
     answers = classifier.predict(inputs(5))
 
     assert classifier.engine == "onnxruntime"
-    for answer, probabilities in zip(answers, expected(5), strict=True):
+    for answer, probabilities in zip(answers, expected_outputs(5), strict=True):
         assert list(answer["probabilities"].values()) == pytest.approx(list(probabilities), rel=1e-4)
         assert answer["label"] == image_models.CLASSES[probabilities.argmax()]
         assert answer["confidence"] == pytest.approx(probabilities.max(), rel=1e-4)
@@ -70,7 +70,7 @@ def test_many_inputs_get_as_many_answers_in_their_order(classifier, count):
     ]
 
 
-def test_nothing_asked_nothing_answered(classifier):
+def test_no_inputs_get_no_outputs(classifier):
     assert classifier.predict([]) == []
 
 
@@ -83,7 +83,7 @@ def test_json_bytes_and_read_inputs_are_answered_alike(classifier):
     assert probabilities[2] == pytest.approx(probabilities[0])
 
 
-def test_a_picture_of_another_size_and_mode_is_answered(classifier):
+def test_an_image_of_another_size_and_mode_is_answered(classifier):
     large = np.zeros((100, 60, 3), dtype=np.uint8)
 
     assert classifier.predict([images.encode_png(large)])[0]["label"] in image_models.CLASSES
@@ -100,7 +100,7 @@ def test_a_bad_input_is_named_by_its_place(classifier, place):
     assert caught.value.index == place
 
 
-def test_a_bad_picture_is_named_by_its_place_too(classifier):
+def test_a_bad_image_is_named_by_its_place_too(classifier):
     with pytest.raises(InputError, match="not an image") as caught:
         classifier.predict([*inputs(1), b"junk"])
 
@@ -149,7 +149,7 @@ def test_a_model_that_reads_nothing_has_no_embedding(drawer):
         drawer.predict([{}], parameters={"return": "embedding"})
 
 
-def test_a_seed_draws_the_same_picture_each_time(drawer):
+def test_a_seed_draws_the_same_image_each_time(drawer):
     first, second, other = drawer.predict([{"seed": 1, "label": "1"}, {"seed": 1, "label": "1"}, {"seed": 2}])
 
     assert first == second
@@ -179,7 +179,7 @@ def test_the_example_of_the_signature_works_when_pasted(name, request):
     assert signature["example"]["input"].keys() <= signature["input_schema"]["properties"].keys()
 
 
-def test_a_request_that_unpacks_to_too_much_is_refused(classifier):
+def test_a_request_that_unpacks_beyond_the_limit_is_refused(classifier):
     white = images.encode_png(np.full((5000, 5000, 1), 255, dtype=np.uint8))
 
     with pytest.raises(InputError, match="over 256 MiB") as caught:
@@ -189,7 +189,7 @@ def test_a_request_that_unpacks_to_too_much_is_refused(classifier):
 
 
 @pytest.mark.parametrize("value", ["A" * 1_000_000, [[7] * 1_000] * 10])
-def test_what_is_said_for_all_inputs_counts_for_each(classifier, value):
+def test_parameters_for_all_inputs_count_for_every_input(classifier, value):
     field = "image" if isinstance(value, str) else "pixels"
 
     with pytest.raises(InputError, match="repeated for 1,024 inputs, they exceed 256 MiB") as caught:

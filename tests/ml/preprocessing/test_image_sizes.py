@@ -9,7 +9,7 @@ from ml.tasks.classification.image_classification import ImageClassification
 
 
 def summary_of(rows: int, smallest: tuple[int, int], largest: tuple[int, int] | None = None) -> DatasetSummary:
-    """Return the summary of a data set with images of these heights and widths."""
+    """Return the summary of a dataset with images of these heights and widths."""
     largest = largest or smallest
     return DatasetSummary(
         format="class_folders",

@@ -15,7 +15,7 @@ CONFIG = {
 }
 
 
-def test_few_records_are_encoded_bit_by_bit_as_many_are():
+def test_few_records_are_encoded_exactly_as_many_are():
     rng = np.random.default_rng(0)
     sizes = [*KNOTS, *rng.normal(0, 4, 100), -1e300, 1e300, 3, True, None, "1.5", "many"]
     records = [

@@ -32,7 +32,7 @@ def test_little_room_is_left() -> None:
     assert sum(map(len, windows.tokens)) / (64 * len(windows.tokens)) > 0.98
 
 
-def test_what_begins_a_piece_is_given_and_not_to_be_told() -> None:
+def test_the_first_token_of_a_piece_is_given_and_not_predicted() -> None:
     tokens, weights = documents(4)[0]
     windows = pack_sequences([(tokens, weights * [0, 0, 1, 1])], length=8, begin=BEGIN, end=END)
     assert windows.tokens[0].tolist() == [BEGIN, 10, 11, 12, 13, END]

@@ -80,7 +80,7 @@ def test_tpe_proposes_better_settings_than_random_search() -> None:
 def test_a_trial_outside_the_space_does_not_take_part() -> None:
     trials = [Trial(number=0, outcome=Outcome.COMPLETE, parameters=None, value=0.5)]
     with_it, without = (
-        propose(Choice(name="tpe"), SPACE, known, seed=0, number=1, higher_is_better=True) for known in (trials, [])
+        propose(Choice(name="tpe"), SPACE, history, seed=0, number=1, higher_is_better=True) for history in (trials, [])
     )
     assert with_it == without
 
@@ -149,7 +149,7 @@ def test_rungs_that_are_reached_at_once_select_as_they_would_apart() -> None:
     assert sum(cost_of(order, Halving(), epochs=4) for order in orders) / len(orders) == pytest.approx(0.4, abs=0.03)
 
 
-def test_of_equal_values_the_lower_loss_is_best_then_the_earlier_trial() -> None:
+def test_the_lower_loss_then_the_earlier_trial_decides_between_equal_values() -> None:
     def trial(number: int, value: float | None, loss: float, outcome: Outcome = Outcome.COMPLETE) -> Trial:
         return Trial(number=number, outcome=outcome, parameters={}, value=value, loss=loss)
 

@@ -28,7 +28,7 @@ def sweep(job: dict[str, Any] | None = None, **fields: Any) -> Sweep:
     return Sweep.model_validate({"kind": "sweep", "job": {**usual, **(job or {})}, **fields})
 
 
-def resolved(spec: Sweep) -> Sweep:
+def resolve_checked(spec: Sweep) -> Sweep:
     assert check_sweep(spec, CATALOG, DATASET) == []
     return resolve_sweep(spec, resolve(spec.job, CATALOG, DATASET), CATALOG, DATASET)
 
@@ -38,7 +38,7 @@ def findings(**fields: Any) -> list[tuple[str | None, str, str | None]]:
 
 
 def test_the_automatic_space_lies_around_the_recipe() -> None:
-    spec = resolved(sweep())
+    spec = resolve_checked(sweep())
     recipe = resolve(spec.job, CATALOG, DATASET).schedule
     rate = spec.space["schedule.learning_rate"]
     assert (rate.low, rate.high, rate.log) == (recipe.learning_rate / 10, recipe.learning_rate * 10, True)
@@ -46,7 +46,7 @@ def test_the_automatic_space_lies_around_the_recipe() -> None:
     assert spec.metric == "validation/accuracy"
     assert (spec.strategy.name, spec.strategy.config) == ("tpe", {"startup_trials": 5})
     assert spec.halving == Halving(factor=3, rungs=2)
-    assert resolved(spec) == spec
+    assert resolve_checked(spec) == spec
 
 
 def test_the_automatic_space_has_the_options_of_a_tuning_and_the_dropout_of_an_architecture() -> None:
@@ -60,7 +60,7 @@ def test_the_automatic_space_has_the_options_of_a_tuning_and_the_dropout_of_an_a
 
 def test_a_range_with_whole_ends_is_one_of_whole_numbers_only_for_such_a_setting() -> None:
     space = {"schedule.weight_decay": {"low": 0, "high": 1}, "schedule.batch_size": {"low": 8, "high": 64, "log": True}}
-    spec = resolved(sweep(space=space))
+    spec = resolve_checked(sweep(space=space))
     assert [type(spec.space[path].low) for path in space] == [float, int]
 
 
@@ -117,7 +117,7 @@ def test_a_fault_names_its_place_and_what_is_known(
         ({"halving": {"factor": 1}}, "greater than or equal to 2"),
     ],
 )
-def test_what_no_sweep_can_have_is_refused(fields: dict[str, Any], message: str) -> None:
+def test_a_spec_that_no_sweep_can_have_is_refused(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError) as error:
         sweep(**fields)
     assert message in str(error.value)
@@ -135,7 +135,7 @@ def test_parameters_are_set_by_path_and_names_are_expanded() -> None:
 
 
 def test_the_settings_of_a_job_are_a_point_of_the_space_or_none() -> None:
-    space = resolved(sweep(space={"architecture": ["cnn", "resnet"], "schedule.batch_size": [16, 32]})).space
+    space = resolve_checked(sweep(space={"architecture": ["cnn", "resnet"], "schedule.batch_size": [16, 32]})).space
     architectures = {"image": {"name": "resnet", "config": {"stem_stride": 1}}}
     document = {"architectures": architectures, "schedule": {"batch_size": 30}}
     assert current_parameters(space, {}, document) == {"architecture": "resnet", "schedule.batch_size": 32}

@@ -46,7 +46,7 @@ def test_every_task_has_its_head_and_a_backbone_that_fits(catalog):
             assert None in reasons.values(), f"nothing fits {name}"
 
 
-def test_what_fits_is_computed_both_ways(catalog):
+def test_fits_are_computed_both_ways(catalog):
     fits = catalog.fits
 
     assert fits.tasks["image_classification"]["image"]["cnn"] is None
@@ -64,7 +64,7 @@ def test_every_slot_has_a_usual_architecture_and_it_fits(catalog):
                 )
 
 
-def test_what_is_served_says_what_fits_and_the_file_does_not(catalog):
+def test_the_served_catalog_says_what_fits_and_the_file_does_not(catalog):
     assert "fits" in catalog.model_dump()
     assert '"fits"' not in catalog.text()
 

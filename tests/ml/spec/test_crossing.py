@@ -79,7 +79,7 @@ def test_an_architecture_without_a_body_is_refused_with_those_that_have_one() ->
     assert first.hint == "Name a base model with a body that crosses: transformer."
 
 
-def test_of_a_model_with_several_other_slots_no_body_is_chosen() -> None:
+def test_no_body_is_chosen_from_a_model_with_several_other_slots() -> None:
     first, *_ = problems(spec(), manifest("text", "audio"))
     assert first.message == "text-base has no backbone for image; it has text, audio"
     assert first.hint is not None

@@ -58,7 +58,7 @@ def test_larger_options_are_allowed_and_the_others_stay(base: Choice, config: di
         (AFTER, "transformer", {"layers": 3}, "larger layers need norm before, not after"),
     ],
 )
-def test_what_cannot_grow_is_refused_with_what_can(
+def test_an_architecture_that_cannot_grow_is_refused_with_those_that_can(
     base: Choice, name: str, config: dict[str, Any], message: str
 ) -> None:
     ((actual, hint),) = problems(base, name, config)

@@ -86,7 +86,7 @@ def test_a_tuning_that_does_not_fit_the_backbone_says_why_and_which_do() -> None
     ],
     ids=lambda spec: spec.model_dump_json(exclude_defaults=True),
 )
-def test_what_holds_together_is_accepted_and_resolved(spec):
+def test_a_consistent_spec_is_accepted_and_resolved(spec):
     assert check(spec, CATALOG, image_models.summary()) == []
 
     resolved = resolve(spec, CATALOG, image_models.summary())
@@ -122,7 +122,7 @@ def test_a_base_model_brings_its_backbone(tuning):
     assert findings(resolved, parent=base()) == set()
 
 
-def test_what_is_not_known_yet_is_not_judged():
+def test_facts_that_are_not_available_yet_are_not_judged():
     assert check(finetune(architecture=None, start_from="being trained"), CATALOG) == []
     assert check(pretrain(objective="supervised"), CATALOG) == []
 
@@ -130,7 +130,7 @@ def test_what_is_not_known_yet_is_not_judged():
 # Names and options.
 
 
-def test_everything_wrong_is_told_at_once():
+def test_everything_wrong_is_reported_at_once():
     spec = finetune(
         task={"name": "image_classification", "config": {"los": "x"}},
         architecture={"name": "cnn", "config": {"preset": "smal", "hidden": -1, "depth": 3}},
@@ -240,7 +240,7 @@ def test_a_base_model_of_which_nothing_could_be_kept_is_refused(tuning):
     assert finding.message == "nothing of base can be used: it reads image, text_classification reads text"
 
 
-def test_who_asks_for_no_architecture_gets_the_usual_one():
+def test_a_spec_without_an_architecture_gets_the_default():
     spec = finetune(architecture=None)
     assert check(spec, CATALOG) == []
     assert resolve(spec, CATALOG) == resolve(finetune(architecture="cnn"), CATALOG)
@@ -361,7 +361,7 @@ def test_each_slot_may_start_from_a_model_of_its_own():
     assert resolved.schedule.learning_rate == CATALOG.architectures["cnn"].recipe.learning_rate
 
 
-def test_one_slot_may_start_from_a_model_and_the_other_from_chance():
+def test_one_slot_may_start_from_a_model_and_the_other_at_random():
     spec = finetune(architecture=None, start_from={"left": "one"}, architectures={"right": "cnn"})
 
     assert findings(spec, catalog=like_slots(), parent={"left": two_sided_base("left", "right")}) == set()
@@ -422,7 +422,7 @@ def test_an_objective_refuses_data_it_cannot_read():
 
 
 @pytest.mark.parametrize("spec", [finetune(), pretrain()])
-def test_so_few_rows_that_nothing_can_be_learned_or_judged_are_refused(spec):
+def test_too_few_rows_to_learn_or_judge_are_refused(spec):
     def reasons(**splits: int) -> list[str]:
         return messages(spec, dataset=image_models.summary(splits=splits))
 
@@ -483,7 +483,7 @@ def test_the_user_goes_before_the_recipe_and_that_before_the_default():
     assert schedule.early_stopping is None
 
 
-def test_who_names_epochs_or_batches_is_taken_at_the_word_however_few_the_rows():
+def test_named_epochs_and_batches_are_used_however_few_the_rows():
     usual = resolve(finetune(), CATALOG)
     assert (usual.schedule.min_steps, usual.schedule.min_batches_per_epoch) == (
         DEFAULTS.min_steps,
@@ -528,7 +528,7 @@ def test_a_recipe_for_a_signal_goes_before_that_of_the_architecture():
     assert of_texts.learning_rate == transformer.recipe.learning_rate
 
 
-def test_what_starts_from_a_base_takes_smaller_steps_unless_told_otherwise():
+def test_a_training_from_a_base_takes_smaller_steps_by_default():
     bert = CATALOG.architectures["bert"]
     assert bert.base_recipe.learning_rate < bert.recipe.learning_rate
     own = Manifest.model_validate({"architectures": {"text": "bert"}, "encoders": {}, "parameters": 1})
@@ -637,7 +637,7 @@ def test_the_default_preset_depends_on_the_rows_unless_an_option_is_set(rows: in
     ],
     ids=str,
 )
-def test_what_has_no_place_is_refused(changes):
+def test_a_field_without_a_place_is_refused(changes):
     with pytest.raises(ValidationError):
         finetune(**changes)
 

@@ -99,10 +99,10 @@ def test_the_bound_equals_its_closed_form():
     evaluation = built.evaluate(outputs, columns, train=None)
 
     target, drawn = columns["image"] / 255, 1 / (1 + np.exp(-logits))
-    nats = -(target * np.log(drawn) + (1 - target) * np.log(1 - drawn)).sum(axis=(1, 2, 3))
+    reconstruction_loss = -(target * np.log(drawn) + (1 - target) * np.log(1 - drawn)).sum(axis=(1, 2, 3))
     variance = np.exp(log_variance)
     divergence = (0.5 * (variance + mean**2 - 1 - np.log(variance))).sum(axis=1)
-    assert evaluation.metrics["negative_elbo"] == pytest.approx((nats + divergence).mean())
+    assert evaluation.metrics["negative_elbo"] == pytest.approx((reconstruction_loss + divergence).mean())
     assert evaluation.metrics["reconstruction_error"] == pytest.approx(np.square(drawn - target).mean())
     assert evaluation.baseline == {}
 
@@ -116,8 +116,8 @@ def test_the_baseline_generates_the_mean_image():
 
     mean = (columns["image"].sum(axis=0) / 255 + 1) / 8
     target = columns["image"] / 255
-    nats = -(target * np.log(mean) + (1 - target) * np.log(1 - mean)).sum(axis=(1, 2, 3))
-    assert evaluation.baseline["negative_elbo"] == pytest.approx(nats.mean())
+    reconstruction_loss = -(target * np.log(mean) + (1 - target) * np.log(1 - mean)).sum(axis=(1, 2, 3))
+    assert evaluation.baseline["negative_elbo"] == pytest.approx(reconstruction_loss.mean())
     assert evaluation.baseline["reconstruction_error"] == pytest.approx(np.square(mean - target).mean())
     # Gray everywhere costs ln 2 per pixel.
     assert evaluation.metrics["negative_elbo"] == pytest.approx(64 * np.log(2))

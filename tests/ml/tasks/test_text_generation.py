@@ -13,7 +13,7 @@ TEXTS = ["the cat sat", "the dog ran away", "世界"]
 PROMPTS = ["Who sat?", "Who ran?", "What is it?"]
 
 
-def built(*, prompted=False, length=32):
+def build(*, prompted=False, length=32):
     encoder = ENCODERS["text"].learn(TEXTS + PROMPTS, {"max_length": length})
     state = {"prompted": prompted, "state_width": 6, "context": length}
     return TextGeneration(TextGenerationConfig(), {"text": encoder}, state)
@@ -29,7 +29,7 @@ def collate(task, *inputs):
 
 
 def test_texts_become_windows_and_every_character_is_counted_once():
-    task = built()
+    task = build()
     columns = task.encode(rows())
     encoder = task.slot_encoders["text"]
     assert "".join(sorted("".join(encoder.decode(window) for window in columns["text"]))) == "".join(
@@ -40,7 +40,7 @@ def test_texts_become_windows_and_every_character_is_counted_once():
 
 
 def test_a_prompt_is_read_but_not_learned():
-    task = built(prompted=True)
+    task = build(prompted=True)
     arrays = task.collate(task.encode(rows(prompted=True)))
     encoder = task.slot_encoders["text"]
     learned = "".join(
@@ -51,7 +51,7 @@ def test_a_prompt_is_read_but_not_learned():
 
 
 def test_a_request_is_encoded_as_a_training_row():
-    task = built(prompted=True)
+    task = build(prompted=True)
     trained = task.encode(rows(prompted=True).take([0]))["text"][0]
     batch = collate(task, {"prompt": PROMPTS[0]})
     tokens = batch["text"][0][batch["text_mask"][0]]
@@ -60,7 +60,7 @@ def test_a_request_is_encoded_as_a_training_row():
 
 
 def test_messages_become_a_prompt():
-    task = built()
+    task = build()
     messages = [{"role": "user", "content": "Who sat?"}]
     by_messages = task.read({"messages": messages}, parameters={})["prompt"]
     assert by_messages == "User: Who sat?\n\nAssistant:"
@@ -69,7 +69,7 @@ def test_messages_become_a_prompt():
 
 
 def test_a_prompt_that_is_too_long_is_cut_to_its_end_and_counted():
-    task = built(length=16)
+    task = build(length=16)
     batch = collate(task, {"prompt": "a" * 40 + "the end"})
     tokens = batch["text"][0]
     encoder = task.slot_encoders["text"]
@@ -79,12 +79,12 @@ def test_a_prompt_that_is_too_long_is_cut_to_its_end_and_counted():
 
 
 def test_an_empty_prompt_starts_a_text():
-    task = built()
+    task = build()
     assert collate(task, {})["text"].tolist() == [[task.slot_encoders["text"].token("begin")]]
 
 
 def test_a_seed_is_used_and_chosen_at_random_without_one():
-    task = built()
+    task = build()
     seeds = {task.read({}, parameters={})["params"].seed for _ in range(4)}
     assert len(seeds) > 1
     assert task.read({"seed": 5}, parameters={})["params"].seed == 5
@@ -96,11 +96,11 @@ def test_a_seed_is_used_and_chosen_at_random_without_one():
 )
 def test_an_invalid_option_raises_an_input_error(options):
     with pytest.raises(InputError):
-        built().read({"prompt": "x", **options}, parameters={})
+        build().read({"prompt": "x", **options}, parameters={})
 
 
 def test_metrics_equal_their_formulas():
-    task = built()
+    task = build()
     columns = task.encode(rows())
     tokens = sum(len(window) - 1 for window in columns["text"])
     outputs = {
@@ -108,16 +108,16 @@ def test_metrics_equal_their_formulas():
         "weight": np.array([len(w) - 1.0 for w in columns["text"]]),
     }
     evaluation = task.evaluate(outputs, columns, train=columns)
-    nats, characters = 2.0 * len(columns["text"]), sum(map(len, TEXTS))
-    assert evaluation.metrics["loss"] == pytest.approx(nats / tokens)
-    assert evaluation.metrics["perplexity"] == pytest.approx(math.exp(nats / tokens))
-    assert evaluation.metrics["bits_per_character"] == pytest.approx(nats / math.log(2) / characters)
+    loss, characters = 2.0 * len(columns["text"]), sum(map(len, TEXTS))
+    assert evaluation.metrics["loss"] == pytest.approx(loss / tokens)
+    assert evaluation.metrics["perplexity"] == pytest.approx(math.exp(loss / tokens))
+    assert evaluation.metrics["bits_per_character"] == pytest.approx(loss / math.log(2) / characters)
     assert evaluation.baseline["loss"] < math.log(task.slot_encoders["text"].shape()["vocabulary"])
 
 
 def test_collect_returns_two_numbers_per_window():
     outputs = {"token_loss": np.ones((3, 5), dtype=np.float32), "weight": np.eye(3, 5, dtype=np.float32)}
-    arrays = built().collect(outputs, {}, dict)
+    arrays = build().collect(outputs, {}, dict)
     assert {name: array.tolist() for name, array in arrays.items()} == {"token_loss": [1, 1, 1], "weight": [1, 1, 1]}
 
 

@@ -49,7 +49,7 @@ def bomb(side):
     ],
     ids=["base64", "data-url", "wrapped", "pixels", "channel", "floats", "bytes", "already-read"],
 )
-def test_every_form_of_a_picture_is_read_alike(sent):
+def test_every_form_of_an_image_is_read_alike(sent):
     np.testing.assert_array_equal(read(sent)[:, :, 0], np.arange(64).reshape(8, 8))
 
 
@@ -100,12 +100,12 @@ def test_color_pixels_keep_their_channels():
         (b"", "not an image"),
     ],
 )
-def test_what_is_wrong_is_said(sent, message):
+def test_the_error_says_what_is_wrong(sent, message):
     with pytest.raises(InputError, match=message):
         read(sent)
 
 
-def test_every_fault_of_an_input_is_told_at_once():
+def test_every_fault_of_an_input_is_reported_at_once():
     with pytest.raises(InputError, match=r"image: is not base64; pixels: must lie .*; more: unknown field"):
         read({"image": "!", "pixels": [[999]], "more": 1})
 
@@ -118,7 +118,7 @@ def test_a_parameter_is_a_field_for_all_and_an_input_goes_before():
 
 
 @pytest.mark.parametrize("side", [30_000, 2**31 - 1])
-def test_a_picture_that_promises_too_much_is_refused_before_it_is_unpacked(side):
+def test_an_image_that_declares_more_than_the_limit_is_refused_before_it_is_unpacked(side):
     sent = bomb(side)
     tracemalloc.start()
     started = time.monotonic()
@@ -150,28 +150,28 @@ JSON = st.recursive(
 
 
 @given(st.fixed_dictionaries({}, optional={"image": JSON, "pixels": JSON, "other": JSON}) | JSON)
-def test_any_json_is_a_picture_or_an_input_error(sent):
+def test_any_json_is_an_image_or_an_input_error(sent):
     try:
-        picture = read(sent)
+        image = read(sent)
     except InputError:
         return
-    assert picture.dtype == np.uint8
-    assert picture.ndim == 3
+    assert image.dtype == np.uint8
+    assert image.ndim == 3
 
 
 @given(st.binary(max_size=200) | st.binary(max_size=200).map(lambda junk: PNG[:40] + junk))
-def test_any_bytes_are_a_picture_or_an_input_error(sent):
+def test_any_bytes_are_an_image_or_an_input_error(sent):
     try:
-        picture = read(sent)
+        image = read(sent)
     except InputError:
         return
-    assert picture.ndim == 3
+    assert image.ndim == 3
 
 
 def test_the_drawn_example_survives_json_and_is_28_by_28():
     sent = json.loads(ImageInput.make_example().model_dump_json())
 
-    picture = read(sent)
+    image = read(sent)
 
-    assert picture.shape == (28, 28, 1)
-    assert 0.05 < (picture > 127).mean() < 0.3
+    assert image.shape == (28, 28, 1)
+    assert 0.05 < (image > 127).mean() < 0.3

@@ -55,7 +55,7 @@ def test_the_oldest_records_go_first() -> None:
         assert records.find(session, "digits", "r0", 0) is None
         records.delete_inputs(session, "digits")
         assert records.measure(session, "digits") == (2, 16)
-        rows = records.unchecked(session, "digits", limit=9)
+        rows = records.list_unchecked(session, "digits", limit=9)
         records.check(session, rows)
         assert records.measure(session, "digits") == (0, 0)
 

@@ -30,7 +30,7 @@ def subscribe(events: Sequence[str] = ("*",), **filters: Any) -> str:
         return subscriptions.create(session, url=URL, events=events, **filters).id
 
 
-def sent(webhook_id: str | None = None) -> list[dict[str, Any]]:
+def list_sent(webhook_id: str | None = None) -> list[dict[str, Any]]:
     """Return the events in the outbox, in order."""
     with transaction() as session:
         query = select(WebhookDelivery).order_by(WebhookDelivery.id)
@@ -105,7 +105,7 @@ def test_everything_that_happens_to_data_a_job_and_a_model_is_reported_in_order(
         models.delete(session, "digits", 1)
     with transaction() as session:
         datasets.delete(session, dataset_id)
-    events = sent()
+    events = list_sent()
     assert [event["type"] for event in events] == [
         "dataset.created",
         "job.queued",
@@ -144,19 +144,19 @@ def test_a_failure_and_a_rejection_say_why() -> None:
         jobs.fail(session, claim, error={"code": "bad", "message": "no rows", "hint": None, "user_fault": True})
         other = jobs.submit(session, kind="finetune", spec={}, model_name="digits")
         jobs.cancel(session, other.id)
-    events = sent()
+    events = list_sent()
     assert [event["type"] for event in events] == ["job.failed", "dataset.rejected", "job.cancelled"]
     assert events[0]["data"]["error"]["message"] == "no rows"
     assert events[1]["data"]["error"]["message"] == "no rows"
 
 
-def test_what_is_rolled_back_is_not_reported() -> None:
+def test_a_change_that_is_rolled_back_is_not_reported() -> None:
     subscribe()
     with pytest.raises(RuntimeError), transaction() as session:
         emit(session, "alias.set", {}, model="digits")
         session.flush()
         raise RuntimeError
-    assert sent() == []
+    assert list_sent() == []
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_a_webhook_gets_the_events_that_it_is_for(filters: dict[str, Any], names
         for name in ("digits", "digits-2", "reviews"):
             emit(session, "alias.set", {"name": name}, model=name)
         emit(session, "dataset.ready", {"name": "faces"}, dataset="faces")
-    assert [event["data"]["name"] for event in sent(webhook_id)] == names
+    assert [event["data"]["name"] for event in list_sent(webhook_id)] == names
 
 
 def test_groups_are_those_of_the_types() -> None:
@@ -250,7 +250,7 @@ def test_a_webhook_that_fails_for_days_is_disabled_and_can_be_enabled_again() ->
         assert deliveries.claim_due(session, limit=10) == []
         with pytest.raises(Conflict, match="is_enabled"):
             deliveries.create_test(session, webhook_id)
-    assert len(sent()) == 1, "nothing is kept for a disabled webhook"
+    assert len(list_sent()) == 1, "nothing is kept for a disabled webhook"
     with transaction() as session:
         webhook = subscriptions.change(session, webhook_id, {"is_enabled": True})
         assert (webhook.disabled_reason, webhook.failing_since) == (None, None)
@@ -325,7 +325,7 @@ def test_old_deliveries_are_deleted_and_pending_ones_stay() -> None:
         done = WebhookDelivery.state == "delivered"
         session.execute(update(WebhookDelivery).where(done).values(finished_at=datetime(2020, 1, 1, tzinfo=UTC)))
         assert deliveries.delete_old(session, days=1) == 1
-    assert [event["data"]["model"] for event in sent()] == ["pending"]
+    assert [event["data"]["model"] for event in list_sent()] == ["pending"]
 
 
 def test_a_deleted_webhook_takes_its_deliveries_along() -> None:
@@ -333,7 +333,7 @@ def test_a_deleted_webhook_takes_its_deliveries_along() -> None:
     emit_one()
     with transaction() as session:
         subscriptions.delete(session, webhook_id)
-    assert sent() == []
+    assert list_sent() == []
     with transaction() as session, pytest.raises(NotFound):
         subscriptions.get(session, webhook_id)
 

@@ -112,7 +112,7 @@ def package(folder: Path, *, task: str | None = "image_classification", graph: b
         architectures={"image": Choice(name="cnn")},
         labels=list(CLASSES) if task else None,
         parameters=weights().size,
-        graphs={"model": described(inputs=["image"], outputs=["logits", "embedding"])} if graph else {},
+        graphs={"model": describe(inputs=["image"], outputs=["logits", "embedding"])} if graph else {},
         no_graph_reason=None if graph else "it was left out",
     )
     state = {"labels": list(CLASSES)} if task else None
@@ -128,13 +128,13 @@ def drawing_package(folder: Path) -> ModelPackage:
         task=Choice(name="image_generation"),
         architectures={"image": Choice(name="vae")},
         parameters=1,
-        graphs={"model": described(inputs=["noise", "label"], outputs=["image"])},
+        graphs={"model": describe(inputs=["noise", "label"], outputs=["image"])},
     )
     state = {"labels": list(CLASSES), "latent": 4}
     return ModelPackage.create(folder / "package", manifest, files=files, encoders={"image": encoder()}, state=state)
 
 
-def described(*, inputs: list[str], outputs: list[str]) -> Graph:
+def describe(*, inputs: list[str], outputs: list[str]) -> Graph:
     return Graph(
         file="model.onnx", opset=18, inputs=inputs, outputs=outputs, parity=Parity(rows=1, max_abs_difference=0.0)
     )

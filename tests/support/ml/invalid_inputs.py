@@ -9,7 +9,7 @@ JSON = Mapping[str, Any]
 NESTED: Final = 100
 
 
-def _nested(depth: int) -> list[Any]:
+def _nest(depth: int) -> list[Any]:
     value: list[Any] = []
     for _ in range(depth):
         value = [value]
@@ -38,7 +38,7 @@ ANYTHING: Final[JSON] = {
     "a long list of objects": [{}] * 2_000,
     "an empty object": {},
     "an object of objects": {"a": {"b": [1]}},
-    "deep lists": _nested(NESTED),
+    "deep lists": _nest(NESTED),
 }
 
 

@@ -43,7 +43,7 @@ def make_toy_plan(task: str, *, more_columns: Mapping[str, str] | None = None) -
 
 
 def input_schema(task: str) -> dict[str, Any]:
-    """Return the input schema of `untrained`; fields may come from the sample rows."""
+    """Return the input schema of `make_untrained`; fields may come from the sample rows."""
     schema = TASKS[task].input_type.model_json_schema()
     if schema.get("properties"):
         return schema
@@ -52,7 +52,7 @@ def input_schema(task: str) -> dict[str, Any]:
     return toy.input_schema()
 
 
-def untrained(task: str, into: Path, *, more_columns: Mapping[str, str] | None = None) -> ModelPackage:
+def make_untrained(task: str, into: Path, *, more_columns: Mapping[str, str] | None = None) -> ModelPackage:
     """A package that answers, at random but always alike."""
     columns = "".join(f"-{column}-{kind}" for column, kind in sorted((more_columns or {}).items()))
     copy_built(f"{task}{columns}", lambda folder: _pack_untrained(task, folder, more_columns), into)

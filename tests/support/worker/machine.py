@@ -151,12 +151,12 @@ class Machine:
     def wait_for_verdict(self, dataset_id: str) -> Dataset:
         """Wait until a dataset is ready or rejected, and return it."""
 
-        def validated() -> Dataset | None:
+        def find_validated() -> Dataset | None:
             with transaction() as session:
                 dataset = datasets.get(session, dataset_id)
             return dataset if dataset.state in ("ready", "rejected") else None
 
-        return until(validated)
+        return until(find_validated)
 
     def import_digits(self) -> str:
         """Upload digits, wait for their validation, and return the dataset's id."""

@@ -190,7 +190,7 @@ def test_injected_drift_is_seen_within_500_rows_and_no_row_is_counted_twice(watc
     assert [point["rows"] for point in points] == [200, alarm["rows"]], "a test ends with its alarm"
     assert points[0]["value"] < points[-1]["value"]
     with reading() as session:
-        assert not records.unchecked(session, "shades", limit=10)
+        assert not records.list_unchecked(session, "shades", limit=10)
 
 
 def test_sketches_are_deleted_once_they_are_read(watched: str) -> None:

@@ -40,7 +40,7 @@ def test_archives_and_files_without_a_folder_stay_as_they_are(tmp_path: Path) ->
         assert content.namelist() == ["d/a/1.png", "d/b/2.png"]
 
 
-def test_files_of_one_folder_are_read_one_by_one(tmp_path: Path) -> None:
+def test_files_of_one_folder_are_read_in_turn(tmp_path: Path) -> None:
     paths = ["mnist/1.png", "mnist/2.png", None]
     files = write(tmp_path, ["1.png", "2.png", "3.png"])
     assert gather_folder(paths, files, tmp_path / "folder") == files

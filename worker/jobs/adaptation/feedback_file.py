@@ -34,9 +34,9 @@ def write_feedback(operations: Sequence[Mapping[str, Any]], path: Path, *, class
             labels[label] += 1
             if choose_split(input_sha256) == "train":
                 trained.add(label)
-        known = {label for label, count in labels.items() if label in classes or count >= MIN_NEW_LABEL_ROWS}
+        accepted = {label for label, count in labels.items() if label in classes or count >= MIN_NEW_LABEL_ROWS}
         for input_sha256, label, content in feedback.rows(session, name, until=until):
-            if label in known & trained:
+            if label in accepted & trained:
                 row = {"input": json.loads(content), "label": label, "split": choose_split(input_sha256)}
                 file.write(json.dumps(row) + "\n")
     return path

@@ -49,12 +49,12 @@ class ItemFile:
     file: str
     id_column: str
 
-    def join(self, other: ItemFile | None) -> ItemFile:
+    def join(self, earlier: ItemFile | None) -> ItemFile:
         """Return one table with the items of a later one, whose texts count."""
-        if other is None:
+        if earlier is None:
             return self
-        table = ItemTable.join([other.table, self.table])
-        return replace(other, table=ItemTable.of(table.ids, table.cells))
+        table = ItemTable.join([earlier.table, self.table])
+        return replace(earlier, table=ItemTable.of(table.ids, table.cells))
 
     def match(self, items: Mapping[str, Location | None], issues: IssueLog) -> dict[str, int]:
         """Report items without a text and texts without an item; return their counts.

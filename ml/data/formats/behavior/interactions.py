@@ -196,11 +196,11 @@ class Interactions(Format):
                 self.issues.add("file_not_a_log", at=Location(file=file.name))
         for source in tables:
             try:
-                other = read_item_table(source, self.issues, self.limits, detect_dialect=self.detect_dialect)
+                item_file = read_item_table(source, self.issues, self.limits, detect_dialect=self.detect_dialect)
             except DataRejected as rejection:
                 self.issues.record(rejection, at=Location(file=source.name))
                 continue
-            self._item_file = other if self._item_file is None else self._item_file.join(other)
+            self._item_file = item_file if self._item_file is None else self._item_file.join(item_file)
         self.item_table = self._item_file.table if self._item_file else None
         return logs
 

@@ -77,11 +77,11 @@ class _SplitNames:
         self._source_of = source_of
         self._folder_splits = folder_splits([*source_of, *(manifest.name for manifest in manifests)])
 
-    def requested(self, manifest: UploadedFile, image: str) -> str | None:
+    def requested_split(self, manifest: UploadedFile, image: str) -> str | None:
         """Return the split that the user chose for manifest or image."""
         return manifest.requested_split or self._source_of[image].requested_split
 
-    def named(self, manifest: UploadedFile, image: str) -> str | None:
+    def named_split(self, manifest: UploadedFile, image: str) -> str | None:
         """Return the split by names: the manifest's, then the folders, then the archives."""
         path = PurePosixPath(manifest.name)
         folder_split = self._folder_splits[image] or self._folder_splits[manifest.name]
@@ -336,10 +336,10 @@ class ImageTable(Format):
 
         The user's choice has precedence over the row's own cell, and that over names.
         """
-        requested = self._splits.requested(manifest, image)
+        requested = self._splits.requested_split(manifest, image)
         column = self._find_column("split", row.cells.keys(), SPLIT_COLUMN_NAMES)
         if requested or column is None or not str(row.cells[column] or "").strip():
-            return requested or self._splits.named(manifest, image)
+            return requested or self._splits.named_split(manifest, image)
         split = parse_split(str(row.cells[column]))
         if split is None:
             raise DataRejected("split_unknown", actual=row.cells[column], expected="train, validation or test")
@@ -471,7 +471,7 @@ def _find_lists_of_images(sources: Sequence[UploadedFile]) -> set[str]:
     A name may lack its suffix: `id_code,diagnosis` and `000c1434d8d7,2`.
     """
     names = [name for source in sources for name in (source.member_names or (source.name,)) if _is_image(name)]
-    known = {form for name in names for form in (PurePosixPath(name).name, PurePosixPath(name).stem)}
+    image_names = {form for name in names for form in (PurePosixPath(name).name, PurePosixPath(name).stem)}
     value_names = {*ALIASES["label"], *ALIASES["text"], *CLASS_NAMES}
     lists = set()
     for source in sources:
@@ -484,7 +484,7 @@ def _find_lists_of_images(sources: Sequence[UploadedFile]) -> set[str]:
             )
             if has_numbered_image(_DELIMITER.split(header)[0]) and not _is_lemmatized(name):
                 lists.add(name if name == source.name else f"{source.name}/{name}")
-            if has_value and rows and 2 * sum(not known.isdisjoint(row) for row in rows) > len(rows):
+            if has_value and rows and 2 * sum(not image_names.isdisjoint(row) for row in rows) > len(rows):
                 lists.add(name if name == source.name else f"{source.name}/{name}")
     return lists
 

@@ -90,9 +90,9 @@ class MultimodalTable(Format):
 
     def read(self) -> Iterator[Batch]:
         """Read the manifests; then yield their rows with the files they name."""
-        known = (*PARTS, *TARGETS, SPLIT)
-        if unknown := sorted(self.requested_columns.keys() - set(known)):
-            raise DataRejected("invalid_columns", actual=", ".join(unknown), expected=", ".join(known))
+        usual = (*PARTS, *TARGETS, SPLIT)
+        if unknown := sorted(self.requested_columns.keys() - set(usual)):
+            raise DataRejected("invalid_columns", actual=", ".join(unknown), expected=", ".join(usual))
         sizes, manifests = self._list_files()
         rows = [(row, manifest) for manifest in manifests for row in self._read_rows(manifest)]
         if not rows:

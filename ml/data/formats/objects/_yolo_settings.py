@@ -182,9 +182,9 @@ def _ending_with(parts: tuple[str, ...], candidates: Iterable[str], *, beside: s
     return named[:1]
 
 
-def _distance(file: str, other: str) -> int:
+def _distance(file: str, settings_file: str) -> int:
     """Count the folders of `file` that are not above `other`."""
-    folders = set(map(str, PurePosixPath(other).parents))
+    folders = set(map(str, PurePosixPath(settings_file).parents))
     return sum(str(parent) not in folders for parent in PurePosixPath(file).parents)
 
 

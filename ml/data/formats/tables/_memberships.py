@@ -100,10 +100,10 @@ def find_memberships(
     `samples` are the first cells of each column. Raises `DataRejected` if the file lacks a requested column.
     """
     samples = samples or [()] * len(columns)  # a table may have no row with as many cells as the first
-    split = _requested(columns, requested, SPLIT)
+    split = _requested_position(columns, requested, SPLIT)
     if split is None:
         split = next((index for index, cells in enumerate(samples) if _is_split(columns[index].name, cells)), None)
-    group = _requested(columns, requested, GROUP)
+    group = _requested_position(columns, requested, GROUP)
     used = set(requested.values())
     if group is None:
         groups = [
@@ -127,7 +127,7 @@ def without_memberships(requested: Mapping[str, str | int]) -> dict[str, str | i
     return {name: column for name, column in requested.items() if name not in (SPLIT, GROUP)}
 
 
-def _requested(columns: Sequence[CellColumn], requested: Mapping[str, str | int], name: str) -> int | None:
+def _requested_position(columns: Sequence[CellColumn], requested: Mapping[str, str | int], name: str) -> int | None:
     if name not in requested:
         return None
     request = requested[name]

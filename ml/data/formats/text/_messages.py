@@ -143,7 +143,7 @@ def _parse_turn(number: int, key: str, entry: Any, conversation: Conversation, *
 def _plain_call(call: Any) -> Any:
     """Return the name and arguments of what is called, without ids."""
     if isinstance(call, list):
-        return [_plain_call(one) for one in call]
+        return [_plain_call(item) for item in call]
     return call.get("function", call) if isinstance(call, dict) else call
 
 

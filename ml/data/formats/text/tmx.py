@@ -219,9 +219,9 @@ def _join_segment(parts: Sequence[str]) -> str:
     return " ".join(text.split())
 
 
-def _matches(language: str, other: str) -> bool:
+def _matches(language: str, choice: str) -> bool:
     """Return whether one language includes the other: `en` and `en-GB`, but not `en-US` and `en-GB`."""
-    return language == other or language.startswith(f"{other}-") or other.startswith(f"{language}-")
+    return language == choice or language.startswith(f"{choice}-") or choice.startswith(f"{language}-")
 
 
 def _find_language(language: str | None, candidates: Iterable[str]) -> str | None:

@@ -133,7 +133,7 @@ class GPT(Backbone):
 
 
 class _KeyValueCache:
-    """Cache for the library, which returns past keys and values and collects new ones."""
+    """KV cache for the library, which returns past keys and values and collects new ones."""
 
     def __init__(self, past_BPK: Tensor, *, shape: tuple[int, int, int]) -> None:
         self.past_BPK = past_BPK

@@ -90,8 +90,8 @@ def as_csv(rows):
 
 
 def as_parquet(rows):
-    pictures = [{"bytes": base64.b64decode(row["image"])} for row in rows]
-    return {"a.parquet": make_parquet({"image": pictures, "objects": [row["objects"] for row in rows]})}
+    images = [{"bytes": base64.b64decode(row["image"])} for row in rows]
+    return {"a.parquet": make_parquet({"image": images, "objects": [row["objects"] for row in rows]})}
 
 
 @pytest.mark.parametrize("form", [as_jsonl, as_csv, as_parquet])

@@ -84,7 +84,7 @@ def test_an_image_in_another_form_is_reported(tmp_path: Path) -> None:
     assert "near_duplicate_rows" not in all_codes(report)
 
 
-def test_of_too_many_rows_the_held_out_ones_are_compared() -> None:
+def test_held_out_rows_are_compared_if_there_are_too_many() -> None:
     splits = np.array([0] * 1000 + [1] * 20 + [2] * 20 + [-2] * 5, dtype=np.int8)
     rows = select_rows(splits, 100)
     assert len(rows) == 100
@@ -94,7 +94,7 @@ def test_of_too_many_rows_the_held_out_ones_are_compared() -> None:
     assert len(select_rows(np.array([0] * 10 + [2] * 200, dtype=np.int8), 100)) == 100
 
 
-def test_more_rows_than_the_limit_are_compared_in_part_and_told(
+def test_more_rows_than_the_limit_are_compared_in_part_and_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(NearDuplicateTexts, "max_rows", 30)

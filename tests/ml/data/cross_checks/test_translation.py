@@ -30,7 +30,7 @@ FOUND = {"text_untranslated", "text_lengths_differ", "sides_swapped", "languages
 SHARED = SHARED_DATA / "multi30k-en-de"
 
 
-def imported(folder: Path, pairs: list[tuple[str, str]], **options: Any) -> ImportReport:
+def import_pairs(folder: Path, pairs: list[tuple[str, str]], **options: Any) -> ImportReport:
     lines = [json.dumps({"source": source, "target": target}, ensure_ascii=False) for source, target in pairs]
     return upload(folder, {"pairs.jsonl": "\n".join(lines).encode()}, **options)
 
@@ -40,12 +40,12 @@ def with_pair(row: int, pair: tuple[str, str]) -> list[tuple[str, str]]:
 
 
 def test_a_good_translation_has_no_issue(tmp_path: Path) -> None:
-    assert not codes(imported(tmp_path, PAIRS)) & FOUND
+    assert not codes(import_pairs(tmp_path, PAIRS)) & FOUND
 
 
 def test_swapped_sides_are_reported_with_their_rows(tmp_path: Path) -> None:
     pairs = with_pair(31, PAIRS[30][::-1])
-    report = imported(tmp_path, with_pair(31, PAIRS[30][::-1]))
+    report = import_pairs(tmp_path, with_pair(31, PAIRS[30][::-1]))
     assert report.state == "ready", "a warning, for its owner to judge"
     assert codes(report) & FOUND == {"sides_swapped"}
     assert count(report, "sides_swapped") == 1
@@ -93,7 +93,7 @@ def test_swapped_chinese_is_reported(tmp_path: Path) -> None:
     ]
     pairs = [(english, chinese[row % 5] + chinese[(row + 1) % 5]) for row, (english, _) in enumerate(PAIRS)]
     pairs[7] = pairs[7][::-1]
-    report = imported(tmp_path, pairs)
+    report = import_pairs(tmp_path, pairs)
     assert sample(report, "sides_swapped")["row"] == 8
     assert count(report, "sides_swapped") == 1
 
@@ -101,14 +101,14 @@ def test_swapped_chinese_is_reported(tmp_path: Path) -> None:
 def test_an_untranslated_row_is_reported_but_not_a_name(tmp_path: Path) -> None:
     pairs = with_pair(5, (PAIRS[4][0], PAIRS[4][0].upper()))
     pairs[9] = ("OK 2000", "OK 2000")
-    report = imported(tmp_path, pairs)
+    report = import_pairs(tmp_path, pairs)
     assert count(report, "text_untranslated") == 1
     issue = sample(report, "text_untranslated")
     assert (issue["row"], issue["column"], issue["found"]) == (5, "target", PAIRS[4][0])
 
 
 def test_an_unusual_length_is_reported_with_the_usual_ratio(tmp_path: Path) -> None:
-    report = imported(tmp_path, with_pair(12, (PAIRS[11][0], " ".join(german for _, german in PAIRS[:8]))))
+    report = import_pairs(tmp_path, with_pair(12, (PAIRS[11][0], " ".join(german for _, german in PAIRS[:8]))))
     assert count(report, "text_lengths_differ") == 1
     issue = sample(report, "text_lengths_differ")
     assert (issue["row"], issue["expected"]) == (12, "about 1.1 characters for one, as in the other rows")
@@ -116,7 +116,7 @@ def test_an_unusual_length_is_reported_with_the_usual_ratio(tmp_path: Path) -> N
 
 def test_summaries_of_any_length_have_no_issue(tmp_path: Path) -> None:
     articles = [" ".join(english for english, _ in PAIRS[: 1 + row * row % 40]) for row in range(60)]
-    report = imported(tmp_path, [(article, PAIRS[row][0][:40]) for row, article in enumerate(articles)])
+    report = import_pairs(tmp_path, [(article, PAIRS[row][0][:40]) for row, article in enumerate(articles)])
     assert not codes(report) & FOUND
 
 
@@ -129,6 +129,6 @@ def test_swapped_rows_of_real_captions_are_reported_and_no_others(tmp_path: Path
     swapped = range(0, len(pairs), 100)
     for row in swapped:
         pairs[row] = pairs[row][::-1]
-    report = imported(tmp_path, pairs)
+    report = import_pairs(tmp_path, pairs)
     assert count(report, "sides_swapped") == len(swapped), "every one, and no other"
     assert codes(report) & FOUND == {"sides_swapped"}

@@ -230,7 +230,7 @@ def test_a_part_without_rows_makes_no_version(tmp_path: Path, first: Path) -> No
     assert not (tmp_path / "next" / "dataset").exists()
 
 
-def test_files_of_one_name_are_told_apart(tmp_path: Path) -> None:
+def test_files_of_one_name_are_distinguished(tmp_path: Path) -> None:
     paths = []
     for folder, name in (("one", "a"), ("other", "b")):
         path = tmp_path / folder / "part.csv"

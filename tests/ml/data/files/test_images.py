@@ -67,7 +67,7 @@ def test_the_bits_in_the_header_go_before_those_of_the_values():
     assert [(image.bits, image.pixels.max()) for image in (in_png, in_tiff)] == [(12, 990 >> 4)] * 2
 
 
-def test_values_in_a_small_part_of_their_range_are_told():
+def test_values_in_a_small_part_of_their_range_are_reported():
     window = Image.fromarray(np.linspace(30_000, 32_000, 100).astype(np.uint16).reshape(10, 10))
     assert images.read(save(window)).repairs == ("image_16_bit", "image_range_narrow")
 
@@ -99,7 +99,7 @@ DICOM = bytes(128) + b"DICM" + bytes(500)
 
 
 @pytest.mark.parametrize(("data", "code"), [(HEIC, "image_heic"), (DICOM, "image_dicom")])
-def test_images_that_are_not_read_are_told_by_name_with_what_to_do(tmp_path, data, code):
+def test_images_that_are_not_read_are_named_with_what_to_do(tmp_path, data, code):
     with pytest.raises(images.UnreadableImage) as caught:
         images.decode(data)
     assert (caught.value.issue, caught.value.hint is not None) == (code, True)
@@ -110,7 +110,7 @@ def test_images_that_are_not_read_are_told_by_name_with_what_to_do(tmp_path, dat
         assert (report.state, code in codes(report)) == ("rejected", True)
 
 
-def test_images_of_different_bits_are_told(tmp_path):
+def test_images_of_different_bits_are_reported(tmp_path):
     files = {}
     for number in range(24):
         values = np.linspace(number, (4000, 60_000)[number % 2], 36).reshape(6, 6)

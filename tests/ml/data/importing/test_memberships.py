@@ -180,7 +180,7 @@ def test_few_subjects_and_subjects_in_several_splits_are_reported(tmp_path: Path
     assert sample(report, "subjects_in_several_splits")["found"] == "13 of 15 values of patient_id"
 
 
-def test_parts_of_one_recording_stay_in_one_split(tmp_path: Path) -> None:
+def test_parts_of_one_audio_clip_stay_in_one_split(tmp_path: Path) -> None:
     """Twenty audio files with five parts each, by NeMo's manifest."""
     generator = np.random.default_rng(0)
     clips = {f"r{number}.wav": generator.standard_normal(20_000).astype(np.float32) * 0.1 for number in range(20)}

@@ -36,7 +36,7 @@ def test_two_aligned_files_may_come_in_an_archive(tmp_path):
 
 @pytest.mark.parametrize("name", ["x.en-de.ids", "x.en-de.xml", "x.en-de.scores", "x.en-de.confidence", "all.ids"])
 @pytest.mark.parametrize("task", [None, "translation"])
-def test_what_lies_beside_two_aligned_files_is_left_out_and_reported(tmp_path, name, task):
+def test_files_beside_two_aligned_ones_are_left_out_and_reported(tmp_path, name, task):
     beside = b"<?xml version='1.0'?><cesAlign/>\n" if name.endswith("xml") else b"0.9\t1\n" * 40
     members = {"x.en-de.en": ENGLISH, "x.en-de.de": GERMAN, name: beside}
     packed = upload(tmp_path / "packed", {"x.zip": make_zip(members.items())}, task=task)

@@ -62,7 +62,7 @@ def test_a_lone_quote_does_not_swallow_the_rows_below_up_to_the_next_quote(tmp_p
 
 @pytest.mark.parametrize("delimiter", ["\t", ",", ";", "|"])
 @pytest.mark.parametrize("quoting", [csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC])
-def test_what_a_writer_quotes_is_read_without_the_quotes(tmp_path: Path, delimiter: str, quoting: int) -> None:
+def test_quoted_cells_are_read_without_the_quotes(tmp_path: Path, delimiter: str, quoting: int) -> None:
     special = [('"Yes," he said.', "pos"), (f"a{delimiter}b", "neg"), ("two\nlines", "pos"), ('the 5" nail', "neg")]
     rows = [*PLAIN[:20], *special, *PLAIN[20:]]
     report = upload(tmp_path, {"a.csv": write(rows, delimiter=delimiter, quoting=quoting)}, splits=TRAIN_ONLY)

@@ -13,7 +13,7 @@ from ml.package.package import WEIGHTS
 from tests.support.ml.digits import run, spec
 
 CLASSIFY = {"task": "image_classification", "architecture": "cnn"}
-#: The data set has 1,293 training rows and 144 validation rows.
+#: The dataset has 1,293 training rows and 144 validation rows.
 ROWS = 1_437
 
 

@@ -135,7 +135,7 @@ def test_rows_are_encoded_once_by_two_runs_at_a_time(tmp_path: Path, monkeypatch
     assert sum(calls) == len(rows)
 
 
-def test_what_a_killed_run_has_left_is_written_anew(tmp_path: Path) -> None:
+def test_files_left_by_a_killed_run_are_written_anew(tmp_path: Path) -> None:
     program = (
         "import os, sys\n"
         "from pathlib import Path\n"

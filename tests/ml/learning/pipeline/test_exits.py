@@ -93,7 +93,7 @@ def test_a_model_whose_exits_save_nothing_has_none(digits: Path, tmp_path: Path)
     assert len(result.package.manifest.sizes) == 2
 
 
-def test_what_is_served_is_what_the_report_measured(digits: Path, trained: TrainingResult) -> None:
+def test_the_served_graphs_are_those_that_the_report_measured(digits: Path, trained: TrainingResult) -> None:
     section = trained.report["exits"]
     package = ModelPackage.open(trained.package.directory)
     report = evaluate_package(package, Dataset.open(digits), split="test")

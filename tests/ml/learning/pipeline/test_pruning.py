@@ -68,7 +68,7 @@ def _accuracy(network: torch.nn.Module, package: ModelPackage, digits: Path) -> 
         return float((network(batch)["logits"].argmax(dim=1) == batch["label"]).float().mean())
 
 
-def test_training_goes_on_from_the_smaller_network(
+def test_training_continues_from_the_smaller_network(
     digits: Path, original: ModelPackage, pruned: PrunedNetwork, tmp_path: Path
 ) -> None:
     request = Prune.model_validate(
@@ -104,7 +104,9 @@ def test_a_limit_that_cannot_be_reached_names_the_smallest(digits: Path, origina
         ({"architectures": {"image": {"name": "vae", "config": {}}}}, "vae cannot be pruned: all of its widths"),
     ],
 )
-def test_what_cannot_be_pruned_says_why(original: ModelPackage, changes: dict[str, object], message: str) -> None:
+def test_a_model_that_cannot_be_pruned_says_why(
+    original: ModelPackage, changes: dict[str, object], message: str
+) -> None:
     request = Prune(kind="prune", model="digits@1", dataset="digits")
     manifest = original.manifest.model_validate({**original.manifest.model_dump(), **changes})
     (finding,) = check_pruning(request, Catalog.load(), manifest, None)

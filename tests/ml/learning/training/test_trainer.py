@@ -200,7 +200,7 @@ def test_repeated_epochs_are_evaluated_together_and_resumed_with_the_same_weight
     assert _equal(_weights(whole), _weights(again))
 
 
-def test_training_goes_on_while_validation_improves_within_the_budget(tmp_path: Path) -> None:
+def test_training_continues_while_validation_improves_within_the_budget(tmp_path: Path) -> None:
     # Six steps an epoch: rounds of 2, 4 and 8 epochs take 84 steps, and one more would take 180.
     plan = schedule(epochs=2, max_steps=100, learning_rate=0.003)
     reports: list[Progress] = []

@@ -78,7 +78,7 @@ def test_the_report_has_weight_and_hit_rate_of_each_event() -> None:
     assert (purchase["weight"], purchase["interactions"], purchase["hit_rate_at_10"]) == (2.0, 1, None)
 
 
-def test_what_was_learned_is_json_and_weighs_the_same_again() -> None:
+def test_learned_weights_are_json_and_weigh_the_same_again() -> None:
     columns = {**COLUMNS, "weights": [[1.0, 2.0, 3.0, 4.0], [1.0, 1.0]]}
     state = InteractionWeights.learn(Rows(columns), None, rating_weights="equal")
     row = {name: column[0] for name, column in columns.items()}

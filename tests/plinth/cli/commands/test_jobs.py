@@ -138,7 +138,7 @@ def test_each_hint_stands_beside_its_finding(plinth_command: Run) -> None:
 
 
 @pytest.mark.usefixtures("trained")
-def test_what_is_useful_next_fits_a_model_that_has_learned_nothing(plinth_command: Run) -> None:
+def test_the_next_steps_fit_a_model_that_has_learned_nothing(plinth_command: Run) -> None:
     weak = plinth_command(
         *("train", "tickets", "--model", "weak", "--architecture", "rnn", "--epochs", "1"),
         *("--learning-rate", "1e-9", "--set", "schedule.min_steps=1"),

@@ -29,7 +29,7 @@ def test_a_setting_is_searched_in_a_range_or_a_list(text: str, dimension: Any) -
 
 
 @pytest.mark.parametrize("text", ["schedule.learning_rate", "=1..2", "a=1..x", "a=[1"])
-def test_what_is_no_space_is_refused(text: str) -> None:
+def test_a_value_that_is_no_space_is_refused(text: str) -> None:
     with pytest.raises(typer.BadParameter):
         parse_dimension(text)
 

@@ -27,9 +27,9 @@ def encode(inputs: list[dict[str, Any]], config: dict[str, Any], folder: Path) -
     """Return `signal`, float32 [batch, 3 x numbers + categories]; raises `InputError` for unknown fields."""
     names = {column["name"] for column in (*config["numbers"], *config["categories"])}
     # Columns of the training data that are not read may be sent, too.
-    known = names | config["detected_kinds"].keys() | config["kinds"].keys()
+    accepted = names | config["detected_kinds"].keys() | config["kinds"].keys()
     for raw_input in inputs:
-        if unknown := [name for name in raw_input if name not in known]:
+        if unknown := [name for name in raw_input if name not in accepted]:
             message = f"there is no field named {unknown[0]!r}; known: {', '.join(sorted(names))}"
             raise InputError(message, hint="Send JSON with a field for each column.")
     return {"signal": RecordEncoding(config).encode(inputs)}

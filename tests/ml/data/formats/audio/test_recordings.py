@@ -349,7 +349,7 @@ def test_vctk_is_read_with_its_speakers(tmp_path: Path) -> None:
     assert set(Dataset.open(tmp_path / "dataset").rows("train").columns["speaker"]) == {"p225", "p226"}
 
 
-def test_supervisions_of_lhotse_are_parts_of_their_recordings(tmp_path: Path) -> None:
+def test_supervisions_of_lhotse_are_parts_of_their_audio_clips(tmp_path: Path) -> None:
     lines = [
         {"id": f"s{row}", "recording_id": "long", "start": SECONDS * row, "duration": SECONDS, "text": TEXTS[row]}
         for row in range(ROWS)
@@ -368,7 +368,7 @@ def test_supervisions_of_lhotse_are_parts_of_their_recordings(tmp_path: Path) ->
     assert imported_texts(tmp_path) == set(TEXTS)
 
 
-def test_a_recording_of_lhotse_that_is_absent_is_reported(tmp_path: Path) -> None:
+def test_an_audio_clip_of_lhotse_that_is_absent_is_reported(tmp_path: Path) -> None:
     line = {"id": "s1", "recording_id": "absent", "start": 0, "duration": 1, "text": "yes"}
     report = read(tmp_path, {**make_wavs(), "supervisions.jsonl": json.dumps(line) + "\n"})
     issue = next(entry for entry in report.errors if entry.code == "audio_missing")

@@ -19,7 +19,7 @@ def read(folder: Path, files: dict[str, bytes], **options: Any) -> Any:
     return upload(folder, files, **{"task": "recommendation", **options})
 
 
-def imported(folder: Path, split: str) -> list[list[str]]:
+def import_log(folder: Path, split: str) -> list[list[str]]:
     dataset = Dataset.open(folder / "dataset")
     return list(dataset.rows(split).columns["history"]) if split in dataset.summary.splits else []
 
@@ -39,7 +39,7 @@ def test_a_mark_of_0_is_no_interaction(tmp_path: Path, name: str, no: str, yes: 
     report = read(tmp_path, {"log.csv": lines + shown})
     assert report.state == "ready", report.errors
     assert count(report, "interactions_negative") == USERS
-    assert sorted(imported(tmp_path, "test")) == sorted(TRUE.values())
+    assert sorted(import_log(tmp_path, "test")) == sorted(TRUE.values())
     assert f"{USERS} interactions not read" in report.reading
 
 
@@ -49,7 +49,7 @@ def test_ratings_of_0_and_1_are_marks_and_other_ratings_are_not(tmp_path: Path) 
         report = read(tmp_path / name, {"log.csv": lines + f"1,shown,{low},99\n".encode()})
         assert ("interactions_negative" in codes(report)) == (name == "marks")
         assert ("ratings_not_used" in codes(report)) == (name == "stars")
-        assert any("shown" in row for row in imported(tmp_path / name, "test")) == (name == "stars")
+        assert any("shown" in row for row in import_log(tmp_path / name, "test")) == (name == "stars")
 
 
 def test_a_mark_that_is_no_number_is_an_error_and_counts_are_no_marks(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_a_mark_that_is_no_number_is_an_error_and_counts_are_no_marks(tmp_path: 
     lines = make_log("user,item,clicks,timestamp", lambda user, item, step: f"{user},{item},{step},{step}")
     report = read(tmp_path / "counts", {"log.csv": lines})
     assert (report.state, sample(report, "fields_not_read")["column"]) == ("ready", "clicks")
-    assert sorted(imported(tmp_path / "counts", "test")) == sorted(TRUE.values())
+    assert sorted(import_log(tmp_path / "counts", "test")) == sorted(TRUE.values())
 
 
 FORMS = {
@@ -88,7 +88,7 @@ def test_times_are_read_in_any_usual_form_under_any_name(tmp_path: Path, form: s
 
     report = read(tmp_path, {"log.csv": make_log(f"user;item;price;{name}", row)})
     assert report.state == "ready", report.errors
-    assert sorted(imported(tmp_path, "test")) == sorted(TRUE.values())
+    assert sorted(import_log(tmp_path, "test")) == sorted(TRUE.values())
     assert report.guess.columns["timestamp"] == name
     assert "times_ambiguous" not in codes(report)
     assert sample(report, "fields_not_read")["column"] == "price"
@@ -101,14 +101,14 @@ def test_numbers_are_times_by_their_values_and_ids_are_not(tmp_path: Path, unit:
 
     report = read(tmp_path, {"log.csv": make_log("user,item,order_id,bought", row)})
     assert report.guess.columns["timestamp"] == "bought"
-    assert sorted(imported(tmp_path, "test")) == sorted(TRUE.values())
+    assert sorted(import_log(tmp_path, "test")) == sorted(TRUE.values())
 
 
 def test_dates_that_leave_day_and_month_open_are_reported(tmp_path: Path) -> None:
     lines = make_log("user,item,date", lambda user, item, step: f"{user},{item},0{1 + step}/05/2026")
     report = read(tmp_path / "open", {"log.csv": lines})
     assert (report.state, count(report, "times_ambiguous")) == ("ready", USERS * (ITEMS - 1))
-    assert sorted(imported(tmp_path / "open", "test")) == sorted(TRUE.values())
+    assert sorted(import_log(tmp_path / "open", "test")) == sorted(TRUE.values())
     mixed = read(tmp_path / "mixed", {"log.csv": lines + b"1,i1,13/05/2026\n1,i2,05/13/2026\n"})
     assert (mixed.state, count(mixed, "timestamp_invalid")) == ("rejected", 1)
 
@@ -118,7 +118,7 @@ def test_interactions_at_one_time_stay_in_file_order_and_their_fraction_is_repor
         "user,item,date", lambda user, item, step: f"{user},{item},2026-01-0{1 + step // 4}", reverse=False
     )
     report = read(tmp_path, {"log.csv": lines})
-    assert sorted(imported(tmp_path, "test")) == sorted(TRUE.values())
+    assert sorted(import_log(tmp_path, "test")) == sorted(TRUE.values())
     assert (count(report, "times_equal"), sample(report, "times_equal")["found"]) == (72, "100.0% of 72 interactions")
     unequal = read(
         tmp_path / "unequal", {"log.csv": make_log("user,item,ts", lambda user, item, step: f"{user},{item},{step}")}
@@ -141,8 +141,8 @@ def make_recbole_splits() -> dict[str, bytes]:
 def test_recboles_lists_of_items_are_histories_of_their_split(tmp_path: Path, task: str | None) -> None:
     report = read(tmp_path, make_recbole_splits(), task=task)
     assert report.state == "ready", report.errors
-    assert sorted(imported(tmp_path, "test")) == sorted(TRUE.values())
-    assert sorted(imported(tmp_path, "validation")) == sorted(items[:-1] for items in TRUE.values())
+    assert sorted(import_log(tmp_path, "test")) == sorted(TRUE.values())
+    assert sorted(import_log(tmp_path, "validation")) == sorted(items[:-1] for items in TRUE.values())
     assert report.splits == {"train": USERS * 3, "validation": USERS, "test": USERS}
     assert "history = item_id_list:token_seq" in report.reading
 
@@ -152,15 +152,15 @@ def test_sessions_in_a_column_are_histories(tmp_path: Path, cell: str) -> None:
     rows = [f"{row}\t{cell.format(row % 5)}" for row in range(30)]
     report = read(tmp_path, {"sessions.tsv": "\n".join(["session_id\titems", *rows, ""]).encode()})
     assert report.state == "ready", report.errors
-    assert len(imported(tmp_path, "test")) == 30
-    assert all(len(items) >= 3 for items in imported(tmp_path, "test"))
+    assert len(import_log(tmp_path, "test")) == 30
+    assert all(len(items) >= 3 for items in import_log(tmp_path, "test"))
 
 
 def test_lists_in_parquet_are_histories(tmp_path: Path) -> None:
     data = make_parquet({"session": list(range(30)), "items": [["a", "b", f"c{row % 4}"] for row in range(30)]})
     report = read(tmp_path, {"sessions.parquet": data})
     assert report.state == "ready", report.errors
-    assert sorted(imported(tmp_path, "test"))[0] == ["a", "b", "c0"]
+    assert sorted(import_log(tmp_path, "test"))[0] == ["a", "b", "c0"]
 
 
 def test_the_session_is_the_user_where_users_are_blank(tmp_path: Path) -> None:
@@ -171,21 +171,21 @@ def test_the_session_is_the_user_where_users_are_blank(tmp_path: Path) -> None:
     )
     report = read(tmp_path, {"train-item-views.csv": lines})
     assert report.state == "ready", report.errors
-    assert sorted(imported(tmp_path, "test")) == sorted(TRUE.values())
+    assert sorted(import_log(tmp_path, "test")) == sorted(TRUE.values())
 
 
 def test_lines_of_items_are_sessions_or_those_of_numbered_users(tmp_path: Path) -> None:
     """Kosarak has a session per line, LightGCN a user and all items of one split."""
     sessions = "".join(f"{5 + row % 7} {row % 3} {row % 4 + 10}{' 3' * (row % 2)}\n" for row in range(40))
     report = read(tmp_path / "sessions", {"kosarak.dat": sessions.encode()})
-    assert (report.state, len(imported(tmp_path / "sessions", "test"))) == ("ready", 40)
+    assert (report.state, len(import_log(tmp_path / "sessions", "test"))) == ("ready", 40)
     assert "history = the line" in report.reading
     train = "".join(f"{user} {' '.join(str(item) for item in range(user % 3 + 3))}\n" for user in range(20))
     test = "".join(f"{user} {' '.join(str(item) for item in range(5, 6 + user % 2))}\n" for user in range(20))
     report = read(tmp_path / "users", {"train.txt": train.encode(), "test.txt": test.encode()})
     assert report.state == "ready", report.errors
-    assert imported(tmp_path / "users", "train")[0] == ["0", "1", "2"]
-    assert imported(tmp_path / "users", "test")[0] == ["0", "1", "2", "5"]
+    assert import_log(tmp_path / "users", "train")[0] == ["0", "1", "2"]
+    assert import_log(tmp_path / "users", "test")[0] == ["0", "1", "2", "5"]
 
 
 def lastfm_lines(row: str) -> bytes:
@@ -205,13 +205,13 @@ def test_a_log_of_last_fm_has_no_column_names_and_asks_for_the_item(tmp_path: Pa
 
     report = read(tmp_path / "named", log, columns={"item": 6})
     assert (report.state, report.guess.columns) == ("ready", {"user": 1, "timestamp": 2, "item": 6})
-    assert sorted(imported(tmp_path / "named", "test")) == sorted(TRUE.values())
+    assert sorted(import_log(tmp_path / "named", "test")) == sorted(TRUE.values())
 
 
 def test_three_columns_without_names_may_have_the_date_in_the_middle(tmp_path: Path) -> None:
     report = read(tmp_path, {"log.tsv": lastfm_lines("user_{user}\t2009-05-1{step}T23:08:57Z\t{item}")})
     assert report.guess.columns == {"user": 1, "timestamp": 2, "item": 3}
-    assert sorted(imported(tmp_path, "test")) == sorted(TRUE.values())
+    assert sorted(import_log(tmp_path, "test")) == sorted(TRUE.values())
 
 
 def columns_of(folder: Path, split: str) -> dict[str, list[Any]]:

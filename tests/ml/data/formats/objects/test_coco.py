@@ -57,7 +57,7 @@ def test_an_outline_without_a_box_is_read_as_the_box_around_it(tmp_path, box):
     assert objects == [{"label": "dog", "box": [1, 1, 30, 33]}]
 
 
-def test_what_is_not_used_is_counted(tmp_path):
+def test_unused_annotations_are_counted(tmp_path):
     extra = {"segmentation": POLYGON, "keypoints": [1, 2, 2], "num_keypoints": 1, "track_id": 3}
     extra["attributes"] = {"color": "red", "occluded": False, "rotation": 0.0}
     report, _ = import_first(tmp_path, {**BOX, **extra}, {**BOX, "category_id": 7, "segmentation": POLYGON})
@@ -128,7 +128,7 @@ def test_a_mask_of_a_huge_image_takes_no_memory(size):
     assert enclose_mask({"counts": [size, 3], "size": [size, size]}) == [1, 0, 2, 3]
 
 
-def test_a_crowd_is_marked_and_told(tmp_path):
+def test_a_crowd_is_marked_and_reported(tmp_path):
     mask = {"counts": [42, 5, 35, 5], "size": [40, 40]}
     crowd = {"category_id": 7, "iscrowd": 1, "segmentation": mask, "bbox": [1, 2, 2, 5]}
     report, objects = import_first(tmp_path, crowd, {**BOX, "category_id": 7})
@@ -142,7 +142,7 @@ def test_a_crowd_is_marked_and_told(tmp_path):
     assert report.summary.facts["objects"]["per_class"] == {"cat": COUNT - 1, "dog": 1}
 
 
-def test_a_class_of_crowds_alone_stays_and_is_told(tmp_path):
+def test_a_class_of_crowds_alone_stays_and_is_reported(tmp_path):
     report, _ = import_first(tmp_path, {"category_id": 7, "iscrowd": 1, "bbox": [1, 2, 2, 5]})
 
     assert (report.state, report.classes) == ("ready", ["cat", "dog"])
@@ -214,7 +214,7 @@ def test_ids_may_be_text_or_numbers_of_any_form(tmp_path, to_id):
     assert all(len(row) == 1 for row in rows)
 
 
-def test_annotation_ids_that_occur_twice_are_told_and_lose_nothing(tmp_path):
+def test_annotation_ids_that_occur_twice_are_reported_and_lose_nothing(tmp_path):
     content = make_content({**BOX, "category_id": 7})
     for entry in content["annotations"]:
         entry["id"] = 1
@@ -243,7 +243,7 @@ def test_an_image_in_two_files_has_the_objects_of_both(tmp_path):
     assert [{"label": "cat", "box": CORNERS}, {"label": "dog", "box": [20, 20, 25, 25]}] in rows
 
 
-def test_captions_and_panoptic_segments_beside_the_objects_are_told(tmp_path):
+def test_captions_and_panoptic_segments_beside_the_objects_are_reported(tmp_path):
     captions = {"images": [], "annotations": [{"id": 1, "image_id": 0, "caption": "a cat"}]}
     panoptic = {"images": [], "categories": [], "annotations": [{"image_id": 0, "segments_info": []}]}
     report, _ = import_coco(tmp_path, make_content(BOX), captions=captions, panoptic=panoptic)

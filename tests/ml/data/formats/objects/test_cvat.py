@@ -52,7 +52,7 @@ def test_every_shape_with_an_area_has_the_box_around_it(tmp_path, shape, box, co
     assert objects == {number: [["cat", box] if not number else CAT] for number in range(COUNT)}
 
 
-def test_what_is_not_used_is_counted(tmp_path):
+def test_unused_annotations_are_counted(tmp_path):
     shapes = BOX.replace("></box>", '><attribute name="color">red</attribute></box>')
     shapes += '<points label="cat" points="1,2"/><polyline label="cat" points="1,2;3,4"/><tag label="cat"/>'
     shapes += '<skeleton label="cat"><points label="1" points="1,2"/></skeleton>'

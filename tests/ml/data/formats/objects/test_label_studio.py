@@ -68,7 +68,7 @@ def test_a_label_may_stand_in_a_region_of_its_own(tmp_path):
     assert objects[0] == [["dog", CAT[1]]]
 
 
-def test_one_of_several_annotations_is_chosen_and_told(tmp_path):
+def test_one_of_several_annotations_is_chosen_and_reported(tmp_path):
     dog = make_region({**VALUE, "rectanglelabels": ["dog"]})
     entries = [
         make_annotation(make_region(), id=1, updated_at="2026-01-02"),
@@ -91,14 +91,14 @@ def test_an_empty_annotation_says_that_an_image_shows_no_objects(tmp_path):
 
 
 @pytest.mark.parametrize("first", [[], [make_annotation(make_region(), was_cancelled=True)]])
-def test_a_task_that_no_one_has_annotated_is_left_out_and_told(tmp_path, first):
+def test_a_task_without_annotations_is_left_out_and_reported(tmp_path, first):
     report, objects = import_tasks(tmp_path, first)
 
     assert (report.state, codes(report)) == ("ready", {"image_not_annotated", "image_not_listed"})
     assert sorted(objects) == list(range(1, COUNT))
 
 
-def test_what_is_not_used_is_counted(tmp_path):
+def test_unused_annotations_are_counted(tmp_path):
     others = [make_region({"choices": ["night"]}, "choices"), make_region({"format": "rle", "rle": [0]}, "brushlabels")]
     report, objects = import_tasks(tmp_path, [make_annotation(make_region(), *others)])
 

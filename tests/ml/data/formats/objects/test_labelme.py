@@ -50,7 +50,7 @@ def test_shapes_of_one_group_are_parts_of_one_object(tmp_path):
     assert objects[0] == [["cat", [2.5, 2, 25, 11.75]], ["dog", CAT[1]]]
 
 
-def test_what_is_not_used_is_counted(tmp_path):
+def test_unused_annotations_are_counted(tmp_path):
     shapes = [{"label": "cat", "shape_type": kind, "points": [[1, 1]]} for kind in ("point", "line", "linestrip")]
     report, objects = import_objects(tmp_path, make_upload({**RECTANGLE, "flags": {"blurred": True}}, *shapes))
 

@@ -35,7 +35,7 @@ def test_a_group_is_a_crowd_and_other_marks_are_counted(tmp_path):
     assert count(report, "annotation_parts_not_read") == 2
 
 
-def test_other_tables_beside_the_boxes_are_told(tmp_path):
+def test_other_tables_beside_the_boxes_are_reported(tmp_path):
     files = make_upload([make_row(0)]) | {"annotations/train-images.csv": b"ImageID,Subset\n0,train\n"}
     report, objects = import_objects(tmp_path, files)
 

@@ -69,7 +69,7 @@ def test_a_turned_box_of_rolabelimg_is_read_as_the_box_around_it(tmp_path):
     assert box == pytest.approx([18.5, 6, 22.5, 14])
 
 
-def test_what_is_not_used_is_counted(tmp_path):
+def test_unused_annotations_are_counted(tmp_path):
     part = "<part><name>head</name><bndbox><xmin>1</xmin></bndbox></part>"
     marks = "<difficult>1</difficult><truncated>0</truncated>"
     color = "<attributes><attribute><name>color</name><value>red</value></attribute></attributes>"

@@ -281,7 +281,7 @@ INSTRUCTIONS = [
 
 @pytest.mark.parametrize(("head", "row", "prompt"), INSTRUCTIONS)
 @pytest.mark.parametrize("task", ["text_generation", None])
-def test_what_an_instruction_is_about_is_part_of_its_prompt(tmp_path, head, row, prompt, task):
+def test_the_context_of_an_instruction_is_part_of_its_prompt(tmp_path, head, row, prompt, task):
     data = "\n".join([head, *(row.format(number) for number in range(40))]).encode()
     report = upload(tmp_path, {"a.csv": data}, task=task, splits=ALL)
     assert (report.state, report.guess.task) == ("ready", "text_generation")

@@ -63,7 +63,7 @@ def _batch(architecture: str) -> dict[str, Tensor]:
     return {"it": signal, "it_mask": mask, "label": label}
 
 
-def _tuned(name: str, architecture: str = "cnn") -> tuple[Any, Network]:
+def _tune(name: str, architecture: str = "cnn") -> tuple[Any, Network]:
     kind, network = TUNINGS[name], _network(_choice(architecture))
     tuning = kind(kind.config_type())
     tuning.apply(network)
@@ -82,7 +82,7 @@ def _train(network: Network, architecture: str = "cnn", steps: int = 4) -> None:
 
 @fitting
 def test_frozen_weights_stay_and_others_change(name: str, architecture: str) -> None:
-    _, network = _tuned(name, architecture)
+    _, network = _tune(name, architecture)
     frozen = {key for key, weight in network.named_parameters() if not weight.requires_grad}
     before = {key: tensor.clone() for key, tensor in network.state_dict().items()}
     _train(network, architecture)
@@ -96,7 +96,7 @@ def test_frozen_weights_stay_and_others_change(name: str, architecture: str) -> 
 @fitting
 def test_before_training_a_tuned_network_has_the_outputs_of_its_base(name: str, architecture: str) -> None:
     base = _network(_choice(architecture)).eval()
-    _, network = _tuned(name, architecture)
+    _, network = _tune(name, architecture)
     network.eval()
     expected, logits = (model(_batch(architecture))["logits"] for model in (base, network))
     # A prompt changes outputs at once. Wider sums add zeros, in another order.
@@ -105,7 +105,7 @@ def test_before_training_a_tuned_network_has_the_outputs_of_its_base(name: str, 
 
 @fitting
 def test_merging_keeps_the_outputs_and_a_plain_network_loads_the_weights(name: str, architecture: str) -> None:
-    tuning, network = _tuned(name, architecture)
+    tuning, network = _tune(name, architecture)
     _train(network, architecture)
     network.eval()
     before = network(_batch(architecture))["logits"]
@@ -123,7 +123,7 @@ def test_merging_keeps_the_outputs_and_a_plain_network_loads_the_weights(name: s
 
 @fitting
 def test_options_are_of_trainable_weights_and_every_weight_is_in_a_group(name: str, architecture: str) -> None:
-    tuning, network = _tuned(name, architecture)
+    tuning, network = _tune(name, architecture)
     trainable = [weight for weight in network.parameters() if weight.requires_grad]
     group_options = tuning.parameter_groups(network)
     assert group_options.keys() <= set(trainable)
@@ -163,7 +163,7 @@ def test_adapters_widen_the_width_of_a_published_configuration() -> None:
 
 
 def test_layers_are_unfrozen_from_last_to_first_and_lower_ones_learn_more_slowly() -> None:
-    tuning, network = _tuned("gradual_unfreezing", "bert")
+    tuning, network = _tune("gradual_unfreezing", "bert")
     group_options = tuning.parameter_groups(network)
     model: Any = network.backbones["it"].model
     table, first, second = model.embeddings.word_embeddings, *(layer.output.dense for layer in model.encoder.layer)
@@ -179,7 +179,7 @@ def test_layers_are_unfrozen_from_last_to_first_and_lower_ones_learn_more_slowly
 
 def test_a_merged_backbone_trains_again() -> None:
     for name in ("head_only", "lora"):
-        tuning, network = _tuned(name)
+        tuning, network = _tune(name)
         tuning.merge(network)
         norm: Any = next(module for module in network.modules() if isinstance(module, nn.BatchNorm2d))
         before = norm.running_mean.clone()
