@@ -19,7 +19,7 @@ from tests.deployment.composition import (
     VARIABLE,
     Unset,
     image,
-    interpolated,
+    interpolate,
     seconds,
     services,
 )
@@ -53,9 +53,9 @@ def test_the_composition_is_one() -> None:
 
 
 def test_interpolation_is_as_docker_does_it() -> None:
-    assert interpolated("${A:-x}${B:-}$$", {"A": "1"}) == "1$"
+    assert interpolate("${A:-x}${B:-}$$", {"A": "1"}) == "1$"
     with pytest.raises(Unset, match="A: see there"):
-        interpolated("${A:?see there}", {"A": ""})
+        interpolate("${A:?see there}", {"A": ""})
 
 
 @pytest.mark.parametrize("secret", SECRETS)

@@ -92,7 +92,7 @@ def test_options_are_saved_by_keyboard_and_faults_are_reported(visitor: Visitor,
 def test_a_model_that_cannot_be_watched_has_no_form(visitor: Visitor, content: Path, tmp_path: Path) -> None:
     from playwright.sync_api import expect
 
-    register(painter(tmp_path / "unwatched"), name="unwatched")
-    page = visitor.open("/models/unwatched")
+    register(painter(tmp_path / "unwatchable"), name="unwatchable")
+    page = visitor.open("/models/unwatchable")
     expect(page.locator("#version-number")).to_have_text("1")
     expect(page.locator("#watch")).to_be_hidden()

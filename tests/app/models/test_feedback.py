@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 from store.database import transaction
 from store.tables import Model
 from tests.app.jobs.test_jobs import ready_dataset
-from tests.app.models.test_watch import WATCH, ask, stored, watch_once
+from tests.app.models.test_watch import WATCH, ask, stored_records, watch_once
 from tests.support.factories import SIDE, painter, register
 
 FEEDBACK = "/api/v1/models/shades/feedback"
@@ -119,7 +119,7 @@ def test_candidates_are_uncertain_unlike_each_other_and_without_feedback(client:
     sent = client.post(FEEDBACK, json={"input": answer["data"][0]["input"], "label": "dark"})
     assert sent.status_code == 200
     assert names[0] not in [row["request_id"] for row in client.get(f"{FEEDBACK}/candidates").json()["data"]]
-    assert len(stored()) == 7
+    assert len(stored_records()) == 7
 
 
 @pytest.mark.usefixtures("model")

@@ -12,7 +12,7 @@ from ml.encoders.base import Encoder
 from ml.learning.nn.architectures import ARCHITECTURES
 from ml.learning.nn.network import Network, build
 from ml.learning.nn.objectives.supervised import Supervised, SupervisedConfig
-from ml.learning.training.adversarial import AdversarialObjective, perturbation_spaces, perturbed
+from ml.learning.training.adversarial import AdversarialObjective, perturb, perturbation_spaces
 from ml.learning.training.attacks import ATTACKS
 from ml.learning.training.perturbation import DEFAULTS
 from ml.signals import Signal
@@ -73,7 +73,7 @@ def test_an_attack_raises_the_loss_within_its_radius_and_range(name: str, archit
     perturbation = {"it": space.perturbation(batch)}
 
     def loss(deltas: Any) -> Tensor:
-        with perturbed(batch, perturbation, deltas) as attacked:
+        with perturb(batch, perturbation, deltas) as attacked:
             return network.compute_losses(attacked)["loss"]
 
     torch.manual_seed(2)
@@ -86,7 +86,7 @@ def test_an_attack_raises_the_loss_within_its_radius_and_range(name: str, archit
     with torch.no_grad():
         assert float(loss(deltas)) > float(loss({"it": perturbation["it"].zeros()}))
     if signal is Signal.IMAGE:
-        with perturbed(batch, perturbation, deltas) as attacked:
+        with perturb(batch, perturbation, deltas) as attacked:
             pixels = attacked["it"] * 0.5 + 0.4
         assert float(pixels.min()) >= -1e-6
         assert float(pixels.max()) <= 1 + 1e-6
