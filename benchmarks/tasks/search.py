@@ -6,6 +6,7 @@ what the halved one may lose: its best should lie in the 95 % interval of the be
 
     python -m benchmarks.tasks.search                          every case, 16 trials
     python -m benchmarks.tasks.search --cases digits --rows 100 --trials 8
+    python -m benchmarks.tasks.search --cases spoken_digits --epochs 9
 """
 
 from __future__ import annotations
@@ -157,6 +158,7 @@ def main() -> None:
     parser.add_argument("--cases", nargs="+", choices=USUAL, default=list(USUAL))
     parser.add_argument("--rows", type=int, help="default: that of the case")
     parser.add_argument("--trials", type=int, default=16)
+    parser.add_argument("--epochs", type=int, help="of each trial; default: those of the recipe")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parse_args(parser)
     print(
@@ -176,6 +178,7 @@ def _compare(name: str, arguments: argparse.Namespace, folder: Path) -> None:
         raise SystemExit(f"{name} was rejected: {report.errors}")
     job = {"kind": "finetune", "dataset": "few", "model": "few", "task": case.task}
     job |= {"architecture": architecture} if architecture else {}
+    job |= {"schedule": {"epochs": arguments.epochs}} if arguments.epochs else {}
     full_seconds = 0.0
     for way, halving in (("full", False), ("halved", True)):
         search = Search(_sweep(job, halving, folder / "dataset", arguments), folder / "dataset", folder / way)
