@@ -176,7 +176,7 @@ def _compare(name: str, arguments: argparse.Namespace, folder: Path) -> None:
     report = import_dataset(sources, folder / "dataset", task=case.task, tasks=TASKS)
     if report.state != "ready":
         raise SystemExit(f"{name} was rejected: {report.errors}")
-    job = {"kind": "finetune", "dataset": "few", "model": "few", "task": case.task}
+    job: dict[str, Any] = {"kind": "finetune", "dataset": "few", "model": "few", "task": case.task}
     job |= {"architecture": architecture} if architecture else {}
     job |= {"schedule": {"epochs": arguments.epochs}} if arguments.epochs else {}
     full_seconds = 0.0
