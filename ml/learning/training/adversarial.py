@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ml.learning.nn.batch_parts import exchanging
 from ml.learning.nn.objectives.base import Objective
 from ml.learning.training.attacks import ATTACKS
-from ml.learning.training.perturbation import DEFAULTS, PerturbationSpace
+from ml.learning.training.perturbation import CLEAN_WEIGHTS, DEFAULTS, PerturbationSpace
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -41,6 +41,14 @@ class AdversarialObjective(Objective):
         self.attack = attack
         self.spaces = spaces
 
+    @property
+    def clean_weight(self) -> float:
+        """Weight of the loss on rows as they are, in 0..1."""
+        weight: float | None = self.attack.config.clean_weight
+        if weight is not None:
+            return weight
+        return max((CLEAN_WEIGHTS.get(space.encoder.signal, 0.0) for space in self.spaces), default=0.0)
+
     def set_models(self, models: Mapping[str, Network]) -> None:
         """Pass the models on to the objective."""
         self.objective.set_models(models)
@@ -50,7 +58,7 @@ class AdversarialObjective(Objective):
 
         Those under attack are named `robust_...`.
         """
-        weight = self.attack.config.clean_weight
+        weight = self.clean_weight
         # A slot that reads a table of items is no part of a batch.
         perturbations = {space.slot: space.perturbation(batch) for space in self.spaces if space.slot in batch}
         deltas = self._search(batch, perturbations)

@@ -27,8 +27,12 @@ Norm = Literal["linf", "l2"]
 DEFAULTS: Final[Mapping[Signal, tuple[Norm, float]]] = {
     Signal.IMAGE: ("linf", 0.1),
     Signal.FRAMES: ("linf", 0.1),
-    Signal.TOKENS: ("l2", 0.3),
+    # Embeddings lie close together: at 0.1, any word can become any other one.
+    Signal.TOKENS: ("l2", 0.02),
 }
+#: Default weight of the loss on rows as they are; 0 for other signals. Under attack alone nothing is learned from
+#: texts, so both losses count, as in Miyato et al. 2017, equation 7.
+CLEAN_WEIGHTS: Final[Mapping[Signal, float]] = {Signal.TOKENS: 0.5}
 #: Divisors that are smaller count as this.
 MIN_LENGTH: Final = 1e-12
 

@@ -30,13 +30,14 @@ class AttackConfig(Config):
         ge=0,
         le=100,
         description="Largest perturbation. `linf`: of pixels in 0..1, of audio in standard deviations of a band. `l2`: "
-        "of images in pixels; of audio and of embeddings as a fraction of their own length. Null: 0.1, for texts 0.3.",
+        "of images in pixels; of audio and of embeddings as a fraction of their own length. Null: 0.1, for texts 0.02.",
     )
-    clean_weight: float = Field(
-        0.0,
+    clean_weight: float | None = Field(
+        None,
         ge=0,
         lt=1,
-        description="Weight of the loss on unperturbed rows in training, in 0..1.",
+        description="Weight of the loss on unperturbed rows in training, in 0..1. Null: 0, for texts 0.5, since they "
+        "teach nothing under attack alone.",
     )
 
 

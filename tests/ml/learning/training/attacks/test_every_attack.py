@@ -123,6 +123,16 @@ def test_the_same_random_state_gives_the_same_attack(name: str) -> None:
     assert losses[0] == losses[1]
 
 
+def test_texts_are_learned_from_as_they_are_too() -> None:
+    for architecture, signal, weight in (("transformer", Signal.TOKENS, 0.5), ("cnn", Signal.IMAGE, 0.0)):
+        network, attack = _network(architecture, signal), ATTACKS["fgsm"](ATTACKS["fgsm"].config_type())
+        spaces = perturbation_spaces(network, {"it": _Encoder(signal)}, attack.config)
+        objective = AdversarialObjective(Supervised(SupervisedConfig(), network), attack, spaces)
+        assert objective.clean_weight == weight
+        objective.attack.config = attack.config.model_copy(update={"clean_weight": 0.25})
+        assert objective.clean_weight == 0.25
+
+
 def test_a_radius_of_zero_changes_nothing() -> None:
     network, batch = _network("cnn", Signal.IMAGE), _batch(Signal.IMAGE)
     attack = ATTACKS["pgd"](ATTACKS["pgd"].config_type(radius=0))
