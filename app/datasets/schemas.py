@@ -254,8 +254,7 @@ class PreviewRow(BaseModel):
     target: Any = None
     file: str | None = Field(
         None,
-        description="File of the upload with the row, or for a derived row its dataset and split, such as "
-        "`reviews@1 train`; null in datasets of earlier builds.",
+        description="File of the upload with the row; null in datasets of earlier builds.",
     )
     row: int | None = Field(None, description="Row of the file, from 1.")
     line: int | None = Field(None, description="Line of the file, from 1.")

@@ -8,6 +8,7 @@ and `<split>.unread.arrow` has the columns of a table that nothing is learned fr
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -76,6 +77,17 @@ class DatasetSummary(Config):
         return int(self.facts.get(column, {}).get(MISSING, 0))
 
 
+@dataclass(frozen=True, slots=True)
+class StoredLocations:
+    """Locations of the N rows of a split in their uploads; numbers are 0 where there are none."""
+
+    names: list[str]
+    #: Position in `names`, and row and line of the file, int64 [N].
+    files: np.ndarray
+    rows: np.ndarray
+    lines: np.ndarray
+
+
 class Dataset:
     """Validated dataset, open for reading."""
 
@@ -130,7 +142,7 @@ class Dataset:
         """Return where in the upload rows of a split were.
 
         None for a row of which that is not known.
-        Datasets of earlier builds do not say it. The file of a derived row is the dataset that it came from, with its
+        Datasets of earlier builds do not say it; the file of a row that was derived from such a dataset is its name and
         split, such as `reviews@1 train`.
         """
         import pyarrow as pa
@@ -147,11 +159,31 @@ class Dataset:
                 for index in indices
             ]
 
-    def unread_cells(self, split: str) -> dict[str, list[str | None]]:
+    def all_locations(self, split: str) -> StoredLocations | None:
+        """Return where in the upload all rows of a split were; None if that is not known."""
+        import pyarrow as pa
+
+        path = locations_path(self.directory, split)
+        if not path.exists():
+            return None
+        with pa.memory_map(str(path)) as file:
+            table = pa.ipc.open_stream(file).read_all().unify_dictionaries()
+            codes, rows, lines = (
+                np.concatenate([np.empty(0, np.int64), *(np.asarray(part.fill_null(0)) for part in parts)])
+                for parts in (
+                    [part.indices for part in table.column("file").chunks],
+                    table.column("row").chunks,
+                    table.column("line").chunks,
+                )
+            )
+            names = table.column("file").chunk(0).dictionary.to_pylist() if len(table) else []
+            return StoredLocations(names, codes.astype(np.int64), rows, lines)
+
+    def unread_cells(self, split: str, indices: np.ndarray | None = None) -> dict[str, list[str | None]]:
         """Return the columns that nothing is learned from.
 
-        Each has a cell for each row, None where it is empty. Only a table with labels has such columns, and not in
-        datasets of earlier builds.
+        Each has a cell for each row, or for those at `indices`, int64 [n]; None where it is empty. Only a table with
+        labels has such columns, and not in datasets of earlier builds.
         """
         import pyarrow as pa
 
@@ -159,7 +191,14 @@ class Dataset:
         if not path.exists():
             return {}
         with pa.memory_map(str(path)) as file:
-            columns: dict[str, list[str | None]] = pa.ipc.open_file(file).read_all().to_pydict()
+            table = pa.ipc.open_file(file).read_all().combine_chunks()
+            columns = {}
+            for name in table.column_names if len(table) else ():
+                column = table.column(name).chunk(0)
+                # One text for all cells of a value.
+                values = [*column.dictionary.to_pylist(), None]
+                codes = column.indices.fill_null(-1).to_numpy()
+                columns[name] = [values[code] for code in (codes if indices is None else codes[indices]).tolist()]
             return columns
 
     def item_table(self) -> ItemTable | None:

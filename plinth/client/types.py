@@ -266,7 +266,7 @@ class Mistake:
 
     split: str
     index: int
-    #: File of the upload with the row; for a derived row its dataset and split, such as `reviews@1 train`.
+    #: File of the upload with the row; None in datasets of earlier builds.
     file: str | None = None
     #: Row and line of the file, from 1.
     row: int | None = None

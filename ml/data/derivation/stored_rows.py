@@ -15,6 +15,7 @@ from ml.data.locations import Locations
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ml.data.dataset import StoredLocations
     from ml.data.derivation.selection import DatasetPart, Selection
 
 
@@ -23,7 +24,7 @@ def read_batches(selection: Selection) -> Iterator[Batch]:
     for part, split, rows in selection.groups():
         stored = part.rows(split, is_raw=True)
         subjects = _read_subjects(part, split)
-        cells = part.dataset.unread_cells(split)
+        origins = part.dataset.all_locations(split)
         step = min(ROWS_PER_BATCH, max(1, BYTES_PER_BATCH // part.bytes_per_row(split)))
         for start in range(0, len(rows), step):
             batch_rows = rows[start : start + step]
@@ -43,9 +44,19 @@ def read_batches(selection: Selection) -> Iterator[Batch]:
                 split,
                 subjects=None if subjects is None else subjects[indices],
                 subject_name=part.dataset.summary.subject_name,
-                unread={name: [values[row] for row in indices.tolist()] for name, values in cells.items()},
+                origins=None if origins is None else _pick(origins, indices),
+                unread=part.dataset.unread_cells(split, indices),
                 optional=part.dataset.summary.optional_columns,
             )
+
+
+def _pick(stored: StoredLocations, indices: np.ndarray) -> Locations:
+    """Return where rows at `indices`, int64 [n] in any order, were in their uploads."""
+    codes = stored.files[indices]
+    # One text for all rows of a table, and none for each.
+    is_one_file = len(codes) > 0 and bool((codes == codes[0]).all())
+    files = stored.names[codes[0]] if is_one_file else [stored.names[code] for code in codes.tolist()]
+    return Locations(files, rows=stored.rows[indices], lines=stored.lines[indices])
 
 
 def _read_subjects(part: DatasetPart, split: str) -> np.ndarray | None:

@@ -55,6 +55,8 @@ class Batch:
     subject_name: str = ""
     #: Cells of columns that are not learned from, by their names in the file.
     unread: Mapping[str, Sequence[Any]] | None = None
+    #: Locations in the uploads that stored rows came from; None for those of `locations`.
+    origins: Locations | None = None
     #: Columns that a row may lack: its value there is None. Rows with such columns are copies if all values are equal.
     optional: frozenset[str] = frozenset()
 

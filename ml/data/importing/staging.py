@@ -67,6 +67,8 @@ class Segment:
     rows: np.ndarray
     #: Column -> range of the scratch file.
     byte_ranges: Mapping[str, ByteRange]
+    #: Locations in the uploads that the rows of the batch first came from.
+    origins: Locations
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -152,7 +154,7 @@ class Staging:
         self.subject_name = self.subject_name or batch.subject_name
         self._subjects.append(_hash_names(batch.subjects, rows))
         self._starts.append(self._rows)
-        self.segments.append(Segment(self._rows, batch.locations, rows, byte_ranges))
+        self.segments.append(Segment(self._rows, batch.locations, rows, byte_ranges, batch.origins or batch.locations))
         self._rows += len(rows)
 
     @property

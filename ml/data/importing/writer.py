@@ -53,7 +53,7 @@ def write(
             selection = np.flatnonzero(splits[rows] == code)
             if len(selection):
                 writer.append(columns, selection, codes[rows[selection]])
-                writer.append_locations(segment.locations, segment.rows[selection])
+                writer.append_locations(segment.origins, segment.rows[selection])
     for writer in writers.values():
         writer.close()
     if staging.subject_name:
@@ -135,7 +135,7 @@ class _SplitWriter:
         else:
             files = pa.array([locations.files[row] for row in rows.tolist()], pa.string()).dictionary_encode()
         numbers = [
-            pa.nulls(len(rows), pa.int64()) if values is None else pa.array(values, pa.int64())
+            pa.nulls(len(rows), pa.int64()) if values is None else pa.array(values, pa.int64(), mask=values < 1)
             for values in (locations.rows_at(rows), locations.lines_at(rows))
         ]
         self._locations.write_batch(pa.record_batch([files, *numbers], schema=_LOCATIONS))

@@ -82,7 +82,10 @@ def test_columns_that_nothing_is_learned_from_are_stored(tmp_path):
     operations = parse_operations([{"operation": "drop_rows", "rows": {"test": [0]}}])
     report = derive_dataset(tmp_path / "dataset", tmp_path / "next", operations, name="d@1")
     assert report.state == "ready"
-    assert Dataset.open(tmp_path / "next").unread_cells("train") == dataset.unread_cells("train")
+    derived = Dataset.open(tmp_path / "next")
+    assert derived.unread_cells("train") == dataset.unread_cells("train")
+    assert derived.locations("test", [0]) == dataset.locations("test", [1])
+    assert derived.locations("train", [3]) == dataset.locations("train", [3])
 
 
 def test_a_missing_split_is_empty(dataset_folder):
