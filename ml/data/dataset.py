@@ -79,7 +79,10 @@ class DatasetSummary(Config):
 
 @dataclass(frozen=True, slots=True)
 class StoredLocations:
-    """Locations of the N rows of a split in their uploads; numbers are 0 where there are none."""
+    """Locations of the N rows of a split in their uploads.
+
+    Numbers are 0 where there are none.
+    """
 
     names: list[str]
     #: Position in `names`, and row and line of the file, int64 [N].
@@ -160,7 +163,10 @@ class Dataset:
             ]
 
     def all_locations(self, split: str) -> StoredLocations | None:
-        """Return where in the upload all rows of a split were; None if that is not known."""
+        """Return where in the upload all rows of a split were.
+
+        None if that is not known.
+        """
         import pyarrow as pa
 
         path = locations_path(self.directory, split)
