@@ -58,6 +58,8 @@ class Search:
     folder: Path
     trials: list[Trial] = field(default_factory=list)
     curves: list[list[float | None]] = field(default_factory=list)
+    #: Validation losses of each trial: they decide between equal values, as in the service.
+    losses: list[list[float | None]] = field(default_factory=list)
     cpu_seconds: float = 0.0
 
     @property
@@ -84,6 +86,7 @@ class Search:
         if number == 0:
             parameters = current_parameters(space, job, spec.model_dump(mode="json", exclude_none=True))
         self.curves.append([])
+        self.losses.append([])
         began, outcome, report = time.process_time(), Outcome.COMPLETE, None
         try:
             report = train_trial(
@@ -103,7 +106,8 @@ class Search:
                 number=number,
                 outcome=outcome,
                 parameters=parameters,
-                value=self._value(report["training"]) if report is not None else None,
+                value=self._kept(self.curves[-1], report["training"]) if report is not None else None,
+                loss=self._kept(self.losses[-1], report["training"]) if report is not None else None,
                 rungs=self._rungs(self.curves[-1], spec.schedule.epochs or 1),
             )
         )
@@ -132,6 +136,7 @@ class Search:
         if self.sweep.metric not in progress.metrics:
             return
         curve.append(progress.metrics[self.sweep.metric])
+        self.losses[-1].append(progress.metrics.get("validation/loss"))
         is_first = len(self.curves) == 1
         if is_first or not isinstance(halving, Halving) or progress.epoch >= progress.epochs:
             return
@@ -147,8 +152,9 @@ class Search:
         halving = self.sweep.halving if isinstance(self.sweep.halving, Halving) else Halving()
         return halving.rung_values(curve, epochs=epochs, higher_is_better=self.higher)
 
-    def _value(self, training: Any) -> float | None:
-        curve, best = self.curves[-1], training["best_epoch"]
+    def _kept(self, curve: list[float | None], training: Any) -> float | None:
+        """Return the value of a curve for the weights that were kept."""
+        best = training["best_epoch"]
         return curve[-(-best * len(curve) // training["epochs"]) - 1] if best else curve[-1]
 
 
