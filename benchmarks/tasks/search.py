@@ -106,8 +106,8 @@ class Search:
                 number=number,
                 outcome=outcome,
                 parameters=parameters,
-                value=self._kept(self.curves[-1], report["training"]) if report is not None else None,
-                loss=self._kept(self.losses[-1], report["training"]) if report is not None else None,
+                value=self._final_value(self.curves[-1], report["training"]) if report is not None else None,
+                loss=self._final_value(self.losses[-1], report["training"]) if report is not None else None,
                 rungs=self._rungs(self.curves[-1], spec.schedule.epochs or 1),
             )
         )
@@ -152,7 +152,7 @@ class Search:
         halving = self.sweep.halving if isinstance(self.sweep.halving, Halving) else Halving()
         return halving.rung_values(curve, epochs=epochs, higher_is_better=self.higher)
 
-    def _kept(self, curve: list[float | None], training: Any) -> float | None:
+    def _final_value(self, curve: list[float | None], training: Any) -> float | None:
         """Return the value of a curve for the weights that were kept."""
         best = training["best_epoch"]
         return curve[-(-best * len(curve) // training["epochs"]) - 1] if best else curve[-1]
