@@ -50,7 +50,7 @@ async function device() {
   const chosen = system.device;
   show(byId("device"),
     h("p", { class: "name" }, chosen ? (chosen.device === "cpu" ? "CPU" : chosen.device.toUpperCase()) : "No PyTorch"),
-    h("p", { class: "hint" }, chosen ? chosen.why : "Training needs the server extra: pip install '.[server]'."),
+    h("p", { class: "hint" }, chosen ? chosen.why : `Training needs the server extra: ${byId("device").dataset.install}`),
     h("p", { class: "hint" }, system.workers.length ? `${count(system.workers.length, "worker")}, ${count(system.workers.reduce((sum, worker) => sum + worker.slots, 0), "job")} at a time` : "No worker runs: jobs wait."),
     h("p", null, h("a", { href: "/system" }, "More about this system")));
 }

@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from app.web.view import View, views
+from plinth.installation import install_command
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,7 +46,11 @@ def _context(_request: Request) -> Mapping[str, Any]:
         {"name": name, "title": item.title, "summary": item.summary, "task": item.task, "sketch": item.sketch}
         for name, item in samples().items()
     ]
-    return {"samples": cards, "paths": {view.path for view in views().values()}}
+    return {
+        "samples": cards,
+        "paths": {view.path for view in views().values()},
+        "install_command": install_command("server"),
+    }
 
 
 VIEW = View(title="Home", path="/", place=0, context=_context, routes={"/samples/{name}.zip": download_sample})

@@ -10,11 +10,14 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from markupsafe import escape
 from starlette.testclient import TestClient
 
+from app.web import rendering, static_files
 from app.web.view import navigation, views
 from app.web.views.home import samples
 from ml.data.importing.importer import import_dataset
+from plinth.installation import install_command
 
 HTML = {"Accept": "text/html,*/*;q=0.8"}
 #: Views whose address has no parameter.
@@ -44,6 +47,12 @@ def test_the_answer_to_a_program_that_requests_a_page_names_the_api(client: Test
     assert (answer.status_code, answer.json()["code"]) == (404, "no_such_path")
     # Clients of OpenAI, whose address lacks the end, read `error.message`.
     assert "ends in /v1" in answer.json()["error"]["message"]
+
+
+def test_the_command_that_installs_the_server_fits_this_installation(client: TestClient) -> None:
+    assert f'data-install="{escape(install_command("server"))}"' in client.get("/").text
+    for file in (*static_files.FOLDER.glob("*.js"), *rendering.TEMPLATES.glob("*.html")):
+        assert "pip install" not in file.read_text(), file
 
 
 def test_the_navigation_names_pages_that_exist(client: TestClient) -> None:
