@@ -108,24 +108,28 @@ def find_license(files: Mapping[str, bytes]) -> str | None:
     readmes = [text for name, text in texts.items() if PurePosixPath(name).name.lower().startswith("readme")]
     others = [text for name, text in texts.items() if text not in readmes]
     for text in readmes:
-        if license := _read_front_matter(text):
+        if license := _read_license_field(text):
             return license
     return next((license for text in others if (license := _recognize(text))), None)
 
 
-def _read_front_matter(text: str) -> str | None:
+def read_front_matter(text: str) -> dict[str, Any]:
+    """Return the fields at the beginning of a README, in YAML; empty without any."""
     match = _FRONT_MATTER.match(text)
     if match is None:
-        return None
+        return {}
     # Imported here: most processes that judge licenses read none.
     import yaml
 
     try:
         fields = yaml.safe_load(match[1])
     except (yaml.YAMLError, ValueError, RecursionError):
-        return None
-    if not isinstance(fields, dict):
-        return None
+        return {}
+    return fields if isinstance(fields, dict) else {}
+
+
+def _read_license_field(text: str) -> str | None:
+    fields = read_front_matter(text)
     names = [str(name).strip() for name in _to_list(fields.get("license"))]
     if names and all(name.lower() in _UNKNOWN for name in names):
         names = [str(name).strip() for name in _to_list(fields.get("license_name"))]

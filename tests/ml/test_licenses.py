@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ml.data.importing.license_files import read_license
+from ml.data.importing.note_files import read_notes
 from ml.licenses import combine_licenses, find_license, is_noncommercial, normalize_license
 
 MIT = b"The Example License (MIT)\n\nPermission is hereby granted, free of charge, to any person\nobtaining a copy of"
@@ -94,7 +94,7 @@ def make_archives(folder: Path) -> list[Path]:
 
 def test_a_license_is_read_loose_and_in_archives(tmp_path: Path) -> None:
     for path in make_archives(tmp_path):
-        assert read_license([path]) == "ODbL-1.0", path.name
+        assert find_license(read_notes([path])) == "ODbL-1.0", path.name
     (tmp_path / "broken.zip").write_bytes((tmp_path / "data.zip").read_bytes()[:-30])
     (tmp_path / "broken.tar.gz").write_bytes(b"\x1f\x8bnothing")
-    assert read_license([tmp_path / "broken.zip", tmp_path / "broken.tar.gz"]) is None
+    assert find_license(read_notes([tmp_path / "broken.zip", tmp_path / "broken.tar.gz"])) is None

@@ -86,12 +86,17 @@ _SPLIT_WORDS: Final = {
     "testing": "test",
     "tst": "test",
     "t10k": "test",
+    # FLORES and WMT: newsdev2016, newstest2014.
+    "devtest": "test",
+    "newstest": "test",
+    "newsdev": "validation",
 }
-#: A split with a year or number, and words that say what the folder holds: train2017, test_images, labels-val.
+#: A split with a year or number, and words that say what the folder holds: train2017, test_images, labels-val,
+#: train-clean-100.
 _SPLIT_NAME: Final = re.compile(
     r"(?:(?:images?|imgs?|labels?|annotations?)[ _.-])?"
     rf"({'|'.join(_SPLIT_WORDS)})"
-    r"(?:[ _.-]?(?:\d{1,4}|set|split|data|images?|imgs?))?"
+    r"(?:[ _.-]?(?:\d{1,4}|set|split|data|images?|imgs?|clean|other)){0,2}"
 )
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from ml.atomic_directory import atomic_directory
 from ml.data.dataset import MISSING, SPLITS, TRAIN, DatasetSummary
 from ml.data.files.arrow import convert_to_parquet
+from ml.data.files.foreign_text import find_foreign_text
 from ml.data.files.ignored import is_ignored, is_not_learned, is_tool_file
 from ml.data.files.json_list import convert_to_lines
 from ml.data.files.natural_sort import natural_sort_key
@@ -28,11 +29,12 @@ from ml.data.formats import FORMATS
 from ml.data.formats.base import UNLIKELY
 from ml.data.importing import writer
 from ml.data.importing.classes import FEW_ROWS, check_classes, count_classes, find_unlabeled_splits, resolve_classes
+from ml.data.importing.data_card import CardSplits
 from ml.data.importing.duplicates import resolve_duplicates
 from ml.data.importing.flags import locate_flagged_rows
 from ml.data.importing.flatten_archives import flatten, has_nested_archives
-from ml.data.importing.license_files import read_license
 from ml.data.importing.nested_archives import unpack
+from ml.data.importing.note_files import read_notes
 from ml.data.importing.reading import describe_reading
 from ml.data.importing.splits import DROPPED, SplitPlan, assign_splits, report_subjects
 from ml.data.importing.staging import LABEL, NO_LABEL, Staging
@@ -40,6 +42,7 @@ from ml.data.issues import DataRejected, IssueLog, Location
 from ml.data.item_table import ItemTableSummary
 from ml.data.limits import Limits
 from ml.data.report import Guess, ImportReport, ReportEntry, Suggestion
+from ml.licenses import find_license
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -166,6 +169,7 @@ def import_dataset(
             earlier=earlier,
         )
         importer.on_rows = on_rows
+        importer.notes = read_notes(sources)
         try:
             importer.read(
                 sources,
@@ -177,7 +181,7 @@ def import_dataset(
             )
         except DataRejected as rejection:
             importer.issues.record(rejection)
-        return importer.finish(into).model_copy(update={"license": read_license(sources)})
+        return importer.finish(into).model_copy(update={"license": find_license(importer.notes)})
 
 
 class Importer:
@@ -205,6 +209,8 @@ class Importer:
         self.split_plan = SplitPlan()
         #: Called with the number of rows read so far.
         self.on_rows: Callable[[int], None] = lambda _: None
+        #: Beginnings of README and LICENSE files beside the data, by name.
+        self.notes: Mapping[str, bytes] = {}
         #: Name of the format; None until one is detected.
         self.format_name: str | None = None
         self._format: Format | None = None
@@ -244,8 +250,9 @@ class Importer:
         if not sources:
             return
         sources = self._select_files(self._unpack_archives(sources, extraction_folder, format, required_columns))
+        sources = self._split_by_card(sources)
         sources = self._convert_arrow(sources, extraction_folder)
-        sources = self._refuse_token_labels(sources)
+        sources = self._refuse_texts(sources)
         sources = self._convert_lists(sources, extraction_folder, "member", format, required_columns) if sources else []
         if not sources:
             return
@@ -348,12 +355,26 @@ class Importer:
                 self.issues.record(rejection, at=Location(file=source.name))
         return converted
 
-    def _refuse_token_labels(self, sources: list[UploadedFile]) -> list[UploadedFile]:
-        """Report and leave out files with a label for each word, which no task learns."""
-        refused = [source for source in sources if source.content == "text" and has_token_labels(source)]
-        for source in refused:
-            self.issues.add("token_labels", at=Location(file=source.name))
-        return [source for source in sources if source not in refused]
+    def _refuse_texts(self, sources: list[UploadedFile]) -> list[UploadedFile]:
+        """Report and leave out labels of words, and texts of formats not read."""
+        accepted: list[UploadedFile] = []
+        for source in sources:
+            foreign = find_foreign_text(source) if source.content == "text" else None
+            at = Location(file=source.name)
+            if source.content == "text" and has_token_labels(source):
+                self.issues.add("token_labels", at=at)
+            elif foreign:
+                self.issues.add("text_format_not_read", at=at, actual=foreign.name, expected=foreign.way_out)
+            else:
+                accepted.append(source)
+        return accepted
+
+    def _split_by_card(self, sources: list[UploadedFile]) -> list[UploadedFile]:
+        """Set the splits that a dataset card names, unless the request says others."""
+        card = CardSplits(self.notes)
+        return [
+            replace(source, requested_split=source.requested_split or card.split_of(source.name)) for source in sources
+        ]
 
     def _unpack_archives(
         self,

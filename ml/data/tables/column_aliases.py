@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 #: Canonical column -> the name of its column type.
 CANONICAL_COLUMNS: Final[Mapping[str, str]] = {
@@ -82,17 +82,19 @@ def plain_name(name: str) -> str:
     return plain or stripped.lower()
 
 
-def find_pair(names: list[str]) -> tuple[int, int] | None:
-    """Return the positions in lower-case `names` of two texts that are judged together."""
+def find_pairs(names: list[str]) -> Iterator[tuple[int, int]]:
+    """Yield the positions in `names` of two columns that may be judged together.
+
+    `names` are in lower case. The likeliest pair is first.
+    """
     for first, second in PAIR_NAMES:
         if first in names and second in names:
-            return names.index(first), names.index(second)
+            yield names.index(first), names.index(second)
     for position, name in enumerate(names):
         if match := FIRST_OF_PAIR.fullmatch(name):
             second = match["before"] + _SECOND[match["number"]]
             if second in names:
-                return position, names.index(second)
-    return None
+                yield position, names.index(second)
 
 
 def position_of(canonical: str, names: list[str]) -> int | None:

@@ -16,7 +16,7 @@ from ml.data.tables.column_aliases import (
     SYSTEM_NAMES,
     TRANSLATION,
     WRITTEN_LABEL_NAMES,
-    find_pair,
+    find_pairs,
 )
 from ml.data.tables.image_columns import detect_image_layout, has_images, is_audio
 from ml.data.tables.layout import MAX_LISTED_NAMES, CellColumn, ColumnQuery, Layout
@@ -249,14 +249,18 @@ def _may_be_pair(detection: ColumnDetection) -> bool:
 def _free_pair(detection: ColumnDetection) -> list[int]:
     """Return the positions of two texts that are judged together; empty without any."""
     used = {position for canonical, position in detection.assigned.items() if canonical != "text"}
-    pair = find_pair(detection.query.lower_names)
-    if pair is None:
-        return []
-    is_answer = detection.query.lower_names[pair[1]] in ANSWER_NAMES
-    if not detection.required and is_answer and not _is_judged(detection):
-        return []  # rather a prompt and what answers it
-    is_free = all(position not in used and detection.query.columns[position].kind == "text" for position in pair)
-    return list(pair) if is_free else []
+    columns, names = detection.query.columns, detection.query.lower_names
+    for pair in find_pairs(names):
+        if not detection.required and names[pair[1]] in ANSWER_NAMES and not _is_judged(detection):
+            return []  # rather a prompt and what answers it
+        if all(position not in used and _holds_words(columns[position]) for position in pair):
+            return list(pair)
+    return []
+
+
+def _holds_words(column: CellColumn) -> bool:
+    """Return whether a column holds texts, rather than the names of where they come from."""
+    return column.kind == "text" and not column.repeats_values
 
 
 def _is_judged(detection: ColumnDetection) -> bool:
@@ -404,6 +408,7 @@ RULES: Final = (
     DetectionRule("first free column is the required target", _can_assign_target, _assign_target),
     DetectionRule("number to predict", _can_assign_value, _assign_value),
     DetectionRule("column of classes beside a text", _has_likely_labels, _assign_likely_label),
+    DetectionRule("two texts beside such a column", _may_be_pair, _assign_pair),
     DetectionRule("last free column of distinct sentences is the target", _is_last_free_a_target, _assign_target),
     DetectionRule("last free column is the label", _can_assign_label, _assign_label),
 )

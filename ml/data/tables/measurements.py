@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ml.data.issues import DataRejected
-from ml.data.tables.column_aliases import ALIASES, NON_DATA_NAME, find_pair
+from ml.data.tables.column_aliases import ALIASES, NON_DATA_NAME, find_pairs
 from ml.data.tables.image_columns import is_audio
 from ml.data.tables.layout import FEATURES, MAX_LISTED_NAMES, CellColumn, ColumnQuery, Layout
 from ml.data.tables.target_columns import TargetChoice, choose_outcome
@@ -75,8 +75,8 @@ def _has_text_named(query: ColumnQuery, canonical: str) -> bool:
 
 
 def _has_pair(query: ColumnQuery) -> bool:
-    pair = find_pair(query.lower_names) if query.has_header else None
-    return pair is not None and all(query.columns[position].kind == "text" for position in pair)
+    pairs = find_pairs(query.lower_names) if query.has_header else ()
+    return any(query.columns[first].kind == query.columns[second].kind == "text" for first, second in pairs)
 
 
 def _holds_measurements(query: ColumnQuery) -> bool:
@@ -159,7 +159,11 @@ def _target_kind(query: ColumnQuery, position: int) -> str:
 def _feature_positions(query: ColumnQuery, target: int) -> tuple[int, ...]:
     if FEATURES in query.requested:
         return tuple(index for index in query.positions(query.requested[FEATURES]) if index != target)
-    return tuple(index for index, column in enumerate(query.columns) if index != target and column.kind != "image")
+    return tuple(
+        index
+        for index, column in enumerate(query.columns)
+        if index != target and column.kind != "image" and not column.is_membership
+    )
 
 
 def _unique_names(names: Sequence[str], positions: Sequence[int]) -> tuple[str, ...]:

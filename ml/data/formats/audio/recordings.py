@@ -18,6 +18,7 @@ from ml.data.files.upload import parse_split
 from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch, Format
 from ml.data.issues import DataRejected, Location
 from ml.data.locations import Locations
+from ml.data.tables.cells import is_number
 from ml.data.tables.speech_file_names import find_speakers, match_transcripts
 from ml.data.tables.speech_manifests import (
     AudioFileIndex,
@@ -143,6 +144,12 @@ class SpeechFiles(Format):
         left_out = "text" if "label" in (self.required_columns or {}) else "label"
         if {"text", "label"} <= set(columns):
             columns.remove(left_out)
+        without_speaker = [entry for entry in entries if not entry.speaker]
+        if _SPEAKER in columns and without_speaker and _SPEAKER not in (self.required_columns or {}):
+            # A list without speakers beside one with them: its clips are worth more than the column.
+            columns.remove(_SPEAKER)
+            actual = f"not read: speaker, which {len(without_speaker):,} of {len(entries):,} clips lack"
+            self.issues.add("fields_not_read", at=without_speaker[0].at, actual=actual)
         return columns
 
     def _list_files(self) -> tuple[dict[str, UploadedFile], dict[str, bytes]]:
@@ -219,6 +226,7 @@ class SpeechFiles(Format):
         entries: dict[Clip, ManifestEntry] = {}
         names = sorted(manifests, key=natural_sort_key)
         matching = [name for name in names if self._matches_audio(name, manifests[name], index)]
+        matching = self._drop_measures(matching, manifests, index)
         for name in names:
             if (matching or is_optional) and name not in matching:
                 expected = "a list of audio files in the upload"
@@ -233,6 +241,24 @@ class SpeechFiles(Format):
             except DataRejected as rejection:
                 self.issues.record(rejection, at=Location(file=name))
         return entries
+
+    def _drop_measures(self, names: Sequence[str], manifests: Mapping[str, bytes], index: AudioFileIndex) -> list[str]:
+        """Leave out lists of numbers beside lists of texts: durations, for example."""
+        issues = type(self.issues)(max_samples=0)
+        texts = {
+            name: [
+                entry.text
+                for entry in read_entries(
+                    name, manifests[name], self.requested_columns, self._context(name, index), issues
+                )
+                if entry.text
+            ]
+            for name in names
+        }
+        measures = [name for name in names if texts[name] and all(map(is_number, texts[name]))]
+        if not any(texts[name] for name in names if name not in measures):
+            return list(names)
+        return [name for name in names if name not in measures]
 
     def _add_entry(
         self, entries: dict[Clip, ManifestEntry], entry: ManifestEntry, manifest: str, index: AudioFileIndex
@@ -309,14 +335,16 @@ def _batch(
     split: str | None,
 ) -> Batch:
     texts = {name: [getattr(entries[clip], name) or "" for clip in clips] for name in columns}
+    speakers = [entries[clip].speaker or "" for clip in clips]
+    has_speakers = any(entry.speaker for entry in entries.values())
     return Batch(
         {"audio": encoded, **texts},
         Locations([clip.name for clip in clips]),
         split,
         # Parts of one file belong together, and so do the clips of one speaker.
         groups=[crc32(clip.file.encode()) for clip in clips],
-        subjects=texts.get(_SPEAKER),
-        subject_name=_SPEAKER if _SPEAKER in texts else "",
+        subjects=speakers if has_speakers else None,
+        subject_name=_SPEAKER if has_speakers else "",
     )
 
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from ml.data.files.archives import read_members
 from ml.data.files.ignored import is_ignored
-from ml.data.files.text import read_text
-from ml.data.files.upload import find_split, parse_split
+from ml.data.files.upload import parse_split
 from ml.data.formats._class_folders import FolderFormat, FolderRole
+from ml.data.formats._split_lists import is_split_list, read_split_lists
 from ml.data.formats.base import Batch
-from ml.data.issues import DataRejected, Location
+from ml.data.issues import Location
 from ml.data.tables.speech_manifests import is_audio_file, is_manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from ml.data.files.archives import Member
     from ml.data.files.upload import FileContent, UploadedFile
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 SURE: Final = 3.0
 #: Folder of Speech Commands with noise to mix into clips; it is no class.
 NOISE_FOLDER: Final = "_background_noise_"
-#: Split of clips that no list names, where there are lists.
-TRAIN: Final = "train"
+#: What divides the columns of a list.
+_COLUMNS: Final = re.compile(r"[|,;\t ]")
 
 
 class SoundFolders(FolderFormat):
@@ -54,10 +54,13 @@ class SoundFolders(FolderFormat):
         if required is not None and not {"label", "text"} & required.keys():
             return 0
         members = [name for source in sources for name in source.member_names]
+        starts = {name: start for source in sources for name, start in source.text_starts.items()}
         clips = [PurePosixPath(name) for name in members if is_audio_file(name)]
         classes = {path.parent.name for path in clips} - {"", NOISE_FOLDER}
         classes = {name for name in classes if parse_split(name) is None}
-        if len(classes) < 2 or any(is_manifest(name) and not _is_passed_over(name) for name in members):
+        if len(classes) < 2 or any(
+            is_manifest(name) and not _is_passed_over(name, starts.get(name, b"")) for name in members
+        ):
             return 0
         return super().detect(sources, required) * SURE
 
@@ -73,7 +76,7 @@ class SoundFolders(FolderFormat):
             self.issues.add("noise_folder_ignored", at=Location(file=member.file))
         elif is_audio_file(member.file):
             return True
-        elif _is_split_list(member.file):
+        elif is_split_list(member.file):
             self._split_lists.append(member.file)
         elif not is_ignored(member.file):
             self.issues.add("file_ignored", at=Location(file=member.file))
@@ -86,10 +89,11 @@ class SoundFolders(FolderFormat):
         if self.is_transcribed and words:
             actual = f"{len(words):,} folders, such as {words[0]}"
             self.issues.add("folders_as_texts", at=Location(file=source.name), actual=actual)
-        listed = self._read_split_lists(source, roles)
-        if source.requested_split or not listed:
+        lists, self._split_lists = self._split_lists, []
+        splits = read_split_lists(source, lists, roles, self.issues, self.limits)
+        if source.requested_split or not splits:
             return roles
-        return {file: FolderRole(listed.get(file, TRAIN), role.label) for file, role in roles.items()}
+        return {file: FolderRole(splits[file], role.label) for file, role in roles.items()}
 
     def passes(self, roles: Mapping[str, FolderRole]) -> list[Mapping[str, FolderRole]]:
         """Read the clips of one split after another, as lists scatter them over all folders."""
@@ -97,19 +101,6 @@ class SoundFolders(FolderFormat):
         return [
             {file: role for file, role in roles.items() if role.split == split} for split in sorted(splits, key=str)
         ]
-
-    def _read_split_lists(self, source: UploadedFile, clips: Collection[str]) -> dict[str, str]:
-        """Return the split of each clip that a list such as `testing_list.txt` names."""
-        names, self._split_lists = self._split_lists, []
-        splits: dict[str, str] = {}
-        for name, data in read_members(source, names, self.issues, self.limits):
-            if isinstance(data, DataRejected):
-                self.issues.record(data, at=Location(file=name))
-                continue
-            path = PurePosixPath(name)
-            paths = [str(path.parent / line.strip()) for line in read_text(name, data, self.issues).splitlines()]
-            splits |= {clip: find_split(path.name) or TRAIN for clip in paths if clip in clips}
-        return splits
 
     def _batch(
         self, names: list[str], values: list[bytes], roles: Mapping[str, FolderRole], split: str | None
@@ -121,12 +112,12 @@ class SoundFolders(FolderFormat):
         return Batch({"audio": values, "text": texts}, batch.locations, batch.split)
 
 
-def _is_passed_over(name: str) -> bool:
+def _is_passed_over(name: str, start: bytes) -> bool:
     """Return whether a text beside the clips holds neither texts nor labels."""
-    return is_ignored(name) or _is_split_list(name)
+    return is_ignored(name) or (is_split_list(name) and not _has_columns(start))
 
 
-def _is_split_list(name: str) -> bool:
-    """Return whether a file lists the clips of a split, by its name: `validation_list.txt`."""
-    path = PurePosixPath(name)
-    return path.suffix.lower() == ".txt" and find_split(path.name) is not None
+def _has_columns(start: bytes) -> bool:
+    """Return whether the first line says more than the name of a clip."""
+    first = next((line.strip() for line in start.decode("utf-8", "replace").splitlines() if line.strip()), "")
+    return bool(first) and not is_audio_file(first) and _COLUMNS.search(first) is not None

@@ -445,27 +445,32 @@ def _are_values(cells: Sequence[str], named: Mapping[str, int]) -> bool:
 def _usual_positions(cells: Sequence[str], requests: Mapping[str, str | int]) -> dict[str, int]:
     """Return the fields of a row without column names, in the usual order.
 
-    Raises `DataRejected` if a date precedes several columns, of which any may be the item.
+    Raises `DataRejected` if a date precedes several columns, or a name follows the second, so that any may be the item.
     """
     dates = [position for position, cell in enumerate(cells) if DATE.match(cell)]
     if len(cells) == 3 and (dates or _is_time(cells[2])):
         time = dates[0] if dates else 2
         user, item = (position for position in range(3) if position != time)
         return {"user": user, "item": item, "timestamp": time}
-    if not dates or dates[0] in (FIELDS.index("timestamp"), len(cells) - 1):
+    has_rating = len(cells) < 3 or dates == [2] or is_number(cells[2])
+    if has_rating and (not dates or dates[0] in (FIELDS.index("timestamp"), len(cells) - 1)):
         return dict(zip(FIELDS, range(len(cells)), strict=False))
     if "item" not in requests:
         expected = 'the item by its position, such as columns {"item": 3}: the rows have no column names'
         raise DataRejected("column_missing", actual=", ".join(cells), expected=expected)
-    return {"user": 0, "timestamp": dates[0]}
+    return {"user": 0, **({"timestamp": dates[0]} if dates else {})}
 
 
 def _are_lines_of_ids(start: Sequence[str]) -> bool:
-    """Return whether lines are ids divided by blanks, and not all of them equally many."""
+    """Return whether lines are ids divided by blanks.
+
+    They are not equally many in all lines, or more than an interaction has fields, with no time among them.
+    """
     if any(delimiter in line for line in start for delimiter in (*DELIMITERS, MOVIELENS_DELIMITER)):
         return False
     widths = {len(line.split()) for line in start}
-    return len(widths) > 1 and start[0][:1] not in "[{"
+    has_fields = max(widths) <= len(FIELDS) or any(map(_is_time, start[0].split()))
+    return (len(widths) > 1 or not has_fields) and start[0][:1] not in "[{"
 
 
 def _are_consecutive(numbers: Sequence[int]) -> bool:
@@ -551,7 +556,12 @@ def _is_event(cells: Sequence[str]) -> bool:
 
 def _history_key(record: Mapping[str, Any]) -> str | None:
     """Return the key of a list with a usual name of a history."""
-    return next((key for key in record if normalize_name(key) in HISTORY_NAMES and isinstance(record[key], list)), None)
+    return next((key for key in record if normalize_name(key) in HISTORY_NAMES and _holds_items(record[key])), None)
+
+
+def _holds_items(value: Any) -> bool:
+    """Return whether a value is a list without lists: those are turns of a conversation."""
+    return isinstance(value, list) and not any(isinstance(item, list) for item in value)
 
 
 def _parse_list(line: str) -> list[Any] | None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from ml.data.cub_lists import IMAGES, REPEATING, SPLITS, has_split_lists, read_split_lists
+from ml.data import cub_lists
+from ml.data.cub_lists import IMAGES, REPEATING, SPLITS, has_split_lists
 from ml.data.files import images
 from ml.data.files.natural_sort import natural_sort_key
 from ml.data.formats._class_folders import FolderFormat, FolderRole
+from ml.data.formats._split_lists import is_split_list, read_split_lists
 from ml.data.formats.base import UNLIKELY
 from ml.data.issues import DataRejected, Location
 
@@ -33,6 +35,10 @@ class ClassFolders(FolderFormat):
     column = "image"
     empty_code = "archive_without_images"
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._split_lists: list[str] = []
+
     @classmethod
     def detect(cls, sources: Sequence[UploadedFile], required: Mapping[str, str] | None) -> float:
         """Return `UNLIKELY` for archives without an image: this format then reports what they lack."""
@@ -50,10 +56,16 @@ class ClassFolders(FolderFormat):
         yield from self.batches(contents, {source.name: FolderRole(source.split, None) for source in loose})
 
     def roles(self, files: Sequence[Member], source: UploadedFile) -> dict[str, FolderRole]:
-        """Derive split and label from the folders, or the split from lists of CUB-200."""
+        """Derive split and label from the folders, or the split from lists."""
         roles = super().roles(files, source)
-        splits = read_split_lists(source, self.issues, self.limits)
-        if not splits or source.requested_split:
+        splits = cub_lists.read_split_lists(source, self.issues, self.limits)
+        lists, self._split_lists = self._split_lists, []
+        listed = read_split_lists(source, lists, roles, self.issues, self.limits)
+        if source.requested_split:
+            return roles
+        if listed and not splits:
+            return {file: FolderRole(listed[file], role.label) for file, role in roles.items()}
+        if not splits:
             return roles
         ends = {member.file: "/".join(member.parts[-2:]) for member in files}
         return {file: FolderRole(splits.get(ends[file], role.split), role.label) for file, role in roles.items()}
@@ -67,6 +79,9 @@ class ClassFolders(FolderFormat):
         if suffix in images.SUFFIXES or not suffix:
             return True
         if member.parts[-1] in (IMAGES, SPLITS, *REPEATING) and self._has_split_lists:
+            return False
+        if is_split_list(member.parts[-1]):
+            self._split_lists.append(member.file)
             return False
         code = "archive_nested" if suffix in ARCHIVE_SUFFIXES else "file_ignored"
         self.issues.add(code, at=Location(file=member.file))

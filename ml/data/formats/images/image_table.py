@@ -128,7 +128,9 @@ class ImageTable(Format):
         manifests = [source.name for source in sources if source.content in MANIFEST_CONTENT]
         for source in sources:
             has_images |= any(_is_image(name) for name in source.member_names)
-            manifests += [name for name in source.member_names if _is_manifest(name)]
+            manifests += [
+                name for name in source.member_names if _is_manifest(name) and not _is_class_list(source, name)
+            ]
         if required and "objects" in required:
             manifests = [name for name in manifests if not name.lower().endswith(NO_OBJECT_SUFFIXES)]
         if not has_images or not manifests or any(has_split_lists(source.member_names) for source in sources):
@@ -217,6 +219,8 @@ class ImageTable(Format):
         source_of |= {member.file: source for member in members if _is_image(member.file)}
         tables = [member.file for member in members if _is_manifest(member.file)]
         candidates = [file for file in tables if not is_not_learned(file)] or tables
+        lists = {f"{source.name}/{name}" for name in source.member_names if _is_class_list(source, name)}
+        candidates = [file for file in candidates if file not in lists] or candidates
         names = [file for file in candidates if _has_usual_name(file)]
         names = names or [file for file in candidates if file in _find_lists_of_images([source])] or candidates
         for file, data in read_members(source, names, self.issues, self.limits):
@@ -458,6 +462,12 @@ def _is_manifest(name: str) -> bool:
     return path.suffix.lower() in (*SUFFIXES, ".parquet") and not path.name.lower().startswith(
         ("readme", "license", ".")
     )
+
+
+def _is_class_list(source: UploadedFile, name: str) -> bool:
+    """Return whether a text names a class or a file in each line."""
+    lines = source.text_starts.get(name, b"").decode("utf-8", "replace").splitlines()[:_INSPECTED_LINES]
+    return name.lower().endswith(".txt") and bool(lines) and not any(map(_DELIMITER.search, lines))
 
 
 def _has_usual_name(name: str) -> bool:

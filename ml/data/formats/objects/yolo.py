@@ -62,12 +62,17 @@ class Yolo(Format):
         """
         names = [name.lower() for source in sources for name in source.member_names]
         texts = [name for name in names if name.endswith(".txt")]
-        has_labels_folder = any("labels/" in name for name in texts)
         has_class_list = any(name.endswith((".yaml", ".yml", "classes.txt", "obj.names")) for name in names)
-        if texts and (has_labels_folder or has_class_list):
-            return super().detect(sources, required) * SURE
         image_stems = {PurePosixPath(name).stem for name in names if PurePosixPath(name).suffix in images.SUFFIXES}
-        is_likely = required is not None and any(PurePosixPath(name).stem in image_stems for name in texts)
+        has_texts_of_images = any(PurePosixPath(name).stem in image_stems for name in texts if not _is_note(name))
+        # Lists of classes and splits lie beside images of a class each as well, as in CUB-200, Food-101 and DTD.
+        has_labels_folder = any(
+            "labels/" in name and (has_texts_of_images or find_split(PurePosixPath(name).stem) is None)
+            for name in texts
+        )
+        if has_labels_folder or (has_class_list and has_texts_of_images):
+            return super().detect(sources, required) * SURE
+        is_likely = required is not None and has_texts_of_images
         return super().detect(sources, required) * LIKELY * is_likely
 
     def read(self) -> Iterator[Batch]:

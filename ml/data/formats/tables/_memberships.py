@@ -11,7 +11,7 @@ import numpy as np
 from ml.data.files.upload import parse_split
 from ml.data.formats.base import Batch
 from ml.data.issues import DataRejected
-from ml.data.tables.column_aliases import plain_name
+from ml.data.tables.column_aliases import plain_name, position_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +23,19 @@ SPLIT: Final = "split"
 GROUP: Final = "group"
 #: Names of a column of splits, if its first cells name some.
 _SPLIT_NAME: Final = re.compile(r"(data(set)?_?)?(split|subset|partition|fold|set|usage|phase)", re.IGNORECASE)
+#: Names of a column that marks the rows of a split, as fastai writes it, and the split of the others.
+_MARK_NAME: Final = re.compile(r"(is|in)_?(train\w*|val\w*|dev|test\w*|eval)", re.IGNORECASE)
+_MARKS: Final = {
+    "true": True,
+    "1": True,
+    "1.0": True,
+    "yes": True,
+    "false": False,
+    "0": False,
+    "0.0": False,
+    "no": False,
+}
+_UNMARKED: Final = {"train": "test", "validation": "train", "test": "train"}
 #: Names of what several rows may be about, so that a model must not learn from some of them and be judged on others.
 _GROUP_NAME: Final = re.compile(
     r"group_?ids?|(patient|participant|person|speaker|author|customer|client|user|member|conversation|session|video"
@@ -42,6 +55,8 @@ class Memberships:
 
     split: int | None = None
     group: int | None = None
+    #: Split that the column of splits marks with true or 1; None if it names them.
+    marked_split: str | None = None
     #: Name of the column of groups.
     group_name: str = ""
     #: Columns that are not learned from, but compared with the label: position -> name.
@@ -80,7 +95,7 @@ class Memberships:
         rows_by_split: dict[str | None, list[int]] = {}
         for row, cell in enumerate(cells[self.split]):
             name = "" if cell is None else str(cell).strip()
-            split = parse_split(name) if name else batch.split
+            split = self._parse(name) if name else batch.split
             if split is None and name:
                 at = batch.locations.at(row)
                 issues.add("split_unknown", at=at, actual=name, expected="train, validation or test", rows=1)
@@ -88,6 +103,13 @@ class Memberships:
                 rows_by_split.setdefault(split, []).append(row)
         for split, rows in rows_by_split.items():
             yield replace(_take(batch, rows), split=split)
+
+    def _parse(self, name: str) -> str | None:
+        """Return the split that a cell names or marks; None if it does neither."""
+        if self.marked_split is None:
+            return parse_split(name)
+        mark = _MARKS.get(name.lower())
+        return None if mark is None else self.marked_split if mark else _UNMARKED[self.marked_split]
 
 
 def find_memberships(
@@ -103,6 +125,8 @@ def find_memberships(
     split = _requested_position(columns, requested, SPLIT)
     if split is None:
         split = next((index for index, cells in enumerate(samples) if _is_split(columns[index].name, cells)), None)
+    marked = _find_mark(columns, samples) if split is None else None
+    split, marked_split = marked or (split, None)
     group = _requested_position(columns, requested, GROUP)
     used = set(requested.values())
     if group is None:
@@ -113,13 +137,16 @@ def find_memberships(
         ]
         groups = [index for index in groups if columns[index].name not in used and index + 1 not in used]
         group = next(iter(groups), None)
-    return Memberships(split, group, "" if group is None else columns[group].name)
+    return Memberships(split, group, marked_split, "" if group is None else columns[group].name)
 
 
 def hide(columns: Sequence[CellColumn], memberships: Memberships) -> list[CellColumn]:
     """Return the columns with those of splits and groups as columns that hold no data."""
     hidden = memberships.positions
-    return [replace(column, kind="other") if index in hidden else column for index, column in enumerate(columns)]
+    return [
+        replace(column, kind="other", is_membership=True) if index in hidden else column
+        for index, column in enumerate(columns)
+    ]
 
 
 def without_memberships(requested: Mapping[str, str | int]) -> dict[str, str | int]:
@@ -142,6 +169,27 @@ def _requested_position(columns: Sequence[CellColumn], requested: Mapping[str, s
 def _is_split(name: str, cells: Sequence[Any]) -> bool:
     values = [str(cell).strip() for cell in cells if cell is not None and str(cell).strip()]
     return bool(_SPLIT_NAME.fullmatch(name.strip())) and bool(values) and all(map(parse_split, values))
+
+
+def _find_mark(columns: Sequence[CellColumn], samples: Sequence[Sequence[Any]]) -> tuple[int, str] | None:
+    """Return the only column of marks and the split that it marks: `is_valid`.
+
+    Without a label beside it, such a column may be the label.
+    """
+    names = [plain_name(column.name) for column in columns]
+    if position_of("label", names) is None:
+        return None
+    marks = [
+        (index, split)
+        for index, (name, cells) in enumerate(zip(names, samples, strict=True))
+        if (match := _MARK_NAME.fullmatch(name)) and (split := parse_split(match[2])) and _are_marks(cells)
+    ]
+    return marks[0] if len(marks) == 1 else None
+
+
+def _are_marks(cells: Sequence[Any]) -> bool:
+    values = {str(cell).strip().lower() for cell in cells if cell is not None} - {""}
+    return bool(values) and values <= _MARKS.keys()
 
 
 def _is_group(name: str, cells: Sequence[Any]) -> bool:

@@ -297,3 +297,27 @@ def test_inline_codes_of_tmx_glue_no_words(tmp_path: Path, segment: str, text: s
     report = upload(tmp_path, {"a.tmx": data}, splits={"train": 1.0})
     assert report.state == "ready", report.errors
     assert text in list(Dataset.open(tmp_path / "dataset").rows("train").columns["text"])
+
+
+@pytest.mark.parametrize(("name", "split"), [("is_valid", "validation"), ("is_test", "test"), ("in_train", "train")])
+def test_a_column_may_mark_the_rows_of_a_split(tmp_path, name, split):
+    rows = "".join(f"sentence {row},{row % 2},{row % 4 == 0}\n" for row in range(80))
+    report = upload(tmp_path, {"a.csv": f"text,label,{name}\n{rows}".encode()})
+
+    assert report.guess.columns["split"] == name
+    counts = {"train": {"test": 60, "validation": 2}, "validation": {"validation": 20}, "test": {"test": 20}}[split]
+    assert {key: report.splits[key] for key in counts} == counts
+
+
+def test_a_mark_without_a_label_beside_it_is_the_label(tmp_path):
+    rows = "".join(f"sentence {row},{row % 2}\n" for row in range(40))
+    report = upload(tmp_path, {"a.csv": f"text,is_valid\n{rows}".encode()})
+
+    assert report.guess.columns == {"text": "text", "label": "is_valid"}
+
+
+def test_what_rows_are_about_is_no_feature(tmp_path):
+    rows = "".join(f"p{row // 4},{30 + row % 40},{row * 7 % 11},{row // 4 % 2}\n" for row in range(80))
+    report = upload(tmp_path, {"a.csv": f"patient_id,age,bmi,outcome\n{rows}".encode()})
+
+    assert report.guess.columns == {"features": "age + bmi", "label": "outcome", "group": "patient_id"}

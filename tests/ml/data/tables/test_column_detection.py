@@ -1,5 +1,7 @@
 """Rules by which the canonical columns of a table without images are detected."""
 
+from dataclasses import replace
+
 import pytest
 
 from ml.data.issues import DataRejected
@@ -63,6 +65,10 @@ CASES = {
     ),
     "column of classes beside a text": (
         [("remark", SENTENCE), ("status", WORD), ("intent", WORD)], {}, None, True, {"text": 0, "label": 2},
+    ),
+    "two texts beside such a column": (
+        [("question1", SENTENCE), ("question2", SENTENCE), ("intent", WORD)],
+        {}, None, True, {"text": 0, "label": 2},
     ),
     "last free column of distinct sentences is the target": (
         [("1", SENTENCE), ("2", SENTENCE - 1, True)], {}, None, False, {"text": 0, "target": 1},
@@ -128,3 +134,11 @@ def test_pixel_columns_can_be_requested_again_as_they_were_detected():
 
     assert request == {"label": "label", "image": "pixel0:pixel8", "shape": "3x3"}
     assert detect_columns(columns, request, has_header=True) == layout
+
+
+def test_columns_that_say_where_texts_come_from_are_no_pair():
+    source = CellColumn("source1", "text", WORD, repeats_values=True)
+    columns = [source, replace(source, name="source2"), *make_columns(("sentence1", SENTENCE), ("sentence2", SENTENCE))]
+    layout = detect_columns([*columns, CellColumn("label", "number")], {}, has_header=True, required=LABELED)
+
+    assert layout.joined == {"text": (2, 3)}

@@ -426,3 +426,24 @@ def test_sample_numbers_before_the_words_of_timit_are_left_out_and_reported(tmp_
     assert report.state == "ready", report.errors
     assert imported_texts(tmp_path) == set(TEXTS)
     assert next(entry for entry in report.errors if entry.code == "sample_numbers_left_out").count == ROWS
+
+
+def test_a_list_of_durations_beside_transcripts_is_no_list_of_texts(tmp_path):
+    durations = "".join(f"{name}.wav\t{300 + row}\n" for row, name in enumerate(NAMES))
+    report = read(tmp_path, {**make_wavs("clips/"), "validated.tsv": COMMON_VOICE, "times.txt": durations})
+
+    assert (report.state, report.accepted, imported_texts(tmp_path)) == ("ready", ROWS, set(TEXTS))
+    assert "speech.zip/times.txt" in report.reading
+
+
+def test_clips_without_a_speaker_are_read_beside_those_of_speakers(tmp_path):
+    lines = NEMO.splitlines(keepends=True)
+    named = "".join(json.dumps({**json.loads(line), "speaker": "a"}) + "\n" for line in lines[:16])
+    files = {**make_wavs("wavs/"), "train_manifest.json": named, "test_manifest.json": "".join(lines[16:])}
+    report = read(tmp_path, files)
+
+    assert (report.state, report.accepted, report.splits["test"]) == ("ready", ROWS, 8)
+    assert report.guess is not None
+    assert report.guess.columns == {"text": "text"}
+    missing = [entry.sample[0]["found"] for entry in report.errors if entry.code == "fields_not_read"]
+    assert missing == ["not read: speaker, which 8 of 24 clips lack"]

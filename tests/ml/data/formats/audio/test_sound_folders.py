@@ -172,3 +172,12 @@ def test_loose_clips_may_have_a_table_beside_them(tmp_path: Path) -> None:
     report = import_dataset(sorted(tmp_path.iterdir()), tmp_path / "dataset", tasks=dict(TASKS))
 
     assert (report.state, report.classes) == ("ready", sorted(CLASSES)), report.errors
+
+
+def test_lists_with_texts_beside_folders_of_speakers_are_manifests(tmp_path):
+    lines = [f"{name}|{row % 3}|word {row}\n" for row, name in enumerate(make_wavs())]
+    lists = {"audio_sid_text_train_filelist.txt": "".join(lines[:18]), "audio_val.txt": "".join(lines[18:])}
+    report = read(tmp_path / "lists", {**make_wavs(), **lists}, task=None)
+
+    assert report.guess is not None
+    assert (report.guess.format, report.splits["validation"]) == ("recordings", 6)

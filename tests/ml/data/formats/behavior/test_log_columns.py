@@ -276,3 +276,20 @@ def test_a_column_of_too_many_names_is_no_column_of_events(tmp_path: Path) -> No
     report = read(tmp_path, {"log.csv": lines + many})
     assert (report.state, "events_not_used" in codes(report)) == ("ready", True)
     assert "events" not in columns_of(tmp_path, "train")
+
+
+def test_a_name_in_the_place_of_a_rating_asks_for_the_columns(tmp_path):
+    rows = "".join(f"u{user}\t{item}\tBand {item}\t{step}\n" for user in TRUE for step, item in enumerate(TRUE[user]))
+    report = read(tmp_path, {"plays.tsv": rows.encode()})
+
+    assert (report.state, codes(report)) == ("rejected", {"column_missing"})
+    report = read(tmp_path / "named", {"plays.tsv": rows.encode()}, columns={"user": 1, "item": 2, "weight": 4})
+    assert (report.state, report.guess.columns) == ("ready", {"user": 1, "item": 2, "weight": 4})
+
+
+def test_lines_of_many_ids_are_histories(tmp_path):
+    lines = "".join(f"{user} " + " ".join(str((user + step) % 9) for step in range(6)) + "\n" for user in TRUE)
+    report = read(tmp_path, {"train.txt": lines.encode()})
+
+    assert (report.state, report.guess.columns) == ("ready", {"user": 1, "history": "2 to the last"})
+    assert imported(tmp_path, "test")[0] == [str(step) for step in range(6)]

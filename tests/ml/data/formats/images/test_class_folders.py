@@ -188,3 +188,32 @@ def test_lists_of_cub_200_name_the_splits(tmp_path, task):
     assert (report.state, report.guess.format, report.splits["test"]) == ("ready", "class_folders", 12)
     assert report.classes == ["001.Bird_0", "002.Bird_1"]
     assert sample(report, "file_ignored")["file"] == "cub.zip/CUB/bounding_boxes.txt"
+
+
+def test_lists_of_files_divide_class_folders(tmp_path):
+    members = class_folders(make_images(40), make_labels(40), above="food/images/")
+    names = [name.removeprefix("food/images/").removesuffix(".png") for name, _ in members]
+    texts = {"meta/train.txt": names[:28], "meta/test.txt": names[28:], "meta/classes.txt": ["0", "1"]}
+    lists = [(f"food/{name}", "\n".join(lines).encode()) for name, lines in texts.items()]
+    report = upload(tmp_path, {"food.zip": make_zip([*members, *lists, ("food/meta/labels.txt", b"Zero\nOne\n")])})
+
+    assert (report.guess.format, report.classes, report.splits["test"]) == ("class_folders", ["0", "1"], 12)
+    assert sample(report, "file_ignored")["file"].startswith("food.zip/food/meta/")
+
+
+def test_lists_of_several_folds_are_reported(tmp_path):
+    members = class_folders(make_images(40), make_labels(40))
+    names = [name for name, _ in members]
+    folds = {"train1.txt": names[:28], "test1.txt": names[28:], "train2.txt": names[12:], "test2.txt": names[:12]}
+    lists = [(f"labels/{name}", "\n".join(lines).encode()) for name, lines in folds.items()]
+    report = upload(tmp_path, {"a.zip": make_zip([*members, *lists])})
+
+    assert (report.state, count(report, "file_ignored"), report.splits["test"]) == ("ready", 4, 4)
+
+
+def test_a_list_may_have_the_class_behind_the_name(tmp_path):
+    members = class_folders(make_images(40), make_labels(40), above="photos/")
+    lines = "".join(f"photos/{name.partition('/')[2]} 0\n" for name, _ in members[30:])
+    report = upload(tmp_path, {"a.zip": make_zip([*members, ("val_list.txt", lines.encode())])})
+
+    assert report.splits["validation"] == 10

@@ -149,3 +149,11 @@ def test_texts_beside_images_are_labels_if_the_task_requires_objects(tmp_path):
     report = upload(tmp_path, {"a.zip": make_zip(files.items())}, task="object_detection")
 
     assert (report.state, report.guess.format, codes(report)) == ("ready", "yolo", {"classes_without_names"})
+
+
+def test_a_list_of_classes_beside_class_folders_is_no_yolo(tmp_path):
+    members = [(f"images/{number % 2}/{number}.png", make_png(number)) for number in range(COUNT)]
+    lists = [("classes.txt", b"0\n1\n"), ("bounding_boxes.txt", b"1 0 0 3 3\n")]
+    report = upload(tmp_path, {"a.zip": make_zip([*members, *lists])})
+
+    assert (report.state, report.guess.format, report.classes) == ("ready", "class_folders", ["0", "1"])

@@ -114,3 +114,12 @@ def test_json_in_utf_16_or_with_a_byte_order_mark_is_read(tmp_path, encoding, is
 
     assert (report.state, report.guess.format, report.rows) == ("ready", "jsonl", 40)
     assert Dataset.open(tmp_path / "dataset").rows("train")[0]["text"].startswith("žluťoučký kůň ")
+
+
+def test_earlier_turns_are_no_history_of_items(tmp_path):
+    turns = {"input": "", "history": [["What is it?", "A bird."]]}
+    rows = [{"instruction": f"Name bird {row}", **turns, "output": f"It is bird {row}"} for row in range(40)]
+    report = upload(tmp_path, {"a.json": json.dumps(rows).encode()})
+
+    assert (report.state, report.guess.task) == ("ready", "text_generation")
+    assert "not read: history" in report.reading

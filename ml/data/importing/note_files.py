@@ -1,4 +1,4 @@
-"""Reads the license beside uploaded data, from README and LICENSE files."""
+"""Reads README and LICENSE files beside uploaded data."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import zipfile
 import zlib
 from typing import TYPE_CHECKING, Final
 
-from ml.licenses import MAX_READ_BYTES, find_license, is_license_file
+from ml.licenses import MAX_READ_BYTES, is_license_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,8 +22,8 @@ _DAMAGE: Final = (OSError, EOFError, RuntimeError, NotImplementedError, ValueErr
 _DAMAGED_ARCHIVES: Final = (*_DAMAGE, zipfile.BadZipFile, tarfile.TarError)
 
 
-def read_license(paths: Sequence[Path]) -> str | None:
-    """Return the license that the uploaded files state; None if they state none."""
+def read_notes(paths: Sequence[Path]) -> dict[str, bytes]:
+    """Return the beginnings of README and LICENSE files, loose or in archives, by name."""
     files: dict[str, bytes] = {}
     for path in paths:
         try:
@@ -36,7 +36,7 @@ def read_license(paths: Sequence[Path]) -> str | None:
                 files.update(_read_tar(path))
         except _DAMAGED_ARCHIVES:
             continue
-    return find_license(files)
+    return files
 
 
 def _read_zip(path: Path) -> dict[str, bytes]:

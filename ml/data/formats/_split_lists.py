@@ -1,0 +1,83 @@
+"""Lists that name the files of a split, beside class folders: `testing_list.txt`, `meta/test.txt`."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Final
+
+from ml.data.files.archives import read_members
+from ml.data.files.text import read_text
+from ml.data.files.upload import find_split
+from ml.data.issues import DataRejected, Location
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from ml.data.files.upload import UploadedFile
+    from ml.data.issues import IssueLog
+    from ml.data.limits import Limits
+
+#: Split of the files that no list names, where there are lists.
+TRAIN: Final = "train"
+
+
+def is_split_list(name: str) -> bool:
+    """Return whether a file may list the files of a split, by its name: `validation_list.txt`."""
+    path = PurePosixPath(name)
+    return path.suffix.lower() == ".txt" and find_split(path.stem) is not None
+
+
+def read_split_lists(
+    source: UploadedFile, lists: Collection[str], files: Iterable[str], issues: IssueLog, limits: Limits
+) -> dict[str, str]:
+    """Return the split of all files if lists name some of them, else nothing.
+
+    A list that names none of them is reported; so are all lists if two of them name a file for different splits, as
+    the folds of a cross-validation do.
+    """
+    index = _index(files)
+    splits: dict[str, str] = {}
+    read: list[str] = []
+    has_conflict = False
+    for name, data in read_members(source, lists, issues, limits):
+        if isinstance(data, DataRejected):
+            issues.record(data, at=Location(file=name))
+            continue
+        split = find_split(PurePosixPath(name).stem) or TRAIN
+        listed = {file for line in read_text(name, data, issues).splitlines() if (file := _find(line, index))}
+        if not listed:
+            issues.add("file_ignored", at=Location(file=name), expected="a list of files in the class folders")
+            continue
+        read.append(name)
+        has_conflict |= any(splits.get(file, split) != split for file in listed)
+        splits.update(dict.fromkeys(listed, split))
+    if has_conflict:
+        for name in read:
+            issues.add("file_ignored", at=Location(file=name), expected="lists that name a file for one split alone")
+        return {}
+    return {file: splits.get(file, TRAIN) for file in files} if splits else {}
+
+
+def _index(files: Iterable[str]) -> dict[str, str | None]:
+    """Return each file by the ends of its path, with and without suffix.
+
+    An end that several files have stands for none.
+    """
+    index: dict[str, str | None] = {}
+    for file in files:
+        parts = PurePosixPath(file).parts
+        for start in range(len(parts)):
+            end = PurePosixPath(*parts[start:])
+            for key in {str(end), str(end.with_suffix(""))}:
+                index[key] = None if key in index else file
+    return index
+
+
+def _find(line: str, index: dict[str, str | None]) -> str | None:
+    """Return the file that a line names; a class number may follow the name."""
+    for name in (line.strip(), line.split(maxsplit=1)[0] if line.strip() else ""):
+        parts = [part for part in PurePosixPath(name.replace("\\", "/")).parts if part not in ("/", ".", "..")]
+        for start in range(len(parts)):
+            if file := index.get("/".join(parts[start:])):
+                return file
+    return None
