@@ -4,6 +4,7 @@ Read are the layouts in which speech datasets are published:
 
 - Hugging Face's audiofolder: `metadata.csv` or `metadata.jsonl` with `file_name` and a text
 - NeMo: JSON lines with `audio_filepath` and `text`; `offset` and `duration` name a part of a file, in seconds
+- lhotse: supervisions beside the list of audio files, and cuts
 - Common Voice: TSV with `path` and `sentence`
 - LJSpeech: `metadata.csv` without a header, name | text | normalized text, the audio files in `wavs/`
 - LibriSpeech: text files without a header, the name up to the first blank, the text behind it
@@ -20,6 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from ml.data import lhotse
 from ml.data.files.audio import SUFFIXES
 from ml.data.files.text import read_text
 from ml.data.files.upload import find_split, parse_split
@@ -65,7 +67,7 @@ SPLIT_COLUMN_NAMES: Final = ("split", "subset", "partition")
 #: UrbanSound8K's name of the column of audio files, which are slices already: `start` and `end` are not parts of them.
 _SLICE_FILE: Final = "slice_file_name"
 #: lhotse's name of the file that a supervision is about, from `start` on for `duration`.
-_LHOTSE_FILE: Final = "recording_id"
+_LHOTSE_FILE: Final = lhotse.RECORDING_ID
 #: Delimiters of lists, the likeliest first.
 _DELIMITERS: Final = ("|", "\t", ",", ";")
 #: Delimiters that occur in sentences.
@@ -170,12 +172,18 @@ class AudioFileIndex:
         """`files` are paths as in `Member.file`: `archive.zip/folder/name.wav`."""
         self.files = list(files)
         self._by_path_suffix: dict[str, list[str]] = {}
+        #: Id of an audio file in lhotse -> its path.
+        self._paths: dict[str, str] = {}
         for file in self.files:
             parts = PurePosixPath(file).parts
             for start in range(min(1, len(parts) - 1), len(parts)):
                 tail = "/".join(parts[start:])
                 for key in {tail, str(PurePosixPath(tail).with_suffix(""))}:
                     self._by_path_suffix.setdefault(key, []).append(file)
+
+    def add_recordings(self, text: str) -> None:
+        """Add the ids of audio files that a manifest of lhotse describes."""
+        self._paths.update(lhotse.recording_paths(text))
 
     def find(self, name: str, beside: str) -> str | None:
         """Return the file that a manifest calls `name`.
@@ -184,6 +192,7 @@ class AudioFileIndex:
         then the name without its first folders, one more at each step: a manifest made on another computer has paths of
         that computer. Files below the manifest's own folder have precedence.
         """
+        name = self._paths.get(name.strip(), name)
         parts = PurePosixPath(unicodedata.normalize("NFC", name.strip()).replace("\\", "/")).parts
         folder = PurePosixPath(beside).parent
         for start in range(len(parts)):
@@ -219,7 +228,8 @@ def _read_json(manifest: str, text: str, issues: IssueLog) -> Iterator[tuple[Loc
             issues.add("json_invalid", at=at, actual=error, rows=1)
             continue
         if isinstance(cells, dict):
-            yield at, {str(key).strip().lower(): value for key, value in cells.items()}
+            for supervision in lhotse.supervisions(cells):
+                yield at, {str(key).strip().lower(): value for key, value in supervision.items()}
         else:
             issues.add("json_not_an_object", at=at, actual=content.strip(), expected="an object", rows=1)
 

@@ -17,6 +17,7 @@ from ml.data.files.text import read_text
 from ml.data.files.upload import parse_split
 from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch, Format
 from ml.data.issues import DataRejected, Location
+from ml.data.lhotse import is_recording_list
 from ml.data.locations import Locations
 from ml.data.tables.cells import is_number
 from ml.data.tables.speech_file_names import find_speakers, match_transcripts
@@ -224,7 +225,11 @@ class SpeechFiles(Format):
         upload, if another one does or none is needed.
         """
         entries: dict[Clip, ManifestEntry] = {}
-        names = sorted(manifests, key=natural_sort_key)
+        names = [
+            name
+            for name in sorted(manifests, key=natural_sort_key)
+            if not self._adds_recordings(manifests, name, index)
+        ]
         matching = [name for name in names if self._matches_audio(name, manifests[name], index)]
         matching = self._drop_measures(matching, manifests, index)
         for name in names:
@@ -241,6 +246,14 @@ class SpeechFiles(Format):
             except DataRejected as rejection:
                 self.issues.record(rejection, at=Location(file=name))
         return entries
+
+    def _adds_recordings(self, manifests: Mapping[str, bytes], name: str, index: AudioFileIndex) -> bool:
+        """Add the files that a manifest of lhotse describes; return whether it does only that."""
+        if manifests[name].lstrip()[:1] != b"{":
+            return False
+        text = read_text(name, manifests[name], type(self.issues)(max_samples=0))
+        index.add_recordings(text)
+        return is_recording_list(text)
 
     def _drop_measures(self, names: Sequence[str], manifests: Mapping[str, bytes], index: AudioFileIndex) -> list[str]:
         """Leave out lists of numbers beside lists of texts: durations, for example."""

@@ -316,7 +316,7 @@ def test_a_mark_without_a_label_beside_it_is_the_label(tmp_path):
     assert report.guess.columns == {"text": "text", "label": "is_valid"}
 
 
-def test_what_rows_are_about_is_no_feature(tmp_path):
+def test_a_patient_is_no_feature(tmp_path):
     rows = "".join(f"p{row // 4},{30 + row % 40},{row * 7 % 11},{row // 4 % 2}\n" for row in range(80))
     report = upload(tmp_path, {"a.csv": f"patient_id,age,bmi,outcome\n{rows}".encode()})
 

@@ -292,4 +292,4 @@ def test_lines_of_many_ids_are_histories(tmp_path):
     report = read(tmp_path, {"train.txt": lines.encode()})
 
     assert (report.state, report.guess.columns) == ("ready", {"user": 1, "history": "2 to the last"})
-    assert imported(tmp_path, "test")[0] == [str(step) for step in range(6)]
+    assert import_log(tmp_path, "test")[0] == [str(step) for step in range(6)]
