@@ -131,8 +131,9 @@ class Finetune(_Training):
         ge=2,
         le=10,
         description="Parts of the training rows by which the probabilities of a classifier are calibrated beside "
-        "validation rows, for few rows: a network is trained without each part, and asked about its rows. Training "
-        "takes about twice as long. Null: validation rows alone.",
+        "validation rows, for few rows: a network is trained without each part, and asked about its rows. Each takes "
+        "as long as the training; heads on frozen backbones of texts (`head_only`) take seconds. Null: validation rows "
+        "alone.",
     )
     adversary: Named | None = Field(
         None, description="Attack whose perturbed inputs are trained on, so that the model resists it; null for none."

@@ -22,6 +22,8 @@ from ml.inference.predictor import Predictor
 from ml.learning.export.packaging import PARITY_ROWS, pack, to_requests
 from ml.learning.export.torch_runner import load_network, make_runner
 from ml.learning.nn import device as devices
+from ml.learning.nn.frozen_features import POOLED, HeadOnFeatures
+from ml.learning.nn.heads.classifier import Classifier
 from ml.learning.nn.network import Network
 from ml.learning.nn.objectives import OBJECTIVES
 from ml.learning.nn.operations import count_operations
@@ -46,16 +48,19 @@ from ml.learning.training.progress import Progress, Stop
 from ml.learning.training.run_folder import RunFolder
 from ml.learning.training.trainer import Trainer, TrainerResult
 from ml.learning.training.tuning import TUNINGS
+from ml.learning.training.tuning.head_only import HeadOnly
 from ml.metrics.base import find_weaknesses
 from ml.package import version_1
 from ml.package.checksums import digest
 from ml.package.manifest import MANIFEST, Provenance
 from ml.package.package import SIZES, ModelPackage
 from ml.package.training_trace import TracedStep, TrainingTrace
+from ml.signals import Feature
 from ml.spec.catalog import Catalog
 from ml.spec.check import check
 from ml.spec.resolve import resolve
 from ml.spec.schema import Finetune, Spec, references, split_references
+from ml.tasks.base import BatchAdapter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -67,6 +72,7 @@ if TYPE_CHECKING:
     from ml.data.dataset import DatasetSummary
     from ml.data.rows import Rows
     from ml.encoders.base import Column
+    from ml.learning.nn.heads.base import Head
     from ml.learning.pipeline.report import (
         EvaluationReport,
         ExitsSection,
@@ -144,6 +150,23 @@ def train_as_rank(request: RankRequest, *, ready: int) -> None:
     rank = LaterRank(request, ready=ready)
     dataset, workdir = Path(request.dataset), Path(request.workdir)
     _Run(spec, dataset, workdir, request.options(), rank, max_rows=request.max_rows).fit()
+
+
+@dataclass(frozen=True, slots=True)
+class _FrozenTraining:
+    """Begin of each training of a head on frozen backbones."""
+
+    head: Head
+    slots: list[str]
+    #: Columns of the training rows, and pooled features by slot.
+    columns: dict[str, Column]
+    #: Random state at the begin of the first step.
+    rng_state: Tensor
+
+    def new_head(self) -> HeadOnFeatures:
+        """Return the head before its training, and set the random state."""
+        torch.set_rng_state(self.rng_state)
+        return HeadOnFeatures(copy.deepcopy(self.head), self.slots)
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +256,7 @@ class _Run:
             task.store_rows({split: self.data.rows(split) for split in SPLITS})
         # First: the task is calibrated for each size, and at last for the whole network.
         sizes = [self._finish_size(part, network, task) for part in fitted.slices] if task else []
-        self._calibrate(network, task, folds=self._predict_folds(task, outcome) if task else ())
+        self._calibrate(network, task, folds=self._predict_folds(network, task, outcome) if task else ())
         exits = self._make_exits(fitted, sizes, task) if task and self.spec.exits else None
         served = exits.network if exits else network
         report: TrainingReport = {
@@ -495,24 +518,60 @@ class _Run:
             columns = self._encode("validation", self.held_out)
             task.calibrate(self._predict(network, task, columns), columns, folds=folds)
 
-    def _predict_folds(self, task: Task, outcome: TrainerResult) -> list[_FoldOutputs]:
+    def _predict_folds(self, network: Network, task: Task, outcome: TrainerResult) -> list[_FoldOutputs]:
         """Return outputs for parts of the training rows, and the columns of these rows.
 
-        They come from networks that were trained without the part.
+        They come from networks that were trained without the part. Features of frozen backbones are computed once.
         """
         rows = len(next(iter(self.train_columns.values())))
         count = min(self.spec.calibration_folds or 0, rows) if isinstance(self.spec, Finetune) else 0
         order = np.random.default_rng([self.spec.seed, rows]).permutation(rows)
         folds: list[_FoldOutputs] = []
+        frozen = self._freeze(network, task) if count else None
         for number in range(count):
             self._report_phase("evaluating", f"calibration: fold {number + 1} of {count}")
             part = order[number::count]
-            run = self._fold_run(number, np.setdiff1d(order, part), epochs=outcome.best_epoch or outcome.epochs)
+            others = np.setdiff1d(order, part)
+            run = self._fold_run(number, others, epochs=outcome.best_epoch or outcome.epochs)
+            columns = take(self.train_columns, part)
+            if frozen is not None:
+                run.train_columns = take(frozen.columns, others)
+                head = frozen.new_head()
+                run._train(head, {}, [])
+                folds.append((self._apply_head(head.eval(), take(frozen.columns, part)), columns))
+                continue
             fitted = run.fit()
             fitted.tuning.merge(fitted.network)
-            columns = take(self.train_columns, part)
             folds.append((self._predict(fitted.network.eval(), task, columns), columns))
         return folds
+
+    def _freeze(self, network: Network, task: Task) -> _FrozenTraining | None:
+        """Return the features of all training rows, and the head that a training begins with.
+
+        Return None where a training changes the features, by weights or by varied inputs.
+        """
+        is_varied = type(task).augment is not BatchAdapter.augment or self.spec.adversary is not None
+        if self.spec.tuning.name != HeadOnly.name or is_varied or not isinstance(network.head, Classifier):
+            return None
+        features: dict[str, list[np.ndarray]] = {f"{slot}{POOLED}": [] for slot in network.backbones}
+        with torch.no_grad():
+            for batch, _ in self._sequential(self.train_columns).epoch():
+                for slot, tensors in network.extract_features(batch).items():
+                    features[f"{slot}{POOLED}"].append(tensors[Feature.POOLED][0].float().cpu().numpy())
+        columns: dict[str, Column] = {name: np.concatenate(parts) for name, parts in features.items()}
+        # As `fit` does, so that its random numbers are the same.
+        torch.manual_seed(self.spec.seed)
+        begun = self.plan.network()
+        if self.bases:
+            self._transfer(begun)
+        # The inputs, too: batches are made of rows of about one length.
+        columns = {**self.train_columns, **columns}
+        return _FrozenTraining(begun.require_head(), list(network.backbones), columns, torch.get_rng_state())
+
+    def _apply_head(self, network: HeadOnFeatures, columns: dict[str, Column]) -> dict[str, Column]:
+        with torch.no_grad():
+            batches = [to_arrays(network(batch)) for batch, _ in self._sequential(columns).epoch()]
+        return {name: np.concatenate([arrays[name] for arrays in batches]) for name in batches[0]}
 
     def _fold_run(self, number: int, rows: np.ndarray, *, epochs: int) -> _Run:
         """Return the same training on some of the rows, for as many epochs.
