@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from app.huggingface.pipelines.generation import FINISH_REASONS
+from app.huggingface.pipelines.generation import FINISH_REASONS, to_tokens
+from app.serving.streaming import PieceWithLogProbs
 
 if TYPE_CHECKING:
     from app.http.errors import ProblemError
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 class TokenEvents:
     """An event for each piece, and a last one with the whole text.
 
-    A piece is some characters; no token has an id or probability here.
+    With details, an event is a token. Without them a piece is some characters, which have no id or probability.
     """
 
     def __init__(self) -> None:
@@ -26,7 +27,10 @@ class TokenEvents:
         return b": ok\n\n"
 
     def piece(self, text: str) -> bytes:
-        """Return the event of a piece of text."""
+        """Return the event of a piece of text, or those of its tokens."""
+        # The end of a token that might have begun a stop string comes without another token.
+        if isinstance(text, PieceWithLogProbs) and text.log_probs:
+            return b"".join(self._token_event(token) for token in to_tokens(text, text.log_probs))
         return self._event(text, generated_text=None, details=None)
 
     def end(self, output: dict[str, Any]) -> bytes:
@@ -44,9 +48,13 @@ class TokenEvents:
         return _data({"error": problem.detail, "error_type": "generation"})
 
     def _event(self, text: str, *, generated_text: str | None, details: dict[str, Any] | None) -> bytes:
+        token = {"id": None, "text": text, "logprob": None, "special": generated_text is not None}
+        return self._token_event(token, generated_text=generated_text, details=details)
+
+    def _token_event(
+        self, token: dict[str, Any], *, generated_text: str | None = None, details: dict[str, Any] | None = None
+    ) -> bytes:
         self._count += 1
-        is_end = generated_text is not None
-        token = {"id": None, "text": text, "logprob": None, "special": is_end}
         return _data({"index": self._count, "token": token, "generated_text": generated_text, "details": details})
 
 

@@ -67,9 +67,10 @@ class TokenDescriber:
         self._descriptions: dict[tuple[int, bool], dict[str, Any]] = {}
 
     def describe(self, log_probs: Sequence[MeasuredToken]) -> list[dict[str, Any]]:
-        """Return `token`, `bytes`, `logprob`, `offset` and `top` of each token, as JSON values."""
+        """Return `id`, `token`, `bytes`, `logprob`, `offset` and `top` of each token, as JSON values."""
         return [
             {
+                "id": item.token,
                 **self._describe(item.token, is_first=item.offset == 0),
                 "logprob": item.log_prob,
                 "offset": item.offset,

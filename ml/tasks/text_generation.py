@@ -107,6 +107,7 @@ class TokenProbability(Wire):
 class GeneratedToken(TokenProbability):
     """A token of the text, and the most probable tokens in its place."""
 
+    id: int = Field(description="Its number in the vocabulary of the model")
     offset: int = Field(description="Characters of the text before it")
     top: list[TokenProbability] = Field(description="The most probable tokens, the best first")
 

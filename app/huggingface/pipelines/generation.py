@@ -35,6 +35,8 @@ class TextGenerationPipeline(Pipeline):
         request.rename({"stop_sequences": "stop"})
         request.members["full_text"] = bool(request.take("return_full_text"))
         request.members["details"] = bool(request.take("details"))
+        if request.members["details"]:
+            request.parameters["logprobs"] = 0
         # Greedy generation is the default of these clients; a temperature asks for another.
         if request.take("do_sample") is False:
             request.parameters["temperature"] = 0
@@ -99,5 +101,23 @@ def _to_details(output: Mapping[str, Any]) -> dict[str, Any]:
         "generated_tokens": output["new_tokens"],
         "seed": output["seed"],
         "prefill": [],
-        "tokens": [],
+        "tokens": to_tokens(output["text"], output["logprobs"]),
     }
+
+
+def to_tokens(text: str, tokens: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return tokens as text-generation-inference describes them, whose texts joined are `text`.
+
+    `tokens` are its `logprobs`. Of the tokens of one character, the last has it.
+    """
+    start = tokens[0]["offset"] if tokens else 0
+    ends = [token["offset"] - start for token in tokens[1:]]
+    return [
+        {
+            "id": token["id"],
+            "text": text[token["offset"] - start : end],
+            "logprob": token["logprob"],
+            "special": False,
+        }
+        for token, end in zip(tokens, [*ends, len(text)], strict=bool(tokens))
+    ]

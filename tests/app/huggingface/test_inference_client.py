@@ -100,7 +100,13 @@ def test_text_is_generated_whole_in_pieces_and_with_details(ask: Any) -> None:
     assert "".join(client.text_generation("世", stream=True, **options)) == "aé世aé世"
     whole = client.text_generation("世", details=True, **options)
     assert (whole.details.finish_reason, whole.details.generated_tokens) == ("length", 12)
-    *_, last = client.text_generation("世", details=True, stream=True, **options)
+    tokens = whole.details.tokens
+    # Of the bytes of one character, which are tokens here, the last has it.
+    assert [token.text for token in tokens[:6]] == ["a", "", "é", "", "", "世"]
+    assert all(token.logprob <= 0 for token in tokens)
+    *pieces, last = client.text_generation("世", details=True, stream=True, **options)
+    assert [piece.token.text for piece in pieces] == [token.text for token in tokens]
+    assert [piece.token.id for piece in pieces] == [token.id for token in tokens]
     assert (last.generated_text, last.details.finish_reason) == ("aé世aé世", "length")
     assert client.text_generation("世", stop=["世"], **options) == "aé"
 
