@@ -101,7 +101,7 @@ def test_text_is_generated_whole_in_pieces_and_with_details(ask: Any) -> None:
     whole = client.text_generation("世", details=True, **options)
     assert (whole.details.finish_reason, whole.details.generated_tokens) == ("length", 12)
     tokens = whole.details.tokens
-    # Of the bytes of one character, which are tokens here, the last has it.
+    # Tokens are bytes here: the last one of a character has it.
     assert [token.text for token in tokens[:6]] == ["a", "", "é", "", "", "世"]
     assert all(token.logprob <= 0 for token in tokens)
     *pieces, last = client.text_generation("世", details=True, stream=True, **options)
