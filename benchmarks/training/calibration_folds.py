@@ -54,7 +54,7 @@ class Features(NamedTuple):
 
 
 def main() -> None:
-    """Print a table: a row for each data set."""
+    """Print a table: a row for each dataset."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--draws", type=int, default=8)
     request = parse_args(parser)
@@ -71,7 +71,7 @@ def main() -> None:
 
 
 def data_sets() -> Iterator[tuple[str, Features]]:
-    """Yield each data set by name."""
+    """Yield each dataset by name."""
     from sklearn.datasets import load_digits
 
     pixels, labels = load_digits(return_X_y=True)
