@@ -357,7 +357,7 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
         "The file has a label for each word (as CoNLL), which no task learns. For classes of whole texts, send a table "
         "with a text and its label in each row."
     ),
-    "text_format_not_read": _error("Text of this format is not read. Convert it as the finding says."),
+    "content_not_read": _error("Files of this format are not read. Convert them as the finding says."),
     "json_invalid": _error(
         "The line is not valid JSON from this position on. Write every line as a complete JSON value."
     ),

@@ -86,6 +86,8 @@ _SPLIT_WORDS: Final = {
     "testing": "test",
     "tst": "test",
     "t10k": "test",
+    "holdout": "test",
+    "heldout": "test",
     # FLORES and WMT: newsdev2016, newstest2014.
     "devtest": "test",
     "newstest": "test",

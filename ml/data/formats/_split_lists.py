@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ml.data.files.archives import read_members
 from ml.data.files.text import read_text
@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 TRAIN: Final = "train"
 
 
+class ListedFiles(NamedTuple):
+    """Split of every file by lists, and the classes that stand behind the names in them."""
+
+    splits: dict[str, str]
+    labels: dict[str, str]
+
+
 def is_split_list(name: str) -> bool:
     """Return whether a file may list the files of a split, by its name: `validation_list.txt`."""
     path = PurePosixPath(name)
@@ -29,7 +36,7 @@ def is_split_list(name: str) -> bool:
 
 def read_split_lists(
     source: UploadedFile, lists: Collection[str], files: Iterable[str], issues: IssueLog, limits: Limits
-) -> dict[str, str]:
+) -> ListedFiles:
     """Return the split of all files if lists name some of them, else nothing.
 
     A list that names none of them is reported; so are all lists if two of them name a file for different splits, as
@@ -37,6 +44,7 @@ def read_split_lists(
     """
     index = _index(files)
     splits: dict[str, str] = {}
+    labels: dict[str, str] = {}
     read: list[str] = []
     has_conflict = False
     for name, data in read_members(source, lists, issues, limits):
@@ -44,18 +52,20 @@ def read_split_lists(
             issues.record(data, at=Location(file=name))
             continue
         split = find_split(PurePosixPath(name).stem) or TRAIN
-        listed = {file for line in read_text(name, data, issues).splitlines() if (file := _find(line, index))}
+        lines = [_find(line, index) for line in read_text(name, data, issues).splitlines() if line.strip()]
+        listed = {file: label for file, label in lines if file}
         if not listed:
             issues.add("file_ignored", at=Location(file=name), expected="a list of files in the class folders")
             continue
         read.append(name)
         has_conflict |= any(splits.get(file, split) != split for file in listed)
         splits.update(dict.fromkeys(listed, split))
+        labels.update({file: label for file, label in listed.items() if label})
     if has_conflict:
         for name in read:
             issues.add("file_ignored", at=Location(file=name), expected="lists that name a file for one split alone")
-        return {}
-    return {file: splits.get(file, TRAIN) for file in files} if splits else {}
+        return ListedFiles({}, {})
+    return ListedFiles({file: splits.get(file, TRAIN) for file in files} if splits else {}, labels)
 
 
 def _index(files: Iterable[str]) -> dict[str, str | None]:
@@ -73,11 +83,12 @@ def _index(files: Iterable[str]) -> dict[str, str | None]:
     return index
 
 
-def _find(line: str, index: dict[str, str | None]) -> str | None:
-    """Return the file that a line names; a class number may follow the name."""
-    for name in (line.strip(), line.split(maxsplit=1)[0] if line.strip() else ""):
+def _find(line: str, index: dict[str, str | None]) -> tuple[str | None, str]:
+    """Return the file that a line names, and the class behind the name; "" without one."""
+    first, _, rest = line.strip().partition(" ")
+    for name, label in ((line.strip(), ""), (first, rest.strip())):
         parts = [part for part in PurePosixPath(name.replace("\\", "/")).parts if part not in ("/", ".", "..")]
         for start in range(len(parts)):
             if file := index.get("/".join(parts[start:])):
-                return file
-    return None
+                return file, label
+    return None, ""

@@ -18,7 +18,7 @@ import numpy as np
 from ml.atomic_directory import atomic_directory
 from ml.data.dataset import MISSING, SPLITS, TRAIN, DatasetSummary
 from ml.data.files.arrow import convert_to_parquet
-from ml.data.files.foreign_text import find_foreign_text
+from ml.data.files.foreign_formats import find_foreign_format
 from ml.data.files.ignored import is_ignored, is_not_learned, is_tool_file
 from ml.data.files.json_list import convert_to_lines
 from ml.data.files.natural_sort import natural_sort_key
@@ -243,7 +243,7 @@ class Importer:
         if not sources:
             return
         required_columns = self.requirements.columns if self.requirements else None
-        sources = self._flatten_archives(sources, extraction_folder)
+        sources = self._flatten_archives(self._refuse_foreign(sources), extraction_folder)
         if not sources:
             return
         sources = self._convert_lists(sources, extraction_folder, "list", format, required_columns)
@@ -252,7 +252,7 @@ class Importer:
         sources = self._select_files(self._unpack_archives(sources, extraction_folder, format, required_columns))
         sources = self._split_by_card(sources)
         sources = self._convert_arrow(sources, extraction_folder)
-        sources = self._refuse_texts(sources)
+        sources = self._refuse_token_labels(self._refuse_foreign(sources))
         sources = self._convert_lists(sources, extraction_folder, "member", format, required_columns) if sources else []
         if not sources:
             return
@@ -355,16 +355,21 @@ class Importer:
                 self.issues.record(rejection, at=Location(file=source.name))
         return converted
 
-    def _refuse_texts(self, sources: list[UploadedFile]) -> list[UploadedFile]:
-        """Report and leave out labels of words, and texts of formats not read."""
+    def _refuse_token_labels(self, sources: list[UploadedFile]) -> list[UploadedFile]:
+        """Report and leave out files with a label for each word, which no task learns."""
+        refused = [source for source in sources if source.content == "text" and has_token_labels(source)]
+        for source in refused:
+            self.issues.add("token_labels", at=Location(file=source.name))
+        return [source for source in sources if source not in refused]
+
+    def _refuse_foreign(self, sources: list[UploadedFile]) -> list[UploadedFile]:
+        """Report and leave out files of formats that are not read, but look like others."""
         accepted: list[UploadedFile] = []
         for source in sources:
-            foreign = find_foreign_text(source) if source.content == "text" else None
-            at = Location(file=source.name)
-            if source.content == "text" and has_token_labels(source):
-                self.issues.add("token_labels", at=at)
-            elif foreign:
-                self.issues.add("text_format_not_read", at=at, actual=foreign.name, expected=foreign.way_out)
+            foreign = find_foreign_format(source)
+            if foreign:
+                at = Location(file=source.name)
+                self.issues.add("content_not_read", at=at, actual=foreign.name, expected=foreign.way_out)
             else:
                 accepted.append(source)
         return accepted

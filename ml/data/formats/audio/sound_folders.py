@@ -90,7 +90,7 @@ class SoundFolders(FolderFormat):
             actual = f"{len(words):,} folders, such as {words[0]}"
             self.issues.add("folders_as_texts", at=Location(file=source.name), actual=actual)
         lists, self._split_lists = self._split_lists, []
-        splits = read_split_lists(source, lists, roles, self.issues, self.limits)
+        splits = read_split_lists(source, lists, roles, self.issues, self.limits).splits
         if source.requested_split or not splits:
             return roles
         return {file: FolderRole(splits[file], role.label) for file, role in roles.items()}

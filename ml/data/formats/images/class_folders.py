@@ -63,8 +63,12 @@ class ClassFolders(FolderFormat):
         listed = read_split_lists(source, lists, roles, self.issues, self.limits)
         if source.requested_split:
             return roles
-        if listed and not splits:
-            return {file: FolderRole(listed[file], role.label) for file, role in roles.items()}
+        if listed.splits and not splits:
+            # Where no folder names a class, the lists do.
+            labels = {} if any(role.label for role in roles.values()) else listed.labels
+            return {
+                file: FolderRole(listed.splits[file], role.label or labels.get(file)) for file, role in roles.items()
+            }
         if not splits:
             return roles
         ends = {member.file: "/".join(member.parts[-2:]) for member in files}

@@ -66,10 +66,9 @@ class Yolo(Format):
         image_stems = {PurePosixPath(name).stem for name in names if PurePosixPath(name).suffix in images.SUFFIXES}
         has_texts_of_images = any(PurePosixPath(name).stem in image_stems for name in texts if not _is_note(name))
         # Lists of classes and splits lie beside images of a class each as well, as in CUB-200, Food-101 and DTD.
-        has_labels_folder = any(
-            "labels/" in name and (has_texts_of_images or find_split(PurePosixPath(name).stem) is None)
-            for name in texts
-        )
+        labels = [name for name in texts if "labels/" in name]
+        has_lists = any(find_split(PurePosixPath(name).stem) for name in labels)
+        has_labels_folder = bool(labels) and (has_texts_of_images or not has_lists)
         if has_labels_folder or (has_class_list and has_texts_of_images):
             return super().detect(sources, required) * SURE
         is_likely = required is not None and has_texts_of_images

@@ -206,9 +206,10 @@ def test_lists_of_several_folds_are_reported(tmp_path):
     names = [name for name, _ in members]
     folds = {"train1.txt": names[:28], "test1.txt": names[28:], "train2.txt": names[12:], "test2.txt": names[:12]}
     lists = [(f"labels/{name}", "\n".join(lines).encode()) for name, lines in folds.items()]
+    lists.append(("labels/joint_annotations.txt", b"0/1.png\n"))
     report = upload(tmp_path, {"a.zip": make_zip([*members, *lists])})
 
-    assert (report.state, count(report, "file_ignored"), report.splits["test"]) == ("ready", 4, 4)
+    assert (report.state, count(report, "file_ignored"), report.splits["test"]) == ("ready", 5, 4)
 
 
 def test_a_list_may_have_the_class_behind_the_name(tmp_path):
@@ -217,3 +218,13 @@ def test_a_list_may_have_the_class_behind_the_name(tmp_path):
     report = upload(tmp_path, {"a.zip": make_zip([*members, ("val_list.txt", lines.encode())])})
 
     assert report.splits["validation"] == 10
+
+
+def test_a_list_names_the_classes_of_images_without_class_folders(tmp_path):
+    images = [(f"img/{row}.png", encode_image(image)) for row, image in enumerate(make_images(40))]
+    lines = [f"img/{row}.png {row % 2}\n" for row in range(40)]
+    lists = [("train.txt", "".join(lines[:28]).encode()), ("val.txt", "".join(lines[28:]).encode())]
+    report = upload(tmp_path, {"a.zip": make_zip([*images, *lists])})
+
+    assert (report.guess.task, report.classes) == ("image_classification", ["0", "1"])
+    assert report.splits["validation"] == 12

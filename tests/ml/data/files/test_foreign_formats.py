@@ -1,8 +1,8 @@
-"""Text formats that would be read as prose are refused with a way out."""
+"""Formats that would be misread are refused with a way out."""
 
 import pytest
 
-from tests.support.ml.dataset_files import codes, sample, upload
+from tests.support.ml.dataset_files import codes, make_zip, sample, upload
 
 ROWS = range(30)
 ARFF = "% made\n@relation x\n@attribute a numeric\n@data\n" + "".join(f"{row}\n" for row in ROWS)
@@ -18,8 +18,19 @@ GETTEXT = '# made\nmsgid ""\nmsgstr ""\n' + "".join(f'\nmsgid "a {row}"\nmsgstr 
 def test_a_text_of_a_format_that_is_not_read_is_refused(tmp_path, name, content, format):
     report = upload(tmp_path, {name: content.encode()})
 
-    assert (report.state, codes(report)) == ("rejected", {"text_format_not_read"})
-    assert sample(report, "text_format_not_read")["found"] == format
+    assert (report.state, codes(report)) == ("rejected", {"content_not_read"})
+    assert sample(report, "content_not_read")["found"].startswith(format)
+
+
+@pytest.mark.parametrize(
+    ("names", "format"),
+    [(["[Content_Types].xml", "xl/workbook.xml"], "Office"), (["x_train.npy", "y_train.npy"], "NumPy")],
+)
+def test_an_archive_that_is_one_document_is_refused(tmp_path, names, format):
+    report = upload(tmp_path, {"a.bin": make_zip((name, b"<Types/>") for name in names)})
+
+    assert (report.state, codes(report)) == ("rejected", {"content_not_read"})
+    assert sample(report, "content_not_read")["found"].startswith(format)
 
 
 def test_lines_with_a_time_are_no_features(tmp_path):

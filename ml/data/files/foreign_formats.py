@@ -1,4 +1,4 @@
-"""Recognition of text formats that are not read: ARFF, SVMlight, XLIFF, gettext."""
+"""Recognition of files that would be misread: ARFF, SVMlight, XLIFF, gettext, Excel, NumPy."""
 
 from __future__ import annotations
 
@@ -9,8 +9,15 @@ if TYPE_CHECKING:
     from ml.data.files.upload import UploadedFile
 
 
+class ForeignFormat(NamedTuple):
+    """A format that is not read, and how to bring its data."""
+
+    name: str
+    way_out: str
+
+
 class ForeignText(NamedTuple):
-    """A format by its beginning, and how to bring its data."""
+    """A text format by its beginning."""
 
     name: str
     #: Matches the first line that is no comment.
@@ -36,9 +43,23 @@ _COMMENT: Final = re.compile(r"%|#|<\?xml[^>]*\?>\s*$")
 _INSPECTED_LINES: Final = 20
 
 
-def find_foreign_text(source: UploadedFile) -> ForeignText | None:
-    """Return the format of a text that would be read as prose, or None."""
+#: Archives by the end of a name that only they have.
+_ARCHIVES: Final = (
+    ("[Content_Types].xml", ForeignFormat("Office Open XML, such as xlsx", "the sheet as CSV, or the text as txt")),
+    (".npy", ForeignFormat("NumPy", "images in class folders, IDX or Parquet; tables as CSV")),
+)
+
+
+def find_foreign_format(source: UploadedFile) -> ForeignFormat | None:
+    """Return the format of a file that would be misread, or None."""
+    if source.content in ("zip", "tar"):
+        names = [name for name in source.member_names if not name.endswith("/")]
+        formats = (format for end, format in _ARCHIVES if names and names[0].endswith(end))
+        return next(formats, None)
+    if source.content != "text":
+        return None
     start = b"".join(source.text_starts.values()).decode("utf-8-sig", "replace")
     lines = (line.strip() for line in start.splitlines()[:_INSPECTED_LINES])
     first = next((line for line in lines if line and not _COMMENT.match(line)), "")
-    return next((format for format in _FORMATS if format.first_line.fullmatch(first)), None)
+    texts = (ForeignFormat(text.name, text.way_out) for text in _FORMATS if text.first_line.fullmatch(first))
+    return next(texts, None)
