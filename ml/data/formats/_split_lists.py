@@ -22,7 +22,7 @@ TRAIN: Final = "train"
 
 
 class ListedFiles(NamedTuple):
-    """Split of every file by lists, and the classes that stand behind the names in them."""
+    """Split of every file by lists, and the classes behind their names."""
 
     splits: dict[str, str]
     labels: dict[str, str]
@@ -84,7 +84,7 @@ def _index(files: Iterable[str]) -> dict[str, str | None]:
 
 
 def _find(line: str, index: dict[str, str | None]) -> tuple[str | None, str]:
-    """Return the file that a line names, and the class behind the name; "" without one."""
+    """Return the file that a line names, and the class behind it or ""."""
     first, _, rest = line.strip().partition(" ")
     for name, label in ((line.strip(), ""), (first, rest.strip())):
         parts = [part for part in PurePosixPath(name.replace("\\", "/")).parts if part not in ("/", ".", "..")]
