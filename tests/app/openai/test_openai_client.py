@@ -346,3 +346,5 @@ def test_a_damaged_package_is_not_requested_again(
     with pytest.raises(openai.ConflictError) as caught:
         client.completions.create(model="damaged", prompt="a")
     assert caught.value.response.headers["x-should-retry"] == "false"
+    # Other files list the models of this service.
+    assert api.request("DELETE", "/api/v1/models/damaged")[0] == 204
