@@ -51,7 +51,7 @@ def _database() -> str:
 
 def _broker() -> str:
     if not store_settings().redis_url:
-        raise BrokerUnavailable("PLINTH_REDIS_URL is not set")
+        raise BrokerUnavailable("PLINTH_REDIS_URL is not set; set it to redis://HOST:PORT")
     count = notifications.queue_length()
     return "1 message is waiting" if count == 1 else f"{count} messages are waiting"
 
@@ -60,7 +60,8 @@ def _disk() -> str:
     free = shutil.disk_usage(store_settings().home).free
     floor = store_settings().free_space_floor_bytes
     if free < floor:
-        raise OSError(f"{free / 1e9:.1f} GB are free, less than the minimum of {floor / 1e9:.1f} GB")
+        free_and_floor = f"{free / 1e9:.1f} GB are free, less than the minimum of {floor / 1e9:.1f} GB"
+        raise OSError(f"{free_and_floor}; free disk space, or lower PLINTH_FREE_SPACE_FLOOR_BYTES")
     return f"{free / 1e9:.1f} GB free"
 
 

@@ -65,7 +65,7 @@ class DamagedBlob(StoreError, OSError):
     """A blob differs from what was published."""
 
     def __init__(self, key: str) -> None:
-        super().__init__(f"{key} is damaged: its checksum does not match")
+        super().__init__(f"{key} is damaged: its checksum does not match; restore it from a backup")
         self.key = key
 
 
@@ -86,7 +86,7 @@ class UploadTooLong(StoreError):
     """More bytes were sent than the upload's announced length."""
 
     def __init__(self, length: int) -> None:
-        super().__init__(f"the body goes beyond the announced Upload-Length of {length} bytes")
+        super().__init__(f"the body goes beyond the announced Upload-Length of {length} bytes; send the rest alone")
 
 
 class ChecksumMismatch(StoreError):

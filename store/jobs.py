@@ -542,7 +542,7 @@ def stop(session: Session, job_id: str) -> Job:
     """
     job = _lock_unfinished(session, job_id, "stopped")
     if job.requested == "cancel":
-        raise Conflict(f"{job_id} is being cancelled")
+        raise Conflict(f"{job_id} is being cancelled; wait for its end")
     for trial_id in _unfinished_trials(session, job_id):
         stop(session, trial_id)
     if job.state == "queued" and not checkpoints(session, job_id) and not trials(session, job_id):
@@ -560,7 +560,7 @@ def pause(session: Session, job_id: str) -> Job:
     """
     job = _lock_unfinished(session, job_id, "paused")
     if job.requested in ("cancel", "stop"):
-        raise Conflict(f"{job_id} cannot be paused: {job.requested} was requested before")
+        raise Conflict(f"{job_id} cannot be paused: {job.requested} was requested before; wait for its end")
     for trial in trials(session, job_id):
         if trial.state not in FINAL_STATES and trial.requested is None:
             pause(session, trial.id)
@@ -805,7 +805,8 @@ def _lock_unfinished(session: Session, job_id: str, participle: str) -> Job:
     if job is None:
         raise NotFound("job", job_id)
     if job.state in FINAL_STATES:
-        raise Conflict(f"{job_id} cannot be {participle}: it has ended and is {job.state}")
+        message = f"{job_id} cannot be {participle}: it has ended and is {job.state}"
+        raise Conflict(f"{message}; clone it to run it again")
     return job
 
 

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.process
 
 #: Modules that the scripts import.
 MODULES: Final = ("driving", "models_made")
-#: Eighteen imports: a twentieth of the suite. tests/ml/learning/interchange/test_gpt.py has the same settings.
+#: Eighteen imports: a twentieth of the suite. tests/ml/learning/interchange/families/test_gpt.py has the same settings.
 LONG: Final = ("rope_theta",)
 #: Set by `make cases`.
 RUNS_ALL: Final = "PLINTH_ALL_CASES" in os.environ

@@ -34,11 +34,12 @@ runs each call against a real service on every change: a row that fails stops it
 |---|---|---|---|
 """
 TAIL: Final = """
-How to point each at a service: [OpenAI](how-to/openai_clients.md), [Hugging Face](how-to/huggingface_clients.md), \
-[typed questions](how-to/decisions.md), \
-[Triton and KServe](how-to/inference_protocol.md), \
-[SageMaker, MLflow, Vertex, TF Serving and TorchServe](how-to/containers.md), \
-[a client of your own](how-to/generate_a_client.md).
+How to point each at a service: [OpenAI](how-to/clients/openai_clients.md), \
+[Hugging Face](how-to/clients/huggingface_clients.md), \
+[typed questions](how-to/clients/decisions.md), \
+[Triton and KServe](how-to/clients/inference_protocol.md), \
+[SageMaker, MLflow, Vertex, TF Serving and TorchServe](how-to/clients/containers.md), \
+[a client of your own](how-to/clients/generate_a_client.md).
 """
 
 

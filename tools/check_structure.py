@@ -1,4 +1,4 @@
-"""Report folders with too many files, long functions and a long README.
+"""Report folders with too many files, misplaced tests, long functions and a long README.
 
 python -m tools.check_structure [--figures] [PATHS]
 """
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tools.checking.sources import Module, default_paths, python_modules
+from tools.checking.sources import Module, default_paths, files, python_modules
 from tools.checking.violations import Violation, report
 
 if TYPE_CHECKING:
@@ -24,6 +24,12 @@ CONFIG: Final = Path(__file__).with_name("structure.toml")
 
 #: Top-level folders of the wheel that people write, reported together.
 PRODUCT: Final = frozenset({"app", "ml", "plinth", "store", "worker"})
+
+#: Top-level folder of pages, whose files are counted.
+DOCUMENTS: Final = "docs"
+
+#: Top-level folder of the tests.
+TESTS: Final = "tests"
 
 #: Top-level folders whose functions a tool writes; their length is printed, not limited.
 _GENERATED: Final = frozenset({"migrations"})
@@ -38,20 +44,31 @@ class StructureLimits:
     max_readme_lines: int
     #: Room -> its own limit on files.
     rooms: Mapping[str, int]
+    #: Folders of tests, and tests, that mirror no room or module, each with a reason in the configuration.
+    unmirrored: frozenset[str]
 
     @classmethod
     def load(cls, path: Path = CONFIG) -> StructureLimits:
         """Read the limits from TOML.
 
         Raises:
-            ValueError: a room has a limit of its own without a reason.
+            ValueError: a limit of its own, or a test that mirrors nothing, has no reason.
         """
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
-        for table in tables.get("allow", ()):
+        allowed, tests = tables.get("allow", ()), tables.get("test", ())
+        for table in allowed:
             if not table.get("reason", "").strip():
                 raise ValueError(f"{path}: the limit of {table['room']} has no reason; add one")
-        rooms = {table["room"]: table["max_files"] for table in tables.get("allow", ())}
-        return cls(tables["max_files"], tables["max_function_lines_p99"], tables["max_readme_lines"], rooms)
+        for table in tests:
+            if not table.get("reason", "").strip():
+                raise ValueError(f"{path}: the test {table['path']} has no reason; add one")
+        return cls(
+            max_files=tables["max_files"],
+            max_function_lines_p99=tables["max_function_lines_p99"],
+            max_readme_lines=tables["max_readme_lines"],
+            rooms={table["room"]: table["max_files"] for table in allowed},
+            unmirrored=frozenset(table["path"] for table in tests),
+        )
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -64,9 +81,11 @@ class Function:
     name: str
 
 
-def check(modules: Sequence[Module], limits: StructureLimits, *, readme: Path | None = None) -> Iterator[Violation]:
-    """Report every limit that is exceeded."""
-    for room, count in files_per_room(modules).items():
+def check(
+    modules: Sequence[Module], limits: StructureLimits, *, paths: Sequence[Path] = (), readme: Path | None = None
+) -> Iterator[Violation]:
+    """Report every limit that is exceeded; `paths` are files of every suffix."""
+    for room, count in files_per_room(modules, paths).items():
         allowed = limits.rooms.get(room.as_posix(), limits.max_files)
         if count > allowed:
             yield Violation(room, 1, f"{count} files beside each other (limit {allowed}); group them into folders")
@@ -84,17 +103,56 @@ def check(modules: Sequence[Module], limits: StructureLimits, *, readme: Path | 
         )
 
 
-def unused_limits(modules: Sequence[Module], limits: StructureLimits) -> Iterator[Violation]:
+def unused_limits(
+    modules: Sequence[Module], limits: StructureLimits, *, paths: Sequence[Path] = ()
+) -> Iterator[Violation]:
     """Report rooms that need no limit of their own, after a run over all rooms."""
-    for room, count in files_per_room(modules).items():
+    for room, count in files_per_room(modules, paths).items():
         is_generated = room.parts[:1] and room.parts[0] in _GENERATED
         if room.as_posix() in limits.rooms and count <= limits.max_files and not is_generated:
             yield Violation(room, 1, f"{count} files need no limit of their own in {CONFIG.name}; delete it")
 
 
-def files_per_room(modules: Iterable[Module]) -> Counter[Path]:
-    """Count the Python files beside each other in each folder, without `__init__.py` and `__main__.py`."""
-    return Counter(module.path.parent for module in modules if module.path.stem not in {"__init__", "__main__"})
+def misplaced_tests(modules: Sequence[Module], limits: StructureLimits) -> Iterator[Violation]:
+    """Report tests that do not lie where their subject lies, after a run over all rooms.
+
+    `tests/X/test_Y.py` needs a folder X. If X has no module or folder Y, but a folder below X has, the test belongs
+    there; a Y that is no module is a topic of the whole of X. Tests at the root are of the whole service.
+    """
+    below: dict[Path, dict[str, Path]] = {}
+    for module in modules:
+        if module.path.parts[0] != TESTS:
+            for path in (module.path.with_suffix(""), *module.path.parents[:-1]):
+                for room in path.parents[:-1]:
+                    below.setdefault(room, {}).setdefault(path.name, path)
+    for module in modules:
+        path, room = module.path, Path(*module.path.parts[1:-1])
+        if path.parts[0] != TESTS or not path.name.startswith("test_") or room == Path():
+            continue
+        if {path.as_posix(), path.parent.as_posix()} & limits.unmirrored:
+            continue
+        name = path.stem.removeprefix("test_")
+        subject = below.get(room, {}).get(name)
+        if not room.is_dir():
+            detail = f"{path.parent} mirrors no folder; move the test, or list it in {CONFIG.name} with a reason"
+            yield Violation(path, 1, detail)
+        elif subject is not None and not ((room / name).is_dir() or (room / f"{name}.py").is_file()):
+            detail = f"{subject} lies below {room}; move the test to {TESTS / subject.parent}, or name its topic"
+            yield Violation(path, 1, detail)
+
+
+def files_per_room(modules: Iterable[Module], paths: Iterable[Path] = ()) -> Counter[Path]:
+    """Count the files beside each other in each folder, without `__init__.py` and `__main__.py`.
+
+    In a folder with Python code its Python files count, in all others the files of every suffix among `paths`.
+    """
+    counts: Counter[Path] = Counter()
+    rooms = set()
+    for module in modules:
+        rooms.add(module.path.parent)
+        counts[module.path.parent] += module.path.stem not in {"__init__", "__main__"}
+    counts.update(path.parent for path in paths if path.parent not in rooms)
+    return +counts
 
 
 def functions_per_top(modules: Iterable[Module]) -> dict[str, list[Function]]:
@@ -114,9 +172,9 @@ def percentile(ordered: Sequence[Function], percent: int) -> Function:
     return ordered[max(0, -(-len(ordered) * percent // 100) - 1)]
 
 
-def figures(modules: Sequence[Module]) -> Iterator[str]:
+def figures(modules: Sequence[Module], paths: Sequence[Path] = ()) -> Iterator[str]:
     """Describe the largest rooms, and the length of functions by top-level folder."""
-    for room, count in files_per_room(modules).most_common(10):
+    for room, count in files_per_room(modules, paths).most_common(10):
         yield f"{count:4} files in {room}"
     yield f"{'function length':18}{'count':>7}{'median':>8}{'p90':>6}{'p99':>6}{'max':>6}"
     by_top = functions_per_top(modules)
@@ -134,13 +192,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--figures", action="store_true", help="print the figures instead")
     options = parser.parse_args(arguments)
     modules = list(python_modules(options.paths or default_paths()))
+    documents = [Path(DOCUMENTS)] if Path(DOCUMENTS).is_dir() else []
+    paths = list(files(options.paths or [*default_paths(), *documents], suffixes=None))
     if options.figures:
-        sys.stdout.writelines(f"{line}\n" for line in figures(modules))
+        sys.stdout.writelines(f"{line}\n" for line in figures(modules, paths))
         return 0
     limits = StructureLimits.load()
-    findings = list(check(modules, limits, readme=None if options.paths else Path("README.md")))
+    findings = list(check(modules, limits, paths=paths, readme=None if options.paths else Path("README.md")))
     if not options.paths:
-        findings.extend(unused_limits(modules, limits))
+        findings.extend(unused_limits(modules, limits, paths=paths))
+        findings.extend(misplaced_tests(modules, limits))
     return report(findings)
 
 

@@ -16,7 +16,7 @@ from store.database import transaction
 from store.errors import BrokerUnavailable
 from store.notifications import notify, queue_length
 from worker.adaptation.loop import adapt_models
-from worker.devices import offered_devices
+from worker.device_offer import offered_devices
 from worker.garbage_collection import collect_garbage, collect_local_garbage
 from worker.retry import DATABASE_ERRORS, driver_error
 

@@ -219,7 +219,7 @@ def _parse(content_type: str, body: bytes, model: LoadedModel) -> Instances:
             return parse_instances(strict_json(body, has_nan=True), ALL_FORMS)
         case BodyFormat.RAW:
             return Instances("body", [body])
-    detail = f"This path reads JSON, {CSV_TYPE}, or one image, audio clip or text, not {content_type[:80]!r}."
+    detail = f"This path reads JSON, {CSV_TYPE}, or one image, audio clip or text, not {content_type[:80]!r}; send one."
     raise ProblemError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
 
 

@@ -126,7 +126,8 @@ class Decider:
     async def _measure(self, question: Question) -> Answer:
         """Answer a score by a predicted number, between its two next levels."""
         if question.kind != "score":
-            raise Refusal(question, f"{self.served.name} predicts a number, which answers questions of the type score")
+            message = f"{self.served.name} predicts a number, which answers questions of the type score"
+            raise Refusal(question, f"{message}; ask for one, or ask a classifier")
         levels = [_to_number(option.name, index) for index, option in enumerate(question.options)]
         value = float((await self._predict())["value"])
         return Answer(_spread(value, levels), "regression")
@@ -142,7 +143,7 @@ class Decider:
         objects = output["objects"]
         named = [item for item in objects if item["label"].lower() in words] or objects
         if not named:
-            raise Refusal(question, "no object was found")
+            raise Refusal(question, "no object was found; send an image that shows an object of the model's classes")
         best = max(named, key=lambda item: item["confidence"])
         left, top, right, bottom = best["box"]
         size = read_size(base64.b64decode(self._input.image))
@@ -260,7 +261,8 @@ def _affirm(served: ServedVersion, question: Question, probabilities: Mapping[st
         named = [label for label in labels if label.lower() in YES]
     if len(named) != 1:
         classes = ", ".join(labels[:20])
-        raise Refusal(question, f"it is not clear which class of {served.name} says yes: {classes}")
+        message = f"it is not clear which class of {served.name} says yes: {classes}"
+        raise Refusal(question, f"{message}; name one of them in the instructions")
     if negation := NEGATIONS.search(rest):
         message = f"the question asks for the opposite ({negation.group()!r}), which {served.name} does not understand"
         raise Refusal(question, f"{message}; ask whether it is {named[0]}")

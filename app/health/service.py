@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 READINESS_SECONDS: Final = 2.0
 DEVICE_TIMEOUT_SECONDS: Final = 60
 #: Prints the training device as JSON. Run in a process of its own: torch is never imported into this one.
-DEVICE_MODULE: Final = "worker.jobs.device"
+DEVICE_MODULE: Final = "worker.jobs.device_probe"
 #: Parts without which the API cannot handle requests; without the others, jobs wait.
 REQUIRED_PARTS: Final = ("database", "blobs")
 

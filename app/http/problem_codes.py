@@ -116,7 +116,9 @@ PROBLEMS: Final[Mapping[ProblemCode, ProblemExample]] = {
             ),
         ),
     ),
-    "invalid_header": ProblemExample(400, "Upload-Metadata is not valid base64."),
+    "invalid_header": ProblemExample(
+        400, "Upload-Metadata has the value 'a.zip', which is not base64. Encode it, with padding."
+    ),
     "invalid_http": ProblemExample(400, "Invalid HTTP request received."),
     "unknown_checksum": ProblemExample(400, "There is no checksum algorithm 'crc32'; known: sha1, sha256, md5."),
     "unknown_host": ProblemExample(
@@ -164,10 +166,10 @@ PROBLEMS: Final[Mapping[ProblemCode, ProblemExample]] = {
     "body_timeout": ProblemExample(
         408, "The body stopped arriving for 30 s, or came slower than 500 bytes per second. Send the request again."
     ),
-    "headers_timeout": ProblemExample(408, "The headers took longer than 10 s."),
+    "headers_timeout": ProblemExample(408, "The headers took longer than 10 s. Send the request again."),
     # 409
     "conflict": ProblemExample(409, "mnist@1 is validating; wait until it is ready."),
-    "damaged": ProblemExample(409, "models/mdl_1/model.onnx is damaged: its checksum does not match."),
+    "damaged": ProblemExample(409, "models/mdl_1/model.onnx is damaged: its checksum does not match; restore it from a backup."),
     "hub_off": ProblemExample(
         409,
         "Downloads from the Hugging Face hub are off. Run `hf download owner/name --local-dir folder` on a machine "
@@ -187,15 +189,24 @@ PROBLEMS: Final[Mapping[ProblemCode, ProblemExample]] = {
     "precondition_failed": ProblemExample(412, "The alias production of digits has changed. Read it again."),
     "unsupported_tus_version": ProblemExample(412, "This server supports tus 1.0.0; send 'Tus-Resumable: 1.0.0'."),
     # 413
-    "beyond_upload_length": ProblemExample(413, "The body exceeds the announced Upload-Length of 9912 bytes."),
-    "body_too_large": ProblemExample(413, "The body is larger than the limit of 1048576 bytes for this path."),
-    "field_too_large": ProblemExample(413, "The field 'columns' is larger than the limit of 1048576 bytes."),
+    "beyond_upload_length": ProblemExample(413, "The body goes beyond the announced Upload-Length of 9912 bytes; send the rest alone."),
+    "body_too_large": ProblemExample(
+        413, "The body is larger than the limit of 1048576 bytes for this path. Send less at once."
+    ),
+    "field_too_large": ProblemExample(
+        413, "The field 'columns' is larger than the limit of 1048576 bytes. Shorten it."
+    ),
     "too_many_parts": ProblemExample(413, "The form has more than 20000 parts. Send a zip or tar instead."),
-    "upload_too_large": ProblemExample(413, "The upload is larger than the limit of 107374182400 bytes."),
+    "upload_too_large": ProblemExample(
+        413,
+        "The upload is larger than the limit of 107374182400 bytes. Send less, or raise PLINTH_MAX_UPLOAD_BYTES.",
+    ),
     # 415
     "unsupported_charset": ProblemExample(415, "Send text as UTF-8, not as 'latin-1'."),
     "unsupported_coding": ProblemExample(415, "Send the body uncompressed, without 'Content-Encoding: gzip'."),
-    "unsupported_media_type": ProblemExample(415, "This path reads application/json, not application/yaml."),
+    "unsupported_media_type": ProblemExample(
+        415, "This path reads application/json, not application/yaml. Send JSON with that Content-Type."
+    ),
     # 416, 422
     "range_not_satisfiable": ProblemExample(
         416, "The content has 4096 bytes; request a range that begins before its end."

@@ -136,7 +136,7 @@ class DeadlineProtocol(HttpToolsProtocol):
 
     def _on_deadline(self) -> None:
         if self._header_bytes:
-            detail = f"The headers took longer than {self.header_timeout_seconds:g} s."
+            detail = f"The headers took longer than {self.header_timeout_seconds:g} s. Send the request again."
             self._reject(ProblemError(408, "headers_timeout", detail))
         else:
             self.transport.close()

@@ -97,7 +97,7 @@ class Body:
 
 def too_large(limit_bytes: int) -> ProblemError:
     """Return the error 413 for a body above the limit of its path."""
-    detail = f"The body is larger than the limit of {limit_bytes} bytes for this path."
+    detail = f"The body is larger than the limit of {limit_bytes} bytes for this path. Send less at once."
     return ProblemError(413, "body_too_large", detail)
 
 
@@ -154,4 +154,5 @@ def require_json(request: Request) -> None:
     has_body = "content-type" in request.headers or request.headers.get("content-length", "0") != "0"
     if has_body and not is_json(request):
         content_type = request.headers.get("content-type", "no Content-Type")
-        raise ProblemError(415, "unsupported_media_type", f"This path reads application/json, not {content_type}.")
+        detail = f"This path reads application/json, not {content_type}. Send JSON with that Content-Type."
+        raise ProblemError(415, "unsupported_media_type", detail)

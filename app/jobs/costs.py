@@ -58,5 +58,6 @@ def _measure(request: str) -> TrainingCost:
         raise Conflict(f"a few steps took more than {TIMEOUT_SECONDS} seconds; choose a smaller preset") from None
     if process.returncode:
         lines = (process.stdout.strip() or process.stderr.strip()).splitlines() or ["no reason was given"]
-        raise Conflict(f"the training could not be measured: {lines[-1][:300]}")
+        message = f"the training could not be measured: {lines[-1][:300]}"
+        raise Conflict(f"{message}; choose a smaller preset, or start it without an estimate")
     return TrainingCost.model_validate_json(process.stdout)

@@ -9,7 +9,7 @@ from pydantic import Field, TypeAdapter
 
 from app.http.pagination import ListOf
 from app.http.validation import parse
-from app.jobs.devices import check_devices
+from app.jobs.device_check import check_devices
 from app.jobs.licenses import check_license
 from app.jobs.model_jobs import (
     resolve_batch_prediction,
@@ -217,7 +217,7 @@ def resolve_retry(
         hint = "clone it to change its spec" if row.state == "succeeded" else "wait for its end, or cancel it first"
         raise Conflict(f"{row.id} is {row.state}, and only failed or cancelled jobs can be retried; {hint}")
     if row.kind == JobKind.COMPARE:
-        raise Conflict(f"{row.id} is a step of a watch, which repeats it by itself after new feedback")
+        raise Conflict(f"{row.id} is a step of a watch, which repeats it by itself; send feedback to start the next")
     if row.kind in DATASET_KINDS:
         raise Conflict(f"{row.id} made a dataset; upload the data again, which makes the next version")
     if row.kind == JobKind.IMPORT:

@@ -32,7 +32,8 @@ def find_training(session: Session, job_id: str) -> tuple[Job, Checkpoint] | Ser
     """
     job = jobs.get(session, job_id)
     if job.kind not in (JobKind.PRETRAIN, JobKind.FINETUNE):
-        raise Conflict(f"{job.id} is of the kind {job.kind}, which trains no model to predict with")
+        message = f"{job.id} is of the kind {job.kind}, which trains no model to predict with"
+        raise Conflict(f"{message}; name a job of the kind pretrain or finetune")
     model = models.of_job(session, job.id)
     if model is not None and model.deleted_at is None:
         return ServedVersion(model.id, model.name, model.version, model.task, model.key, model.manifest_sha256)
@@ -65,4 +66,4 @@ def _pack(job_id: str, key: str) -> None:
         raise Conflict(f"{message}; wait for the model") from None
     if process.returncode:
         lines = (process.stdout.strip() or process.stderr.strip()).splitlines() or ["no reason was given"]
-        raise Conflict(f"the checkpoint of {job_id} could not be packaged: {lines[-1][:300]}")
+        raise Conflict(f"the checkpoint of {job_id} could not be packaged: {lines[-1][:300]}; wait for the model")

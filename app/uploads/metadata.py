@@ -19,4 +19,5 @@ def decode_base64(value: str, header: str) -> bytes:
     try:
         return base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError):
-        raise ProblemError(400, "invalid_header", f"{header} is not valid base64.") from None
+        detail = f"{header} has the value {value[:40]!r}, which is not base64. Encode it, with padding."
+        raise ProblemError(400, "invalid_header", detail) from None

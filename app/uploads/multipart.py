@@ -60,7 +60,8 @@ async def read_form(
     """
     media_type, options = parse_options_header(request.headers.get("content-type", ""))
     if media_type != b"multipart/form-data" or not options.get(b"boundary"):
-        raise ProblemError(415, "unsupported_media_type", "This path reads multipart/form-data with a boundary.")
+        detail = "This path reads multipart/form-data with a boundary. Send a form, as `curl -F file=@data.zip` does."
+        raise ProblemError(415, "unsupported_media_type", detail)
     reader = _Reader(options[b"boundary"], folder, check_space, with_checksums=with_checksums)
     try:
         await pump(request.stream(), reader.feed)
@@ -181,7 +182,7 @@ class _Reader:
         elif self._field is not None:
             self._field += piece
             if len(self._field) > MAX_FIELD_BYTES:
-                detail = f"The field {self._name!r} is larger than the limit of {MAX_FIELD_BYTES} bytes."
+                detail = f"The field {self._name!r} is larger than the limit of {MAX_FIELD_BYTES} bytes. Shorten it."
                 raise ProblemError(413, "field_too_large", detail)
 
     def _on_part_end(self) -> None:

@@ -276,7 +276,7 @@ def _check_version(version: str) -> None:
 
 def _check_length(length: int, limit: int) -> None:
     if length > limit:
-        detail = f"The upload is larger than the limit of {limit} bytes."
+        detail = f"The upload is larger than the limit of {limit} bytes. Send less, or raise PLINTH_MAX_UPLOAD_BYTES."
         raise ProblemError(413, "upload_too_large", detail, headers={"Tus-Max-Size": str(limit)})
 
 

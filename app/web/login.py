@@ -54,7 +54,7 @@ async def log_in(request: Request) -> Response:
     target = destination(form.get("next", ["/"])[0])
     access = await request.app.state.api_keys.find(form.get("key", [""])[0].strip())
     if access is None or not access.includes(PAGES_SCOPE):
-        message = "This key is unknown, expired or revoked." if access is None else SCOPE_MESSAGE
+        message = "This key is unknown, expired or revoked. Enter another." if access is None else SCOPE_MESSAGE
         return rendering.page(request, "login.html", status=403, title="Sign in", target=target, message=message)
     return await _sign_in(request, access.key_id, target)
 

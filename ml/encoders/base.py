@@ -120,7 +120,8 @@ class Encoder(ABC, Generic[Raw]):
             content = json.loads((directory / "encoder.json").read_bytes())
             return cls.restore(cls.config_type.model_validate(content["config"]), directory)
         except (OSError, ValueError, KeyError, TypeError, ValidationError, PackageError) as error:
-            raise PackageError(f"the encoder in {directory.name} cannot be read: {error}") from error
+            message = f"the encoder in {directory.name} cannot be read: {error}"
+            raise PackageError(message, hint="Download or export the package again.") from error
 
     @classmethod
     def restore(cls, config: Any, directory: Path) -> Self:

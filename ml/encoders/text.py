@@ -149,7 +149,10 @@ class TextEncoder(Encoder[str | TokenizedText]):
         if missing := [name for name in roles.values() if name not in vocabulary] or (
             {"padding", "end"} - roles.keys()
         ):
-            raise PackageError(f"the tokenizer has no token for {', '.join(sorted(missing))}")
+            raise PackageError(
+                f"the tokenizer has no token for {', '.join(sorted(missing))}",
+                hint="Add it with `tokenizer.add_special_tokens`, and save the model again.",
+            )
         config = TextConfig.model_validate(
             {"kind": "given", "vocabulary_size": max(16, len(vocabulary)), "max_length": max_length, "special": roles}
         )
@@ -347,7 +350,8 @@ def _load(tokenizer: str) -> Any:
     try:
         loaded = Tokenizer.from_str(tokenizer)
     except Exception as error:  # the library raises nothing narrower
-        raise PackageError(f"tokenizer.json cannot be read: {error}") from None
+        hint = "`tokenizer.save_pretrained(folder)` writes a valid one."
+        raise PackageError(f"tokenizer.json cannot be read: {error}", hint=hint) from None
     loaded.no_padding()
     loaded.no_truncation()
     loaded.encode_special_tokens = True

@@ -195,7 +195,7 @@ class ModelPackage:
             task.load_files({PurePosixPath(path).name: self.file(path) for path in self.task_files})
             return task
         except (OSError, ValueError, TypeError) as error:
-            raise PackageError(f"the state of the task {choice.name} cannot be read: {error}") from error
+            raise PackageError(f"the state of the task {choice.name} cannot be read: {error}", hint=HINT) from error
 
     @property
     def task_files(self) -> list[str]:
@@ -216,7 +216,7 @@ class ModelPackage:
     def entry(self, name: str) -> FileEntry:
         """Return the entry of a file in the manifest; raises `PackageError` without one."""
         if name not in self._entries:
-            raise PackageError(f"the package has no file {name!r}")
+            raise PackageError(f"the package has no file {name!r}", hint=HINT)
         return self._entries[name]
 
     def _check_folder_of(self, name: str) -> Path:

@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError
 
 from ml.config import Config
 from ml.errors import PackageError
+from ml.package.manifest import HINT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,7 +74,9 @@ def parse_trace(content: bytes) -> TrainingTrace:
     try:
         return TrainingTrace.model_validate_json(content)
     except ValidationError as error:
-        raise PackageError(f"{TRACE} is invalid: {error.errors(include_url=False)[0]['msg']}") from error
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"])) or "the file"
+        raise PackageError(f"{TRACE} is invalid: {place}: {first['msg']}", hint=HINT) from error
 
 
 def find_difference(original: TrainingTrace, repeated: TrainingTrace) -> TraceDifference | None:

@@ -59,7 +59,7 @@ class Export(Config):
     @model_validator(mode="after")
     def _opset_of_onnx(self) -> Self:
         if self.opset is not None and self.format != "onnx":
-            raise ValueError("opset applies to the format onnx only")
+            raise ValueError("opset applies to the format onnx only; leave it out")
         return self
 
 

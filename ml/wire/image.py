@@ -28,10 +28,11 @@ def _pixels(value: Any) -> np.ndarray:
         shape = " x ".join(str(length) for length in array.shape) or "one number"
         raise ValueError(f"must be [height][width] or [height][width][1 or 3], not {shape}")
     if array.shape[0] * array.shape[1] > images.MAX_PIXELS:
-        raise ValueError(f"must be at most {images.MAX_PIXELS:,}")
+        count = array.shape[0] * array.shape[1]
+        raise ValueError(f"must be at most {images.MAX_PIXELS:,}, not {count:,}; send a smaller image")
     lowest, highest = array.min(), array.max()  # NaN if any element is NaN
     if not (lowest >= 0 and highest <= 255):
-        raise ValueError("must lie between 0 and 255")
+        raise ValueError(f"must lie between 0 and 255; they range from {lowest:g} to {highest:g}")
     if highest <= 1 and (array % 1).any():
         raise ValueError("must range from 0 to 255; these look scaled to 0..1, so multiply them by 255")
     return np.rint(array).astype(np.uint8)

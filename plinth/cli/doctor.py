@@ -69,7 +69,7 @@ def _check_service() -> Check:
 
 
 def _check_device() -> Check:
-    device = _run_module("worker.jobs.device", os.environ)
+    device = _run_module("worker.jobs.device_probe", os.environ)
     if isinstance(device, str):
         return Check(
             name="device", is_ok=False, detail=device, fix=f"{install_command('server')}, or set PLINTH_DEVICE=auto"

@@ -65,7 +65,7 @@ def read_inputs(plinth: Plinth, model: str, arguments: Sequence[str], *, columns
     reader = _Reader(plinth, model, columns or {})
     inputs = [item for argument in arguments for item in reader.read(argument, is_only=len(arguments) == 1)]
     if not inputs:
-        raise PlinthError(f"No input in {', '.join(arguments)}.")
+        raise PlinthError(f"No input in {', '.join(arguments)}. Name a folder with files, a table with rows, or JSON.")
     return Inputs(inputs, is_table=all(item.row for item in inputs))
 
 
@@ -182,19 +182,19 @@ class _Reader:
     def _read_text(self, text: str, *, name: str) -> NamedInput:
         """Make an input of a text; raises `PlinthError` for the name of a missing file."""
         if " " not in text and (Path(text).suffix != "" or "/" in text):
-            raise PlinthError(f"No such file: {text}.")
+            raise PlinthError(f"No such file: {text}. Paths start in {Path.cwd()}.")
         required = self._required_fields()
         properties = self._read_schema().get("properties", {})
         text_fields = [field for field in required or properties if _is_text(properties.get(field, {}))]
         if not text_fields:
-            raise PlinthError(f"No such file: {text}.")
+            raise PlinthError(f"No such file: {text}. Paths start in {Path.cwd()}.")
         return NamedInput(name=name, value={text_fields[0]: text})
 
     def _read_json(self, text: str) -> list[NamedInput]:
         try:
             content = json.loads(text)
         except ValueError as error:
-            raise PlinthError(f"The input is not JSON ({error}).") from None
+            raise PlinthError(f"The input is not JSON ({error}). Quote all of it for the shell.") from None
         items = content if isinstance(content, list) else [content]
         if len(items) == 1:
             return [NamedInput(name="", value=items[0])]
@@ -212,7 +212,7 @@ class _Reader:
                 return self._to_rows(Path("standard input"), [json.loads(line) for line in lines if line])
             return self._read_json(text)
         if not text:
-            raise PlinthError("Standard input is empty.")
+            raise PlinthError("Standard input is empty. Pipe a text, JSON or a file into the command.")
         properties = self._read_schema().get("properties", {})
         fields = [name for name in self._required_fields() or properties if _is_text(properties.get(name, {}))]
         return [NamedInput(name="", value={fields[0]: text} if fields else content)]
@@ -267,8 +267,10 @@ def _read_json_lines(path: Path) -> list[Mapping[str, Any]]:
         try:
             row = json.loads(line)
         except ValueError as error:
-            raise PlinthError(f"{path} line {number} is not JSON ({error}).") from None
+            message = f"{path} line {number} is not JSON ({error})."
+            raise PlinthError(f"{message} Write one object on each line.") from None
         if not isinstance(row, dict):
-            raise PlinthError(f'{path} line {number} is no JSON object, like {{"text": "..."}}.')
+            message = f"{path} line {number} is no JSON object."
+            raise PlinthError(f'{message} Write one on each line, like {{"text": "..."}}.')
         rows.append(row)
     return rows

@@ -118,7 +118,7 @@ class Plinth:
         self, path: str, files: Sequence[str | Path | bytes], parameters: Mapping[str, Any]
     ) -> Prediction:
         if missing := [str(file) for file in files if not isinstance(file, bytes) and not Path(file).is_file()]:
-            raise PlinthError(f"No such file: {', '.join(missing)}.")
+            raise PlinthError(f"No such file: {', '.join(missing)}. Paths start in {Path.cwd()}.")
         with ExitStack() as open_files:
             parts = [
                 ("file", ("input", file))

@@ -51,7 +51,7 @@ class Datasets:
         """
         paths = [Path(file) for file in ([files] if isinstance(files, str | Path) else files)]
         if missing := [str(path) for path in paths if not path.exists()]:
-            raise PlinthError(f"No such file: {', '.join(missing)}.")
+            raise PlinthError(f"No such file: {', '.join(missing)}. Paths start in {Path.cwd()}.")
         options = drop_none(
             {
                 "name": name or _default_name(paths, append=append),

@@ -58,7 +58,7 @@ class Models:
         """
         path = Path(file)
         if not path.exists():
-            raise PlinthError(f"No such file: {path}.")
+            raise PlinthError(f"No such file: {path}. Paths start in {Path.cwd()}.")
         default_name = path.absolute().name.split(".")[0]
         options = drop_none({"name": name or default_name, "task": task, "labels": labels, "license": license})
         with zip_folders([path]) as (source,):
@@ -165,5 +165,6 @@ class Models:
         alias = version or "production"
         if version and version not in model.aliases:
             existing = ", ".join(sorted(model.aliases)) or "none"
-            raise PlinthError(f"The model {name} has no alias {version!r}. Existing aliases: {existing}.")
+            message = f"The model {name} has no alias {version!r}. Existing aliases: {existing}."
+            raise PlinthError(f"{message} Name one, or a version, like {name}@{model.latest_version}.")
         return f"{API}/models/{name}/versions/{model.aliases.get(alias, model.latest_version)}"

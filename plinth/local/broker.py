@@ -24,6 +24,9 @@ START_SECONDS = 30.0
 STOP_SECONDS = 3.0
 POLL_SECONDS = 0.01
 
+#: What to do where the embedded server cannot start.
+INSTEAD = "Correct the cause in its log, or set PLINTH_REDIS_URL to a running server:"
+
 
 class BrokerError(PlinthError):
     """The embedded broker cannot start or run; the message names the next step."""
@@ -85,10 +88,10 @@ class EmbeddedBroker:
             self._make_socket_folder()
             if not self._launch(descriptor):
                 if not self._is_data_damaged():
-                    raise BrokerError(f"The broker did not start:\n{self._read_log_end()}")
+                    raise BrokerError(f"The broker did not start. {INSTEAD}\n{self._read_log_end()}")
                 self._move_data_aside()
                 if not self._launch(descriptor):
-                    raise BrokerError(f"The broker did not start, even without data:\n{self._read_log_end()}")
+                    raise BrokerError(f"The broker did not start, even without data. {INSTEAD}\n{self._read_log_end()}")
         return self.url
 
     def stop(self, *, grace_seconds: float = STOP_SECONDS) -> None:

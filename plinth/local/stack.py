@@ -132,7 +132,7 @@ class Stack:
         """
         if not stop.is_set():
             self._log_path("device").unlink(missing_ok=True)
-            self._device_process = self._make_launcher("worker.jobs.device", log="device")()
+            self._device_process = self._make_launcher("worker.jobs.device_probe", log="device")()
         rotate_at = time.monotonic() + ROTATE_EVERY_SECONDS
         while not stop.wait(WATCH_SECONDS):
             for service in self._services:
@@ -238,7 +238,7 @@ class Stack:
             log = self._read_log_end("migrations")
             if "ModuleNotFoundError" in log:
                 raise StackError(f"The server is not installed. Install it with: {install_command('server')}\n{log}")
-            raise StackError(f"The database migration failed:\n{log}")
+            raise StackError(f"The database migration failed. Check PLINTH_DATABASE_URL and this log:\n{log}")
 
     def _add_service(
         self,
@@ -255,7 +255,8 @@ class Stack:
             for service in self._services:
                 if (code := service.process.poll()) is not None:
                     log = self._read_log_end(service.name)
-                    raise StackError(f"{service.name} ended during startup ({_describe_exit(code)}):\n{log}")
+                    message = f"{service.name} ended during startup ({_describe_exit(code)}). Its log has the cause:"
+                    raise StackError(f"{message}\n{log}")
             readiness = self._fetch_readiness()
             if readiness.get("ready") and readiness.get("workers", {}).get("ok"):
                 self._is_ready = True
@@ -353,7 +354,8 @@ def _find_free_port(host: str, port: int) -> int:
                     f"Port {port} on {host} is in use by another program. "
                     "Use another port (plinth up --port PORT), or any free port (plinth up --port 0)."
                 ) from None
-            raise StackError(f"Cannot listen on {host}:{port}: {error.strerror or error}.") from None
+            message = f"Cannot listen on {host}:{port}: {error.strerror or error}."
+            raise StackError(f"{message} Choose others with --host and --port.") from None
         return int(probe.getsockname()[1])
 
 

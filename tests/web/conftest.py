@@ -1,5 +1,8 @@
 """A real Chromium on a real service.
 
+This folder mirrors none: `tests/app/web` tests the routes and views of `app.web`, and the files here follow a page
+through its script, the service and the store, so they are named as the pages are.
+
 Tests are skipped with a reason where there is no Chromium or no playwright.
 """
 

@@ -60,8 +60,8 @@ def python_modules(paths: Sequence[Path]) -> Iterator[Module]:
         yield load_module(path)
 
 
-def files(paths: Sequence[Path], *, suffixes: frozenset[str]) -> Iterator[Path]:
-    """List the files with one of the suffixes, sorted by path.
+def files(paths: Sequence[Path], *, suffixes: frozenset[str] | None) -> Iterator[Path]:
+    """List the files with one of the suffixes, or all for None, sorted by path.
 
     Hidden folders, caches and symbolic links are skipped.
 
@@ -70,7 +70,7 @@ def files(paths: Sequence[Path], *, suffixes: frozenset[str]) -> Iterator[Path]:
     """
     for path in paths:
         if path.is_file():
-            if path.suffix in suffixes:
+            if suffixes is None or path.suffix in suffixes:
                 yield path
         elif path.is_dir():
             children = [child for child in path.iterdir() if not _is_skipped(child)]

@@ -104,7 +104,8 @@ def _column(task: str | None) -> str:
     from ml.inference.watched_inputs import WATCHED_TASKS
 
     if task is None or task not in WATCHED_TASKS:
-        raise Conflict(f"the model does {task}, which has no labels for feedback")
+        tasks = ", ".join(sorted(WATCHED_TASKS))
+        raise Conflict(f"the model does {task}, which has no labels for feedback; watch a model of {tasks}")
     return WATCHED_TASKS[task]
 
 

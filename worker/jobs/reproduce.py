@@ -31,14 +31,20 @@ def reproduce(claim: Claim, folder: Path, channel: ChildEnd) -> None:
         original = jobs.get(session, job_id)
         model = models.of_job(session, job_id)
         if model is None or model.deleted_at is not None:
-            raise SpecError(f"the model of {job_id} was deleted, so there is nothing to compare with")
+            raise SpecError(
+                f"the model of {job_id} was deleted, so there is nothing to compare with",
+                hint="Clone the job to train its spec again.",
+            )
         key, reference = model.key, f"{model.name}@{model.version}"
     package = ModelPackage.open(blobs().fetch_tree(key, folder / "original"))
     inputs = fetch_inputs(original.spec, str(original.dataset_id), folder)
     fetch_checkpoints(claim.job_id, folder)
     repeated = run_trainer(inputs.spec, inputs, folder, channel, reporter)
     if repeated.reason == "stopped":
-        raise SpecError("the repetition was stopped before its end, so there is nothing to compare")
+        raise SpecError(
+            "the repetition was stopped before its end, so there is nothing to compare",
+            hint="Reproduce the job again, and let it end.",
+        )
     from ml.learning.pipeline.reproduction import compare
 
     comparison = compare(package, repeated.package)

@@ -133,7 +133,7 @@ def _choose_threads(reporter: ProgressReporter, devices: Sequence[str]) -> int:
 
 def _lock_devices(spec: Spec, channel: ChildEnd, reporter: ProgressReporter) -> AbstractContextManager[list[str]]:
     from worker.jobs import gpu_lock
-    from worker.jobs.device import choose_count
+    from worker.jobs.device_probe import choose_count
 
     settings = worker_settings()
     return gpu_lock.gpu_locks(

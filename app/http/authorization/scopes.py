@@ -87,7 +87,8 @@ def check_access(access: KeyAccess, rule: ScopeRule | None, path: str) -> None:
     if access.models is None or rule is None:
         return
     if not rule.checks_models:
-        detail = f"A key for some models ({', '.join(access.models[:8])}) cannot read what concerns all of them."
+        models = ", ".join(access.models[:8])
+        detail = f"A key for some models ({models}) cannot read what concerns all of them. Send a key without models."
         raise ProblemError(403, "model_not_allowed", detail)
     match = rule.path.fullmatch(path)
     model = match.groupdict().get("model") if match else None

@@ -771,7 +771,7 @@ def _check_and_resolve(
         raise SpecError.of(findings)
     absent = split_references(references(spec, catalog))[1].keys() - models.keys()
     if absent:
-        raise SpecError(f"the package of {', '.join(sorted(absent))} is missing")
+        raise SpecError(f"the package of {', '.join(sorted(absent))} is missing", hint="Give it in `models`.")
     return resolve(spec, catalog, summary, base)
 
 

@@ -31,6 +31,8 @@ TENSORS, STATE, MANIFEST = "state.safetensors", "state.json", "manifest.json"
 #: Checkpoints that a run keeps. If the newest is damaged, the one before it can be used.
 MAX_CHECKPOINTS: Final = 2
 
+DAMAGED_HINT: Final = "Delete it: the run then continues from the checkpoint before it."
+
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
@@ -72,14 +74,15 @@ def load(directory: Path) -> Checkpoint:
             raise PackageError(message, hint="Update Plinth.")
         for file in manifest["files"]:
             if digest(directory / file["path"]) != file["sha256"]:
-                raise PackageError(f"{file['path']} of {directory.name} is damaged")
+                message = f"{file['path']} of {directory.name} is damaged: its SHA-256 is not that of the manifest"
+                raise PackageError(message, hint=DAMAGED_HINT)
         tensors, state = load_file(directory / TENSORS), json.loads((directory / STATE).read_text())
         if version == version_1.FORMAT_VERSION:
             tensors = version_1.upgrade_checkpoint_tensors(tensors)
             state = version_1.upgrade_checkpoint_state(state)
         return Checkpoint(directory, tensors, state)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise PackageError(f"{directory.name} is damaged: {error}") from error
+        raise PackageError(f"{directory.name} is damaged: {error}", hint=DAMAGED_HINT) from error
 
 
 class Checkpoints:

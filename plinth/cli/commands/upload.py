@@ -93,7 +93,7 @@ def _require_files(files: list[Path]) -> None:
     from plinth.client.errors import PlinthError
 
     if missing := [str(file) for file in files if not file.exists()]:
-        raise PlinthError(f"No such file: {', '.join(missing)}.")
+        raise PlinthError(f"No such file: {', '.join(missing)}. Paths start in {Path.cwd()}.")
     for file in files:
         if file.suffix.lower() == ".zip" and file.is_file() and not _starts_with(file, ZIP_START):
             raise PlinthError(f"{file} is no zip, whatever its name says. Pack it again, or rename it.")

@@ -14,7 +14,7 @@ from store.database import transaction
 from tests.support.worker.machine import Machine
 from tests.support.worker.processes import is_alive
 from tests.support.worker.waiting import until
-from worker.jobs import device
+from worker.jobs import device_probe
 from worker.settings import WorkerSettings
 
 SPEC = {
@@ -68,6 +68,6 @@ def test_a_dead_rank_is_a_crash_from_which_the_job_resumes(tmp_path: Path) -> No
 
 def test_a_training_has_at_most_the_cores_of_its_slot() -> None:
     settings = WorkerSettings(device="cpu", job_slots=64)
-    assert device.choose_count("all", settings) == device.choose_count(None, settings) == 1
+    assert device_probe.choose_count("all", settings) == device_probe.choose_count(None, settings) == 1
     with pytest.raises(SpecError, match="this worker has 1 device for a training, not 2"):
-        device.choose_count(2, settings)
+        device_probe.choose_count(2, settings)

@@ -73,7 +73,10 @@ def _check_files(name: str, info: Any, folder: Path) -> None:  # a huggingface_h
                 "a zip of that folder.",
             )
         listed = ", ".join(sorted(files)[:MAX_LISTED_FILES]) or "no files"
-        raise PackageError(f"{name} has no weights: no *.safetensors among {listed}")
+        raise PackageError(
+            f"{name} has no weights: no *.safetensors among {listed}",
+            hint="Choose a model with *.safetensors, or upload a zip of a folder that `save_pretrained` wrote.",
+        )
     needed = COPIES * sum(
         size for file, size in files.items() if any(fnmatch(file, pattern) for pattern in FILE_PATTERNS)
     )

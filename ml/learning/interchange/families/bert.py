@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from ml.config import Choice
 from ml.encoders.text import TextEncoder
-from ml.errors import PackageError
+from ml.errors import PackageError, shorten
 from ml.learning.interchange.families.base import ExportedModel, Family, ImportedModel
 from ml.learning.interchange.load_pretrained import LoadedWeights, load_pretrained
 from ml.learning.interchange.pretrained_config import (
@@ -263,7 +263,11 @@ def _architecture(config: Mapping[str, Any], pooling: str) -> BERTConfig:
         )
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        raise PackageError(f"config.json cannot be used: {first['loc'][0]}: {first['msg']}") from error
+        place = ".".join(map(str, first["loc"])) or "its values"
+        raise PackageError(
+            f"config.json cannot be used: {place}: {first['msg']}, not {shorten(first['input'])}",
+            hint="Correct it, or write it anew by `model.save_pretrained(folder)`.",
+        ) from error
 
 
 def _max_positions(config: Mapping[str, Any]) -> int:

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from ml.config import Choice
 from ml.encoders.text import TextEncoder
-from ml.errors import PackageError
+from ml.errors import PackageError, shorten
 from ml.learning.interchange.families.base import ExportedModel, Family, ImportedModel
 from ml.learning.interchange.load_pretrained import load_pretrained
 from ml.learning.interchange.pretrained_config import (
@@ -183,7 +183,11 @@ def _architecture(config: Mapping[str, Any]) -> GPTConfig:
         )
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        raise PackageError(f"config.json cannot be used: {first['loc'][0]}: {first['msg']}") from error
+        place = ".".join(map(str, first["loc"])) or "its values"
+        raise PackageError(
+            f"config.json cannot be used: {place}: {first['msg']}, not {shorten(first['input'])}",
+            hint="Correct it, or write it anew by `model.save_pretrained(folder)`.",
+        ) from error
 
 
 def _special_token_ids(encoder: TextEncoder) -> dict[str, int]:

@@ -156,7 +156,10 @@ def _read_encoder(folder: Path, config: Mapping[str, Any]) -> tuple[ImageEncoder
             deviation=preprocessor.get("image_std") if is_normalized else None,
         )
     except ValidationError as error:
-        raise PackageError(f"{PREPROCESSOR} cannot be used: {error.errors()[0]['msg']}") from error
+        raise PackageError(
+            f"{PREPROCESSOR} cannot be used: {error.errors()[0]['msg']}",
+            hint="Correct size, image_mean and image_std, one number for each channel.",
+        ) from error
     return ImageEncoder(encoder_config), notes
 
 

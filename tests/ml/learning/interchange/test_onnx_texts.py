@@ -17,7 +17,7 @@ from ml.errors import PackageError
 from ml.inference.predictor import Predictor
 from ml.learning.interchange.importer import import_model
 from ml.package.package import ModelPackage
-from tests.ml.learning.interchange.test_bert import TEXTS, folder_of, predict_pretrained
+from tests.ml.learning.interchange.families.test_bert import TEXTS, folder_of, predict_pretrained
 from tests.support.ml.model_folders import zip_folder
 
 WORDS = ["[PAD]", "[UNK]", "[SEP]", "good", "bad", "film", "not"]

@@ -16,7 +16,7 @@ from ml.learning.pipeline.train import TrainingResult, train
 from ml.package.package import WEIGHTS, ModelPackage
 from ml.spec.schema import Spec
 from ml.tasks import TASKS
-from tests.ml.learning.interchange.test_bert import folder_of
+from tests.ml.learning.interchange.families.test_bert import folder_of
 from tests.support.ml.model_folders import zip_folder
 
 #: In the order of the data.
