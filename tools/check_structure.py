@@ -114,10 +114,11 @@ def unused_limits(
 
 
 def misplaced_tests(modules: Sequence[Module], limits: StructureLimits) -> Iterator[Violation]:
-    """Report tests that do not lie where their subject lies, after a run over all rooms.
+    """Report tests that lie elsewhere than their subject, after a run over all rooms.
 
-    `tests/X/test_Y.py` needs a folder X. If X has no module or folder Y, but a folder below X has, the test belongs
-    there; a Y that is no module is a topic of the whole of X. Tests at the root are of the whole service.
+    A folder of tests needs the folder that it mirrors. If that has no module or folder of the test's name, but one
+    below it has, the test belongs there; any other name is a topic of the whole folder. Tests at the root are of the
+    whole service.
     """
     below: dict[Path, dict[str, Path]] = {}
     for module in modules:

@@ -169,7 +169,9 @@ PROBLEMS: Final[Mapping[ProblemCode, ProblemExample]] = {
     "headers_timeout": ProblemExample(408, "The headers took longer than 10 s. Send the request again."),
     # 409
     "conflict": ProblemExample(409, "mnist@1 is validating; wait until it is ready."),
-    "damaged": ProblemExample(409, "models/mdl_1/model.onnx is damaged: its checksum does not match; restore it from a backup."),
+    "damaged": ProblemExample(
+        409, "models/mdl_1/model.onnx is damaged: its checksum does not match; restore it from a backup."
+    ),
     "hub_off": ProblemExample(
         409,
         "Downloads from the Hugging Face hub are off. Run `hf download owner/name --local-dir folder` on a machine "
@@ -189,7 +191,9 @@ PROBLEMS: Final[Mapping[ProblemCode, ProblemExample]] = {
     "precondition_failed": ProblemExample(412, "The alias production of digits has changed. Read it again."),
     "unsupported_tus_version": ProblemExample(412, "This server supports tus 1.0.0; send 'Tus-Resumable: 1.0.0'."),
     # 413
-    "beyond_upload_length": ProblemExample(413, "The body goes beyond the announced Upload-Length of 9912 bytes; send the rest alone."),
+    "beyond_upload_length": ProblemExample(
+        413, "The body goes beyond the announced Upload-Length of 9912 bytes; send the rest alone."
+    ),
     "body_too_large": ProblemExample(
         413, "The body is larger than the limit of 1048576 bytes for this path. Send less at once."
     ),
