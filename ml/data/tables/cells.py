@@ -92,6 +92,11 @@ def are_measured(cells: Sequence[Any]) -> bool:
     return any(not number.is_integer() for number in numbers) or len(set(numbers)) > MAX_CODES
 
 
+def are_alike(cells: Sequence[Any]) -> bool:
+    """Return whether at least two cells are given and all are the same."""
+    return len(cells) > 1 and len(set(map(str, cells))) == 1
+
+
 def repeat_values(cells: Sequence[Any]) -> bool:
     """Return whether cells repeat few values.
 

@@ -76,15 +76,17 @@ def detect_image_layout(query: ColumnQuery) -> Layout:
     image = _image_positions(query, {*companions.values(), label})
     if label is None and len(image) == 1 and not companions:
         label = _only_column_beside(query.columns, image[0])
+    other_labels: tuple[int, ...] = ()
     if label is None and not query.has_header and "image" not in query.requested:
-        label, image = _label_by_count(query.columns, image)
+        label, image, other_labels = _label_by_count(query.columns, image)
     assigned = {**({} if label is None else {"label": label}), **companions}
     query.check_complete([canonical for canonical in query.required or () if canonical != "image"], assigned)
     if len(image) == 1 and query.columns[image[0]].kind != "number":
         return Layout({"image": image[0], **assigned})
     if len(image) < MIN_PIXELS:
         raise DataRejected("no_image_columns", actual=", ".join(query.names[:MAX_LISTED_NAMES]))
-    return with_shape(Layout(assigned, tuple(image)), query.requested.get("shape"))
+    layout = Layout(assigned, tuple(image), is_label_guessed=bool(other_labels), other_labels=other_labels)
+    return with_shape(layout, query.requested.get("shape"))
 
 
 def _companions(query: ColumnQuery, *, has_label: bool) -> dict[str, int]:
@@ -146,14 +148,24 @@ def _only_column_beside(columns: Sequence[CellColumn], image: int) -> int | None
     return candidates[0] if len(candidates) == 1 else None
 
 
-def _label_by_count(columns: Sequence[CellColumn], image: list[int]) -> tuple[int | None, list[int]]:
+def _label_by_count(
+    columns: Sequence[CellColumn], image: list[int]
+) -> tuple[int | None, list[int], tuple[int, ...]]:
     """Detect the label in a file without a header.
 
-    The only text among numbers is the label; else the first column is, if the number of the others fits an image.
+    The only text among numbers is the label. Else the first or the last column is, if the number of the others fits an
+    image: the one at the edge of images is often constant, and published lists begin with the label.
+
+    Returns:
+        The position of the label, those of the pixels, and positions that may be the label as well.
     """
     texts = [index for index, column in enumerate(columns) if column.kind == "text"]
     if len(image) > 1 and len(texts) == 1:
-        return texts[0], image
-    if len(image) > MIN_PIXELS and not infer_shape(len(image)) and infer_shape(len(image) - 1):
-        return image[0], image[1:]
-    return None, image
+        return texts[0], image, ()
+    if len(image) <= MIN_PIXELS or infer_shape(len(image)) or not infer_shape(len(image) - 1):
+        return None, image, ()
+    first, last = columns[image[0]], columns[image[-1]]
+    if first.is_constant and not last.is_constant:
+        return image[-1], image[:-1], ()
+    is_last_possible = last.repeats_values and not last.is_constant
+    return image[0], image[1:], (image[-1],) if is_last_possible else ()

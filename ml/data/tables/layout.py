@@ -42,6 +42,8 @@ class CellColumn:
     is_measured: bool = False
     #: Whether the inspected cells repeat few values, as those of classes do.
     repeats_values: bool = False
+    #: Whether all inspected cells are the same.
+    is_constant: bool = False
     #: Whether it holds splits, or what rows are about: nothing to learn from.
     is_membership: bool = False
 

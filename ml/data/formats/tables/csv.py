@@ -23,6 +23,7 @@ from ml.data.issues import DataRejected, Location
 from ml.data.locations import Locations
 from ml.data.tables.cells import (
     INSPECTED_ROWS,
+    are_alike,
     are_distinct,
     are_measured,
     are_pixels,
@@ -386,6 +387,7 @@ def _describe_column(name: str, cells: Sequence[str]) -> CellColumn:
         are_pixels(cells),
         are_measured(cells),
         repeat_values(cells),
+        are_alike(cells),
     )
 
 

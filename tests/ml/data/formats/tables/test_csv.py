@@ -37,6 +37,20 @@ def test_pixels_are_detected_with_and_without_a_header(tmp_path, delimiter, head
     assert list(imported_rows(tmp_path).columns["label"]) == NAMES
 
 
+def test_a_label_behind_the_pixels_is_detected_by_an_edge_that_is_constant(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 17, (60, 64))
+    labels = np.arange(60) % 10
+    pixels[:, 0] = 0
+    table = np.column_stack([pixels, labels])
+    report = upload(tmp_path / "last", {"optdigits.tra": "\n".join(",".join(map(str, row)) for row in table).encode()})
+    assert (report.state, report.classes) == ("ready", [str(digit) for digit in range(10)])
+
+    table[:, 0] = labels[::-1]
+    report = upload(tmp_path / "both", {"digits.csv": "\n".join(",".join(map(str, row)) for row in table).encode()})
+    finding = sample(report, "label_column_guessed")
+    assert (finding["found"], finding["expected"]) == ("label = 1", "or 65")
+
+
 @pytest.mark.parametrize(
     "change",
     [
