@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -83,7 +84,7 @@ def test_a_text_is_streamed_and_the_code_does_the_same(
     page.get_by_label("prompt").fill("a")
     page.get_by_text("Settings").click()
     page.get_by_label("max new tokens").fill("6")
-    page.get_by_label("temperature").fill("0")
+    page.get_by_role("spinbutton", name=re.compile("^temperature")).fill("0")
     ask(page)
     expect(page.locator(".verdict-text")).not_to_be_empty()
     text = page.locator(".verdict-text").inner_text()

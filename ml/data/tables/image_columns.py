@@ -148,9 +148,7 @@ def _only_column_beside(columns: Sequence[CellColumn], image: int) -> int | None
     return candidates[0] if len(candidates) == 1 else None
 
 
-def _label_by_count(
-    columns: Sequence[CellColumn], image: list[int]
-) -> tuple[int | None, list[int], tuple[int, ...]]:
+def _label_by_count(columns: Sequence[CellColumn], image: list[int]) -> tuple[int | None, list[int], tuple[int, ...]]:
     """Detect the label in a file without a header.
 
     The only text among numbers is the label. Else the first or the last column is, if the number of the others fits an

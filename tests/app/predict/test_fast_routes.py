@@ -76,6 +76,9 @@ ANSWERED: Final[dict[str, Call]] = {
         {"inputs": {"source_sentence": "a film", "sentences": ["a song"]}},
     ),
     "text-embeddings-inference": Call("/hf/embedder/embed", {"inputs": ["a film", "a song"]}),
+    "ranks of text-embeddings-inference": Call(
+        "/hf/embedder/rerank", {"query": "a film", "texts": ["a song", "a film"]}
+    ),
     "classes of text-embeddings-inference": Call("/hf/reviews/predict", {"inputs": "a film"}),
     "similarity": Call("/hf/embedder/similarity", {"inputs": {"source_sentence": "a film", "sentences": ["a song"]}}),
 }

@@ -73,6 +73,9 @@ def test_a_fitting_architecture_trains_and_both_engines_agree(
     by_torch, by_graph = predict(torch_engine.load(package)), predict(_graphs_of(package))
     assert by_torch.keys() == by_graph.keys()
     for output, expected in by_torch.items():
+        if expected.dtype == object:  # lists of what was not requested
+            assert by_graph[output].tolist() == expected.tolist()
+            continue
         np.testing.assert_allclose(by_graph[output], expected, rtol=1e-4, atol=1e-5)
     if kind == "task" and any(set(arrays) & set(entry.slots) for arrays in TASKS[name].graphs.values()):
         _check_embeddings(package, rows)

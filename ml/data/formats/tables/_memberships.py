@@ -47,6 +47,10 @@ _GROUP_WORDS: Final = frozenset({"patient", "participant", "speaker", "responden
 #: Names that may be those of classes as well: the first cells then have at least `_MIN_GROUPS` values.
 _OPEN_WORDS: Final = frozenset({"group", "user", "author", "person", "customer", "client", "session", "device"})
 _MIN_GROUPS: Final = 5
+#: Those that a model may be asked about again, so that their ids may be features: ratings are learned by user.
+_RETURNING_NAME: Final = re.compile(
+    r"(customer|client|user|member|author|device|household)(_?(id|no|nr|number))?", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,10 +145,14 @@ def find_memberships(
 
 
 def hide(columns: Sequence[CellColumn], memberships: Memberships) -> list[CellColumn]:
-    """Return the columns with those of splits and groups as columns that hold no data."""
+    """Return the columns with those of splits and groups as columns that hold no data.
+
+    Users and the like may still be features of a record.
+    """
     hidden = memberships.positions
+    returning = memberships.group if _RETURNING_NAME.fullmatch(plain_name(memberships.group_name)) else None
     return [
-        replace(column, kind="other", is_membership=True) if index in hidden else column
+        replace(column, kind="other", is_membership=index != returning) if index in hidden else column
         for index, column in enumerate(columns)
     ]
 

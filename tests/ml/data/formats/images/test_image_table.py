@@ -138,9 +138,9 @@ def test_missing_columns_ragged_rows_and_unknown_splits_are_reported_with_their_
     report = read(tmp_path / "b", [("metadata.csv", make_table(rows=[*rows[:3], "03.png", *rows[4:]])), *make_images()])
     assert dataset_files.sample(report, "ragged_row")["line"] == 5
 
-    rows = [f"{row},{'holdout' if i == 2 else 'train'}" for i, row in enumerate(rows)]
+    rows = [f"{row},{'later' if i == 2 else 'train'}" for i, row in enumerate(rows)]
     report = read(tmp_path / "c", [("metadata.csv", make_table(names="file,text,split", rows=rows)), *make_images()])
-    assert dataset_files.sample(report, "split_unknown")["found"] == "holdout"
+    assert dataset_files.sample(report, "split_unknown")["found"] == "later"
 
 
 def test_columns_can_be_chosen(tmp_path: Path) -> None:

@@ -110,7 +110,9 @@ def test_merging_keeps_the_outputs_and_a_plain_network_loads_the_weights(name: s
     network.eval()
     before = network(_batch(architecture))["logits"]
     tuning.merge(network)
-    assert torch.equal(network(_batch(architecture))["logits"], before)
+    # The kernel of a recurrent layer, and thus its last bits, depends on which of its weights need gradients.
+    tolerance = 1e-6 if architecture == "rnn" else 0
+    torch.testing.assert_close(network(_batch(architecture))["logits"], before, rtol=tolerance, atol=tolerance)
     assert all(weight.requires_grad for weight in network.parameters())
     plain = _network(tuning.merge_choice(_choice(architecture))).eval()
     plain.load_state_dict(network.state_dict())
