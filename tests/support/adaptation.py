@@ -31,6 +31,7 @@ def add_labels(
     """Store labels of images, of answered requests if there is a version."""
     with transaction() as session:
         for number in range(start, start + count):
+            request: dict[str, Any] = {"request_id": f"r{number}", "version": version} if version else {}
             content = json.dumps({"image": str(number)}).encode()
             feedback.add(
                 session,
@@ -38,6 +39,6 @@ def add_labels(
                 content=content,
                 input_sha256=hashlib.sha256(content).hexdigest(),
                 label=label,
-                **({"request_id": f"r{number}", "version": version} if version else {}),
+                **request,
                 predicted=predicted,
             )

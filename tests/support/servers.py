@@ -41,9 +41,9 @@ class Postgres:
             os.chown(self.directory, nobody.pw_uid, nobody.pw_gid)
             self._as |= {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
         self._data = self.directory / "data"
-        command = [self._bin / "initdb", "-D", self._data, "-U", "postgres", "-A", "trust", "-E", "UTF8"]
-        quick = ["--no-locale", "--no-sync", "-N"]
-        subprocess.run([*command, *quick], check=True, stdout=subprocess.DEVNULL, **self._as)
+        program: list[str | Path] = [self._bin / "initdb", "-D", self._data]
+        options = ["-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync", "-N"]
+        subprocess.run([*program, *options], check=True, stdout=subprocess.DEVNULL, **self._as)
         self._durable = durable
         self._process: subprocess.Popen[bytes] | None = None
 

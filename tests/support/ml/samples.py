@@ -163,8 +163,8 @@ def write(folder: Path, columns: Mapping[str, str], *, rows: int = 60) -> Path:
             if "items" in columns.values():
                 table = make_item_table()
                 table.write(directory)
-                facts = ItemTableSummary(rows=len(table), columns=dict(table.columns), items_without_interactions=2)
-                summary = summary.model_copy(update={"item_table": facts})
+                items = ItemTableSummary(rows=len(table), columns=dict(table.columns), items_without_interactions=2)
+                summary = summary.model_copy(update={"item_table": items})
             writer.write_summary(directory, summary)
     return folder / "dataset"
 
