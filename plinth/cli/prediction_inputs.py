@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from plinth.client.errors import PlinthError
+from plinth.client.errors import PlinthError, no_such_file
 
 if TYPE_CHECKING:
     from plinth.client.client import Plinth
@@ -182,12 +182,12 @@ class _Reader:
     def _read_text(self, text: str, *, name: str) -> NamedInput:
         """Make an input of a text; raises `PlinthError` for the name of a missing file."""
         if " " not in text and (Path(text).suffix != "" or "/" in text):
-            raise PlinthError(f"No such file: {text}. Paths start in {Path.cwd()}.")
+            raise no_such_file(text)
         required = self._required_fields()
         properties = self._read_schema().get("properties", {})
         text_fields = [field for field in required or properties if _is_text(properties.get(field, {}))]
         if not text_fields:
-            raise PlinthError(f"No such file: {text}. Paths start in {Path.cwd()}.")
+            raise no_such_file(text)
         return NamedInput(name=name, value={text_fields[0]: text})
 
     def _read_json(self, text: str) -> list[NamedInput]:

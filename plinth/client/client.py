@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from plinth.client import home
 from plinth.client.datasets import Datasets
 from plinth.client.disk import Disk
-from plinth.client.errors import PlinthError
+from plinth.client.errors import PlinthError, no_such_file
 from plinth.client.feedback import FeedbackRows
 from plinth.client.jobs import Jobs
 from plinth.client.keys import Keys
@@ -117,8 +117,8 @@ class Plinth:
     def _predict_files(
         self, path: str, files: Sequence[str | Path | bytes], parameters: Mapping[str, Any]
     ) -> Prediction:
-        if missing := [str(file) for file in files if not isinstance(file, bytes) and not Path(file).is_file()]:
-            raise PlinthError(f"No such file: {', '.join(missing)}. Paths start in {Path.cwd()}.")
+        if missing := [file for file in files if not isinstance(file, bytes) and not Path(file).is_file()]:
+            raise no_such_file(*missing)
         with ExitStack() as open_files:
             parts = [
                 ("file", ("input", file))

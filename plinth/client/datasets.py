@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from plinth.client.errors import DatasetRejected, PlinthError
+from plinth.client.errors import DatasetRejected, PlinthError, no_such_file
 from plinth.client.transport import API, Transport, drop_none
 from plinth.client.types import Dataset, DatasetReport, FindingRow, Mistake, ModelEvaluation, build
 from plinth.client.uploads import OnProgress, Uploads, zip_folders
@@ -50,8 +50,8 @@ class Datasets:
         for a missing file, and for `append` without a `name`.
         """
         paths = [Path(file) for file in ([files] if isinstance(files, str | Path) else files)]
-        if missing := [str(path) for path in paths if not path.exists()]:
-            raise PlinthError(f"No such file: {', '.join(missing)}. Paths start in {Path.cwd()}.")
+        if missing := [path for path in paths if not path.exists()]:
+            raise no_such_file(*missing)
         options = drop_none(
             {
                 "name": name or _default_name(paths, append=append),

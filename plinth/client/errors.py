@@ -16,6 +16,7 @@ PlinthError
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -26,6 +27,11 @@ MAX_FINDINGS_IN_MESSAGE = 10
 
 class PlinthError(Exception):
     """Base class of errors that the user can act on; the message says how."""
+
+
+def no_such_file(*files: str | Path) -> PlinthError:
+    """Return the error for files that do not exist."""
+    return PlinthError(f"No such file: {', '.join(map(str, files))}. Paths start in {Path.cwd()}.")
 
 
 class Unreachable(PlinthError):

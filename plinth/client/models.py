@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from plinth.client.errors import PlinthError
+from plinth.client.errors import PlinthError, no_such_file
 from plinth.client.transport import API, Transport, drop_none
 from plinth.client.types import Alias, Job, Model, ModelEvaluation, ModelVersion, TrafficSplit, Watch, build
 from plinth.client.uploads import OnProgress, Uploads, zip_folders
@@ -58,7 +58,7 @@ class Models:
         """
         path = Path(file)
         if not path.exists():
-            raise PlinthError(f"No such file: {path}. Paths start in {Path.cwd()}.")
+            raise no_such_file(path)
         default_name = path.absolute().name.split(".")[0]
         options = drop_none({"name": name or default_name, "task": task, "labels": labels, "license": license})
         with zip_folders([path]) as (source,):

@@ -90,10 +90,10 @@ def _send(plinth: Plinth, files: list[Path], options: dict[str, Any], *, quiet: 
 
 
 def _require_files(files: list[Path]) -> None:
-    from plinth.client.errors import PlinthError
+    from plinth.client.errors import PlinthError, no_such_file
 
-    if missing := [str(file) for file in files if not file.exists()]:
-        raise PlinthError(f"No such file: {', '.join(missing)}. Paths start in {Path.cwd()}.")
+    if missing := [file for file in files if not file.exists()]:
+        raise no_such_file(*missing)
     for file in files:
         if file.suffix.lower() == ".zip" and file.is_file() and not _starts_with(file, ZIP_START):
             raise PlinthError(f"{file} is no zip, whatever its name says. Pack it again, or rename it.")
