@@ -378,11 +378,9 @@ def _respond_http(request: Request, error: Exception) -> Response:
         detail = f"There is no path {request.url.path}. /docs lists every path."
         return _respond_mistaken(request, ProblemError(404, "no_such_path", detail))
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        allowed_names = _allowed_methods(request)
-        detail = f"This path does not support {request.method}; use {allowed_names}."
-        return _respond_mistaken(
-            request, ProblemError(405, "method_not_allowed", detail, headers={"Allow": allowed_names})
-        )
+        methods = _allowed_methods(request)
+        detail = f"This path does not support {request.method}; use {methods}."
+        return _respond_mistaken(request, ProblemError(405, "method_not_allowed", detail, headers={"Allow": methods}))
     return respond(request, error)
 
 

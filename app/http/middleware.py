@@ -86,7 +86,7 @@ class GatewayMiddleware:
         self._api_keys = api_keys
         self._metrics = metrics
         self._rates = RateLimiter(store_settings().home / "rate-limits")
-        self._allowed_names = {name.strip().lower() for name in settings.allowed_hosts.split(",") if name.strip()}
+        self._allowed_hosts = {name.strip().lower() for name in settings.allowed_hosts.split(",") if name.strip()}
         self._origins = settings.allowed_origins()
         #: Values of the Host header that passed the check.
         self._accepted_hosts: set[bytes] = set()
@@ -230,7 +230,7 @@ class GatewayMiddleware:
 
     def _check_host_name(self, host: str) -> None:
         name = (host.rpartition(":")[0] if re.search(r":\d*$", host) else host).strip("[]").lower()
-        allowed = self._allowed_names
+        allowed = self._allowed_hosts
         if "*" in allowed or name in allowed or name == "localhost" or name.endswith(".localhost"):
             return
         try:

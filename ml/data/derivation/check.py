@@ -160,7 +160,7 @@ def _check_columns(joined: DatasetSummary, summary: DatasetSummary, path: str) -
             message=f"it has other columns: {_list(joined.columns)}",
             expected=_list(summary.columns),
             found=_list(joined.columns),
-            hint="JoinDataset a dataset with the same columns of the same types.",
+            hint="Join a dataset with the same columns of the same types.",
         )
 
 

@@ -66,8 +66,6 @@ _START_AND_END: Final = (("start", "end"), ("start_time", "end_time"), ("begin",
 SPLIT_COLUMN_NAMES: Final = ("split", "subset", "partition")
 #: UrbanSound8K's name of the column of audio files, which are slices already: `start` and `end` are not parts of them.
 _SLICE_FILE: Final = "slice_file_name"
-#: lhotse's name of the file that a supervision is about, from `start` on for `duration`.
-_LHOTSE_FILE: Final = lhotse.RECORDING_ID
 #: Delimiters of lists, the likeliest first.
 _DELIMITERS: Final = ("|", "\t", ",", ";")
 #: Delimiters that occur in sentences.
@@ -350,9 +348,9 @@ def _find_segment(cells: Mapping[str, Any]) -> AudioSegment | None:
     if _SLICE_FILE in cells:
         return None
     offset_cell, duration_cell = cells.get("offset"), cells.get("duration")
-    if _LHOTSE_FILE in cells and not _is_blank(duration_cell):
+    if lhotse.RECORDING_ID in cells and not _is_blank(duration_cell):
         offset_cell = cells.get("start")
-    if _is_blank(offset_cell) and (_is_blank(duration_cell) or not {_NEMO_FILE, _LHOTSE_FILE} & cells.keys()):
+    if _is_blank(offset_cell) and (_is_blank(duration_cell) or not {_NEMO_FILE, lhotse.RECORDING_ID} & cells.keys()):
         return _find_start_and_end(cells)
     offset = 0.0 if _is_blank(offset_cell) else _to_seconds("offset", offset_cell)
     duration = 0.0 if _is_blank(duration_cell) else _to_seconds("duration", duration_cell)
