@@ -127,7 +127,7 @@ class Decider:
         """Answer a score by a predicted number, between its two next levels."""
         if question.kind != "score":
             message = f"{self.served.name} predicts a number, which answers questions of the type score"
-            raise Refusal(question, f"{message}; ask for one, or ask a classifier")
+            raise Refusal(question, f"{message}; send that type, or use a classifier")
         levels = [_to_number(option.name, index) for index, option in enumerate(question.options)]
         value = float((await self._predict())["value"])
         return Answer(_spread(value, levels), "regression")

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 CLIENT_HINT: Final = "Send the text itself; with langchain-openai, set check_embedding_ctx_length=False."
 
-LENGTH_HINT: Final = "Send a shorter text; POST /predict reads a part of a long one, and says of how many tokens."
+LENGTH_HINT: Final = (
+    "Send a shorter text; POST /predict reads what fits of a long one, and says how many tokens those are."
+)
 
 
 class ProtocolRequest(BaseModel):

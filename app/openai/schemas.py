@@ -109,7 +109,7 @@ class SamplingRequest(ProtocolRequest):
 
     @property
     def top_log_probs(self) -> int | None:
-        """Number of the most probable tokens that are returned for each; None for no log-probabilities."""
+        """Number of alternatives to return per token; None without log-probabilities."""
         return None
 
     @property
@@ -142,7 +142,7 @@ class CompletionRequest(GenerationRequest):
 
     @property
     def top_log_probs(self) -> int | None:
-        """Number of the most probable tokens that are returned for each; None for no log-probabilities."""
+        """Number of alternatives to return per token; None without log-probabilities."""
         return self.logprobs
 
 
@@ -188,7 +188,7 @@ class ChatCompletionRequest(GenerationRequest):
 
     @property
     def top_log_probs(self) -> int | None:
-        """Number of the most probable tokens that are returned for each; None for no log-probabilities."""
+        """Number of alternatives to return per token; None without log-probabilities."""
         return (self.top_logprobs or 0) if self.logprobs else None
 
 

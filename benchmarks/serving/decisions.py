@@ -95,7 +95,7 @@ class Answers:
     #: CPU milliseconds of one decision.
     cpu_ms: float
     rows: int
-    #: Fraction of the rows that are answered where `PRECISION` is wanted, and of these the right ones; None: not asked.
+    #: Coverage and accuracy of answers above the threshold for `PRECISION`; None without a wanted precision.
     answered: float | None
     precision: float | None
 

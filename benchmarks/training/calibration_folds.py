@@ -54,7 +54,7 @@ class Features(NamedTuple):
 
 
 def main() -> None:
-    """Print a table: a row for each dataset."""
+    """Print a table with one row per dataset."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--draws", type=int, default=8)
     request = parse_args(parser)

@@ -188,8 +188,8 @@ class Dataset:
     def unread_cells(self, split: str, indices: np.ndarray | None = None) -> dict[str, list[str | None]]:
         """Return the columns that nothing is learned from.
 
-        Each has a cell for each row, or for those at `indices`, int64 [n]; None where it is empty. Only a table with
-        labels has such columns, and not in datasets of earlier builds.
+        Cells are those of all rows, or of rows at `indices`, int64 [n]; an empty cell is None. Only a table with labels
+        has such columns, and not in datasets of earlier builds.
         """
         import pyarrow as pa
 

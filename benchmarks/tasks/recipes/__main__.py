@@ -3,8 +3,7 @@
 There are at least four datasets of each modality, with about 1,000 training rows at most. It trains with nothing set
 but the task, in this build and in an earlier one (`--before`, a checkout), and fits a simple model of scikit-learn to
 the same rows. A result is appended to `--results` as it comes, and what is there is not measured again. `--set` names
-changes to the recipe; one is chosen for each dataset on all others of its modality (leave-one-out), and judged on that
-one.
+changes to the recipe; the best on the rest of a modality is judged on the dataset left out (leave-one-out).
 
     git worktree add ../before 09025f1
     python -m benchmarks.tasks.recipes --before ../before --results recipes.jsonl

@@ -154,13 +154,13 @@ def train_as_rank(request: RankRequest, *, ready: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _FrozenTraining:
-    """Begin of each training of a head on frozen backbones."""
+    """Head, features and random state with which trainings on frozen backbones begin."""
 
     head: Head
     slots: list[str]
     #: Columns of the training rows, and pooled features by slot.
     columns: dict[str, Column]
-    #: Random state at the begin of the first step.
+    #: Random state before the first step.
     rng_state: Tensor
 
     def new_head(self) -> HeadOnFeatures:
