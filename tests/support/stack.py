@@ -26,8 +26,6 @@ class RunningStack:
     api_key: str
     process: subprocess.Popen[str]
     output: Path
-    #: CPU seconds of all its processes, until it was ready.
-    ready_cpu_seconds: float
 
     def client(self) -> Plinth:
         return Plinth(self.url, self.api_key)
@@ -43,14 +41,6 @@ class RunningStack:
 def clean_environment() -> dict[str, str]:
     """Ours, without what would point at somebody's real service."""
     return {name: value for name, value in os.environ.items() if not name.startswith("PLINTH_")}
-
-
-def cpu_seconds(pid: int) -> float:
-    """Return the CPU seconds of a process and its ended children; 0 if unknown."""
-    if sys.platform != "linux":
-        return 0.0
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
@@ -73,8 +63,7 @@ def plinth_up(home: Path, **variables: str) -> Iterator[RunningStack]:
             assert time.monotonic() < began + START_SECONDS, f"plinth up is not ready:\n{output.read_text()}"
             time.sleep(0.02)
         key = variables.get("PLINTH_API_KEY") or (home / "api-key").read_text().strip()
-        pids = [process.pid, *(service["pid"] for service in noted["processes"])]
-        yield RunningStack(home, noted["url"], key, process, output, sum(map(cpu_seconds, pids)))
+        yield RunningStack(home, noted["url"], key, process, output)
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)

@@ -119,16 +119,15 @@ assert not [name for name in sys.modules if name.startswith(("opentelemetry.sdk"
 
 
 @pytest.mark.process
-def test_the_process_is_small_after_a_prediction_and_has_not_loaded_torch(home: Path, tmp_path: Path) -> None:
+def test_the_process_has_loaded_no_torch_after_a_prediction(home: Path, tmp_path: Path) -> None:
     register(shades(tmp_path / "package"), name="shades")
     with ApiProcess(home) as api:
         status, _, body = api.request("POST", "/predict/shades", headers={"Content-Type": "image/png"}, body=png(5))
         assert status == 200, body
         assert "onnxruntime" in api.maps()
         assert "/torch/" not in api.maps()
-        # The process owns 99 MiB of 147 to 161. The others are pages of libraries, as many as the system has cached.
-        assert api.own_bytes() < 102 * 1024**2
-        assert api.rss_bytes() < 170 * 1024**2
+        # The process owns 99 MiB; a library that should not be here takes 40 or more (`benchmarks.api_process`).
+        assert api.own_bytes() < 130 * 1024**2
 
 
 def test_a_background_task_may_end_during_shutdown(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -31,9 +30,7 @@ def test_help_comes_without_waiting_for_libraries() -> None:
     program = "import sys, plinth.cli; print(*(name.split('.')[0] for name in sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
     assert not {"httpx2", "sklearn", "numpy", "torch", "pydantic"} & set(loaded)
-    began = time.monotonic()
     helped = run("--help")
-    assert time.monotonic() - began < 2, "0.2 s on an idle machine"
     for command in ("up", "doctor", "upload", "train", "jobs", "watch", "predict", "models", "keys", "demo"):
         assert f" {command} " in helped.stdout
 

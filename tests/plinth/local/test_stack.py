@@ -85,10 +85,9 @@ def run_up(home: Path, *options: str, **variables: str) -> subprocess.CompletedP
     )
 
 
-def test_it_is_ready_soon_and_prints_a_curl_command_that_works(stack: RunningStack) -> None:
+def test_it_prints_a_curl_command_that_works(stack: RunningStack) -> None:
     wait_for(lambda: "device" in stack.output.read_text(), seconds=30)
     printed = stack.output.read_text()
-    assert stack.ready_cpu_seconds < 5, "ready in 5 s, even on one core"
     assert f"{stack.url}/docs" in printed
     (line,) = [line for line in printed.splitlines() if "curl" in line]
     if shutil.which("curl") is None:
