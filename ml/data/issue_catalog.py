@@ -122,6 +122,10 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
     "file_beside_data": _note(
         "Files that describe the data, such as README and LICENSE, are not read.", left_out="files"
     ),
+    "splits_of_card": _note(
+        "Splits are those of the dataset card. Files of an archive are named below a folder of their split in reports; "
+        "to choose others, send `splits`."
+    ),
     "split_without_labels": _warning(
         "No row of a held-out split has a label, so the split was left out. Its labels are needed to judge a model.",
         left_out="rows",
@@ -356,6 +360,10 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
     "token_labels": _error(
         "The file has a label for each word (as CoNLL), which no task learns. For classes of whole texts, send a table "
         "with a text and its label in each row."
+    ),
+    "markup_removed": _repair(
+        "Time stamps, numbers and tags were removed, and what is shown is read. To learn markup as well, send the file "
+        "as a field `text` of JSON lines."
     ),
     "content_not_read": _error("Files of this format are not read. Convert them as the finding says."),
     "json_invalid": _error(
@@ -622,6 +630,15 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
     ),
     "empty_dataset": _error("No rows are left for training. Send at least one valid row."),
     "missing_label": _error("Some rows have a label and some have none. Label all rows, or none."),
+    "label_means_none": _warning(
+        "This label says that a row has no label, as - does in SNLI and -1 in GLUE, so its rows were left out. If it "
+        "is a class, give it another name.",
+        left_out="rows",
+    ),
+    "class_may_mean_none": _warning(
+        "This class may stand for rows without a label. If it does, leave its rows out: drop_rows in "
+        "POST /api/v1/datasets/{dataset}/derive."
+    ),
     "label_not_plain": _error(
         "A row has one class. For several labels, use one class per combination, or one dataset per label."
     ),

@@ -175,6 +175,12 @@ class _NameCheck:
             return None
         if any(part.startswith(".") or part.lower() in _SYSTEM_FILES for part in parts):
             return None
+        if self._source.relocate is not None:
+            path = self._source.relocate("/".join(parts))
+            if path is None:
+                return None
+            parts = tuple(path.split("/"))
+            file = "/".join((self._source.name, *parts))
         if file.casefold() in self._folded:
             self._issues.add("archive_names_differ_in_case", at=Location(file=file))
         self._files.add(file)

@@ -38,8 +38,11 @@ _FORMATS: Final = (
     ),
     ForeignText("XLIFF", re.compile(r"(<\?xml[^>]*>)?\s*<xliff\b.*"), "TMX, or a TSV of sources and targets"),
     ForeignText("gettext", re.compile(r'msgid ".*"'), "TMX (po2tmx of the Translate Toolkit), or a TSV"),
+    ForeignText("RTF", re.compile(r"\{\\rtf\d.*"), "the text as txt"),
+    ForeignText("PDF", re.compile(r"%PDF-\d.*"), "the text as txt, such as pdftotext writes it"),
+    ForeignText("PostScript", re.compile(r"%!PS.*"), "the text as txt"),
 )
-_COMMENT: Final = re.compile(r"%|#|<\?xml[^>]*\?>\s*$")
+_COMMENT: Final = re.compile(r"%(?!PDF-|!PS)|#|<\?xml[^>]*\?>\s*$")
 _INSPECTED_LINES: Final = 20
 
 
@@ -56,7 +59,7 @@ def find_foreign_format(source: UploadedFile) -> ForeignFormat | None:
         names = [name for name in source.member_names if not name.endswith("/")]
         formats = (format for end, format in _ARCHIVES if names and names[0].endswith(end))
         return next(formats, None)
-    if source.content != "text":
+    if source.content not in ("text", "json"):  # RTF begins with a brace
         return None
     start = b"".join(source.text_starts.values()).decode("utf-8-sig", "replace")
     lines = (line.strip() for line in start.splitlines()[:_INSPECTED_LINES])

@@ -22,7 +22,7 @@ from ml.data.files import audio, images
 from ml.data.issues import DataRejected, Location
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from ml.data.limits import Limits
@@ -110,6 +110,8 @@ class UploadedFile:
     path: Path
     #: Split that the owner of the data chose; takes precedence over the file name.
     requested_split: str | None = None
+    #: Path in the archive -> path that the member is read by, None to leave it out; None if all have their own.
+    relocate: Callable[[str], str | None] | None = None
 
     @cached_property
     def compression(self) -> str | None:
@@ -135,11 +137,18 @@ class UploadedFile:
 
     @cached_property
     def member_names(self) -> tuple[str, ...]:
-        """Names in an archive as written there, for detection only; never to be opened.
+        """Names in an archive, relocated, for detection only; never to be opened.
 
         A very large archive gives a random sample of its names, and all names with a rare suffix: one table may
         describe 100,000 images.
         """
+        return tuple(path for name in self._written_names if (path := self._read_path(name)) is not None)
+
+    def _read_path(self, name: str) -> str | None:
+        return name if self.relocate is None else self.relocate(name)
+
+    @cached_property
+    def _written_names(self) -> tuple[str, ...]:
         try:
             if self.content == "zip" and self.compression is None:
                 with zipfile.ZipFile(self.path) as archive:
@@ -160,14 +169,15 @@ class UploadedFile:
             if self.content in ("text", "json", "json list"):
                 with self._decompress() as file:
                     return {self.name: file.read(_SNIFFED_BYTES)}
-            return dict(self._member_starts(self._sniffed_names()))
+            starts = self._member_starts(self._sniffed_names())
+            return {path: start for name, start in starts if (path := self._read_path(name)) is not None}
         except (*_DAMAGE, zipfile.BadZipFile, tarfile.TarError, NotImplementedError, ValueError, RuntimeError):
             return {}
 
     def _sniffed_names(self) -> set[str]:
         names: set[str] = set()
         for suffix in _SNIFFED_SUFFIXES:
-            names.update(sorted(name for name in self.member_names if _suffix(name) == suffix)[:_MAX_SNIFFED_FILES])
+            names.update(sorted(name for name in self._written_names if _suffix(name) == suffix)[:_MAX_SNIFFED_FILES])
         return names
 
     def _member_starts(self, names: set[str]) -> Iterator[tuple[str, bytes]]:

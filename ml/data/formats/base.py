@@ -77,6 +77,8 @@ class Format(ABC):
     column_choices: ClassVar[tuple[str, ...]] = ()
     #: Whether its files may be delimited text, whose quoting the user may name.
     has_quoting: ClassVar[bool] = False
+    #: Whether subtitles, web pages and XML, which it would read line by line, are refused.
+    refuses_markup: ClassVar[bool] = False
 
     def __init__(
         self,

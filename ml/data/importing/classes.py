@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from ml.data.dataset import SPLITS, TEST, VALIDATION
+from ml.data.dataset import SPLITS, TEST, TRAIN, VALIDATION
 from ml.data.files.natural_sort import natural_sort_key
-from ml.data.importing.staging import LABEL, NO_LABEL
+from ml.data.importing.no_label import find_doubtful_classes, find_no_label_marks
+from ml.data.importing.staging import LABEL, NO_LABEL, NO_SPLIT
 
 if TYPE_CHECKING:
     from ml.data.importing.staging import Staging
@@ -32,7 +33,8 @@ _NUMBER: Final = re.compile(r"[+-]?(0|[1-9]\d{0,14})(\.\d{0,30})?(e[+-]?\d{1,2})
 def resolve_classes(staging: Staging, issues: IssueLog) -> tuple[list[str] | None, np.ndarray]:
     """Return the classes in natural order and the class code of every row.
 
-    The classes are None if no row has a label. If only some rows have none, these are reported as errors.
+    The classes are None if no row has a label. If only some rows have none, these are reported as errors, unless they
+    are left out.
     """
     codes = staging.codes
     if not staging.label_codes:
@@ -46,11 +48,44 @@ def resolve_classes(staging: Staging, issues: IssueLog) -> tuple[list[str] | Non
     classes = sorted(set(names), key=natural_sort_key)
     code_of = {name: code for code, name in enumerate(classes)}
     new_codes = np.array([code_of[name] for name in names], dtype=np.int32)
-    unlabeled = np.flatnonzero((codes == NO_LABEL) & ~find_unlabeled_splits(staging))
+    unlabeled = np.flatnonzero((codes == NO_LABEL) & ~find_rows_to_leave_out(staging))
     for row in unlabeled[: issues.max_samples]:
         issues.add("missing_label", at=staging.locate(int(row), LABEL), rows=1)
     issues.add_more("missing_label", len(unlabeled) - issues.max_samples, rows=1)
     return classes, np.where(codes == NO_LABEL, NO_LABEL, new_codes[codes]).astype(np.int32)
+
+
+def remove_marks(staging: Staging, issues: IssueLog) -> None:
+    """Take the label from rows whose label says that they have none, and report them.
+
+    What is a class of stored rows stays one.
+    """
+    if not staging.label_codes:
+        return
+    codes, splits = staging.codes, staging.splits
+    code_of = staging.label_codes
+    learned = set(np.unique(codes[(splits == NO_SPLIT) | (splits == TRAIN)]).tolist())
+    stored = set(np.unique(codes[: staging.earlier_rows]).tolist())
+    marks = find_no_label_marks(code_of, learned=[label for label, code in code_of.items() if code in learned])
+    marks = [mark for mark in marks if code_of[mark] not in stored]
+    doubtful = find_doubtful_classes([label for label in code_of if label not in marks])
+    for mark in marks:
+        rows = np.flatnonzero(codes == code_of[mark])
+        issues.add("label_means_none", at=staging.locate(int(rows[0]), LABEL), actual=mark, count=len(rows))
+    for label in doubtful:
+        rows = np.flatnonzero(codes == code_of[label])
+        issues.add("class_may_mean_none", at=staging.locate(int(rows[0]), LABEL), actual=f"{label}: {len(rows):,} rows")
+    if marks:
+        staging.remove_labels(marks)
+
+
+def find_rows_to_leave_out(staging: Staging) -> np.ndarray:
+    """Return a mask of the rows to leave out as unlabeled, bool [N].
+
+    Their label says that they have none, or no row of their held-out split has a label.
+    """
+    mask: np.ndarray = find_unlabeled_splits(staging) | staging.is_marked_unlabeled
+    return mask
 
 
 def find_unlabeled_splits(staging: Staging) -> np.ndarray:

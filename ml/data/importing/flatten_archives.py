@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 #: Archives within each other that are unpacked; those further inside are reported as nested.
 MAX_NESTING: Final = 3
 #: Names of archives and of compressed files; the group is the name without that.
-_ARCHIVE_NAME: Final = re.compile(r"(.+?)\.(zip|tar|tgz|tbz2?|txz|tar\.(gz|bz2|xz)|gz|bz2|xz)", re.IGNORECASE)
+ARCHIVE_NAME: Final = re.compile(r"(.+?)\.(zip|tar|tgz|tbz2?|txz|tar\.(gz|bz2|xz)|gz|bz2|xz)", re.IGNORECASE)
 _BLOCK_BYTES: Final = 1 << 20
 
 
 def has_nested_archives(source: UploadedFile) -> bool:
     """Return whether names in an archive are those of archives or compressed files."""
-    return any(_ARCHIVE_NAME.fullmatch(name) for name in source.member_names)
+    return any(ARCHIVE_NAME.fullmatch(name) for name in source.member_names)
 
 
 def flatten(source: UploadedFile, folder: Path, issues: IssueLog, limits: Limits) -> UploadedFile:
@@ -67,7 +67,7 @@ class _Flattener:
             if member.file not in members:
                 continue
             parts = (*above, *(member.parts[1:] if is_repeated and len(member.parts) > 1 else member.parts))
-            match = _ARCHIVE_NAME.fullmatch(parts[-1])
+            match = ARCHIVE_NAME.fullmatch(parts[-1])
             if match is None or nesting == MAX_NESTING:
                 self._write(self._limit(read(), member), parts)
             else:

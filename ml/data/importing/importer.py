@@ -19,16 +19,25 @@ from ml.atomic_directory import atomic_directory
 from ml.data.dataset import MISSING, SPLITS, TRAIN, DatasetSummary
 from ml.data.files.arrow import convert_to_parquet
 from ml.data.files.foreign_formats import find_foreign_format
-from ml.data.files.ignored import is_ignored, is_not_learned, is_tool_file
+from ml.data.files.ignored import is_ignored, is_not_learned, is_side_file, is_tool_file
 from ml.data.files.json_list import convert_to_lines
 from ml.data.files.natural_sort import natural_sort_key
 from ml.data.files.token_labels import has_token_labels
 from ml.data.files.upload import UploadedFile
 from ml.data.flagged_rows import write_flagged_rows
 from ml.data.formats import FORMATS
+from ml.data.formats._markup import find_markup
 from ml.data.formats.base import UNLIKELY
 from ml.data.importing import writer
-from ml.data.importing.classes import FEW_ROWS, check_classes, count_classes, find_unlabeled_splits, resolve_classes
+from ml.data.importing.classes import (
+    FEW_ROWS,
+    check_classes,
+    count_classes,
+    find_rows_to_leave_out,
+    find_unlabeled_splits,
+    remove_marks,
+    resolve_classes,
+)
 from ml.data.importing.data_card import CardSplits
 from ml.data.importing.duplicates import resolve_duplicates
 from ml.data.importing.flags import locate_flagged_rows
@@ -246,6 +255,7 @@ class Importer:
         sources = self._flatten_archives(self._refuse_foreign(sources), extraction_folder)
         if not sources:
             return
+        sources = self._relocate_by_card(sources)
         sources = self._convert_lists(sources, extraction_folder, "list", format, required_columns)
         if not sources:
             return
@@ -258,6 +268,8 @@ class Importer:
             return
         likely_format = self.earlier.summary.format if self.earlier else None
         format_class = _select_format(format, sources, required_columns, likely=likely_format)
+        if format_class.refuses_markup:
+            sources = self._refuse_markup(sources)
         accepted = [source for source in sources if source.content in format_class.accepted_content]
         for source in sources:
             if source not in accepted:
@@ -374,12 +386,41 @@ class Importer:
                 accepted.append(source)
         return accepted
 
+    def _refuse_markup(self, sources: list[UploadedFile]) -> list[UploadedFile]:
+        """Report and leave out subtitles, web pages and XML, whose lines are no rows."""
+        accepted: list[UploadedFile] = []
+        for source in sources:
+            is_read = source.content == "text" and not is_side_file(source.name)
+            start = b"".join(source.text_starts.values()) if is_read else b""
+            if markup := find_markup(start.decode("utf-8", "replace")):
+                at = Location(file=source.name)
+                expected = "task text_generation, or a table of the text"
+                self.issues.add("content_not_read", at=at, actual=markup.name, expected=expected)
+            else:
+                accepted.append(source)
+        return accepted
+
     def _split_by_card(self, sources: list[UploadedFile]) -> list[UploadedFile]:
         """Set the splits that a dataset card names, unless the request says others."""
         card = CardSplits(self.notes)
         return [
             replace(source, requested_split=source.requested_split or card.split_of(source.name)) for source in sources
         ]
+
+    def _relocate_by_card(self, sources: list[UploadedFile]) -> list[UploadedFile]:
+        """Let files of archives be in folders of the splits that a dataset card names.
+
+        The request goes before the card. Tables are unpacked later, and have their splits by `_split_by_card`.
+        """
+        card = CardSplits(self.notes)
+        relocated: list[UploadedFile] = []
+        for source in sources:
+            is_archive = source.content in ("zip", "tar") and not self.split_plan.files
+            if is_archive and card.split_of(source.name) is None and card.names_members(source):
+                source = replace(source, relocate=card.relocate)
+                self.issues.add("splits_of_card", at=Location(file=source.name))
+            relocated.append(source)
+        return relocated
 
     def _unpack_archives(
         self,
@@ -403,7 +444,8 @@ class Importer:
         files: list[UploadedFile] = []
         for number, source in enumerate(sources):
             folder = extraction_folder / str(number)
-            members = unpack(source, folder, self.issues, self.limits) if source in archives else []
+            is_unpacked = source in archives
+            members = unpack(replace(source, relocate=None), folder, self.issues, self.limits) if is_unpacked else []
             files += members or [source]
         return files
 
@@ -459,16 +501,19 @@ class Importer:
             if not issues.has_errors:
                 issues.add("empty_dataset")
             return self._report(None, accepted=0, messages=[])
+        if not self.split_plan.is_final:
+            remove_marks(staging, issues)
         classes, codes = resolve_classes(staging, issues)
         new_rows = len(staging) - staging.earlier_rows + issues.rejected_rows
         issues.leave_out_bad_rows(max_rows=int(self.max_bad_rows * new_rows))
         staging.classes, staging.class_codes = classes, codes
         if self.requirements and not self.requirements.separates_subjects:
             staging.subject_name = ""
-        left_out = find_unlabeled_splits(staging)
-        if left_out.any():
-            at = staging.locate(int(np.flatnonzero(left_out)[0]))
-            issues.add("split_without_labels", at=at, count=int(left_out.sum()))
+        unlabeled = find_unlabeled_splits(staging)
+        if unlabeled.any():
+            at = staging.locate(int(np.flatnonzero(unlabeled)[0]))
+            issues.add("split_without_labels", at=at, count=int(unlabeled.sum()))
+        left_out = find_rows_to_leave_out(staging)
         splits, messages, random_splits = assign_splits(staging, self.split_plan, left_out)
         if issues.leaves_out_bad_rows and classes is not None:
             splits[codes == NO_LABEL] = DROPPED

@@ -23,7 +23,7 @@ from ml.data.importing.unread_cells import UnreadCells
 from ml.data.issues import DataRejected, Location
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from ml.data.column_types.base import ColumnType
     from ml.data.cross_checks.base import CrossCheck
@@ -110,6 +110,8 @@ class Staging:
         self.earlier_rows = 0
         #: Cells of columns that are not learned from.
         self.unread_cells = UnreadCells()
+        #: Rows whose label says that they have none, int64.
+        self._marked_rows = np.empty(0, dtype=np.int64)
         self._rows = 0
 
     def __len__(self) -> int:
@@ -191,6 +193,24 @@ class Staging:
     def codes(self) -> np.ndarray:
         """Label codes, int32 [N] into `label_codes`, `NO_LABEL` for a row without a label."""
         return np.concatenate([np.empty(0, dtype=np.int32), *self._codes])
+
+    @property
+    def is_marked_unlabeled(self) -> np.ndarray:
+        """Mask of the rows whose label was removed, bool [N]."""
+        return np.isin(np.arange(len(self)), self._marked_rows)
+
+    def remove_labels(self, labels: Collection[str]) -> None:
+        """Take their label from all rows with one of `labels`, which are then no classes.
+
+        Call it once all rows are staged.
+        """
+        codes = self.codes
+        self._marked_rows = np.flatnonzero(np.isin(codes, [self.label_codes[label] for label in labels]))
+        retained = [label for label in self.label_codes if label not in labels]
+        new_codes = np.full(len(self.label_codes) + 1, NO_LABEL, dtype=np.int32)  # the last is for `NO_LABEL`
+        new_codes[[self.label_codes[label] for label in retained]] = np.arange(len(retained))
+        self._codes = [new_codes[codes]]
+        self.label_codes = {label: code for code, label in enumerate(retained)}
 
     @property
     def splits(self) -> np.ndarray:

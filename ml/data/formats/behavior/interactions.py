@@ -15,7 +15,7 @@ import numpy as np
 from ml.data.dataset import SPLITS
 from ml.data.files.archives import list_members, read_members
 from ml.data.files.text import detect_encoding, open_lines, open_text, read_lines
-from ml.data.files.upload import ExtractedFile, find_split
+from ml.data.files.upload import ExtractedFile, find_split, parse_split
 from ml.data.first_rows import FirstRows
 from ml.data.formats.base import ROWS_PER_BATCH, Batch, Format
 from ml.data.formats.behavior._interaction_log import MIN_HELD_OUT_ITEMS, MIN_PREDICTED_ITEMS, History, InteractionLog
@@ -35,6 +35,7 @@ from ml.data.formats.behavior._log_columns import (
     parse_items,
     refine_layout,
 )
+from ml.data.formats.behavior._user_lines import are_ascending, are_user_lines, hold_user_lines
 from ml.data.issues import DataRejected, IssueLog, Location
 from ml.data.limits import Limits
 from ml.data.locations import Locations
@@ -109,7 +110,7 @@ class Interactions(Format):
         if required is not None:
             return super().detect(sources, required) * SURE
         readable = [source for source in sources if source.content in cls.accepted_content]
-        return SURE if any(_is_log(source) for source in readable) else 0
+        return SURE if any(_is_log(source) or hold_user_lines(source) for source in readable) else 0
 
     def read(self) -> Iterator[Batch]:
         """Read all files as one log and yield its histories.
@@ -190,7 +191,10 @@ class Interactions(Format):
         others = [file for file in files if file not in tables]
         if not others:
             return files
-        logs = [file for file in others if _is_log_name(file.name)] or others
+        if any(map(hold_user_lines, others)):  # beside them are lists of the names of users
+            logs = [file for file in others if hold_user_lines(file) or parse_split(PurePosixPath(file.name).stem)]
+        else:
+            logs = [file for file in others if _is_log_name(file.name)] or others
         for file in files:
             if file not in logs and file not in tables:
                 self.issues.add("file_not_a_log", at=Location(file=file.name))
@@ -243,7 +247,7 @@ class Interactions(Format):
         start = list(itertools.islice(filter(str.strip, open_lines(source, encoding, self.limits)), INSPECTED_LINES))
         if not start:
             raise DataRejected("empty_file")
-        if _are_lines_of_ids(start):
+        if are_user_lines(start, source.name) or _are_lines_of_ids(start):
             self._read_lines_of_ids(source, open_lines(source, encoding, self.limits), start, log, sessions)
             return
         records = self._records(source, encoding, start)
@@ -285,10 +289,10 @@ class Interactions(Format):
     ) -> None:
         """Read a session or the items of a user from each line, divided by blanks.
 
-        The first id is a user if the first ids number the lines.
+        The first id is a user if the first ids ascend.
         """
         firsts = [line.split()[0] for line in start]
-        has_users = all(first.isdecimal() for first in firsts) and _are_consecutive([int(first) for first in firsts])
+        has_users = are_ascending(firsts)
         self.detected_columns = {"user": 1, "history": "2 to the last"} if has_users else {"history": "the line"}
         split = log.splits.get(source.name)
         for number, line in enumerate(lines, start=1):
@@ -471,11 +475,6 @@ def _are_lines_of_ids(start: Sequence[str]) -> bool:
     widths = {len(line.split()) for line in start}
     has_fields = max(widths) <= len(FIELDS) or any(map(_is_time, start[0].split()))
     return (len(widths) > 1 or not has_fields) and start[0][:1] not in "[{"
-
-
-def _are_consecutive(numbers: Sequence[int]) -> bool:
-    """Return whether each number is one more than the last."""
-    return len(numbers) > 1 and all(after - before == 1 for before, after in itertools.pairwise(numbers))
 
 
 def _find_columns(histories: Iterator[History]) -> tuple[Iterator[History], list[str]]:

@@ -227,7 +227,7 @@ class ImageTable(Format):
             if isinstance(data, DataRejected):
                 self.issues.record(data, at=Location(file=file))
             else:
-                manifests.append(ExtractedFile(file, source.path, source.requested_split, data))
+                manifests.append(ExtractedFile(file, source.path, source.requested_split, data=data))
         for member in members:
             if member.file not in names and not _is_image(member.file):
                 code = "list_not_learned" if is_not_learned(member.file) else "file_ignored"

@@ -142,7 +142,7 @@ class MultimodalTable(Format):
             if isinstance(data, DataRejected):
                 self.issues.record(data, at=Location(file=file))
             else:
-                manifests.append(ExtractedFile(file, source.path, source.requested_split, data))
+                manifests.append(ExtractedFile(file, source.path, source.requested_split, data=data))
 
     def _read_rows(self, manifest: UploadedFile) -> list[ManifestRow]:
         try:

@@ -110,6 +110,7 @@ class Csv(TableFormat):
     )
     accepted_content: ClassVar[frozenset[FileContent]] = frozenset({"text"})
     has_quoting = True
+    refuses_markup = True
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)

@@ -87,6 +87,7 @@ class AlignedTexts(Format):
     columns: ClassVar[Mapping[str, str]] = {"text": "text", "target": "text"}
     accepted_content: ClassVar[frozenset[FileContent]] = frozenset({"text"})
     has_columns = True
+    refuses_markup = True
 
     @classmethod
     def detect(cls, sources: Sequence[UploadedFile], required: Mapping[str, str] | None) -> float:

@@ -37,6 +37,7 @@ class FastText(Format):
     columns: ClassVar[Mapping[str, str]] = {"text": "text", "label": "label"}
     accepted_content: ClassVar[frozenset[FileContent]] = frozenset({"text"})
     has_columns = True
+    refuses_markup = True
 
     @classmethod
     def detect(cls, sources: Sequence[UploadedFile], required: Mapping[str, str] | None) -> float:

@@ -13,6 +13,7 @@ from ml.data.files.ignored import is_ignored
 from ml.data.files.natural_sort import natural_sort_key
 from ml.data.files.text import UTF_16_MARKS, open_text, read_lines, read_text
 from ml.data.files.upload import find_split, folder_splits
+from ml.data.formats._markup import MARKUP_SUFFIXES, find_markup, strip_markup
 from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch, Format
 from ml.data.issues import DataRejected, Location
 from ml.data.locations import Locations
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from ml.data.files.upload import FileContent, UploadedFile
 
-SUFFIXES: Final = frozenset({".txt", ".text", ".md", ".rst"})
+SUFFIXES: Final = frozenset({".txt", ".text", ".md", ".rst", *MARKUP_SUFFIXES})
 COMPRESSION_SUFFIXES: Final = (".gz", ".bz2", ".xz")
 SURE: Final = 3.0
 LIKELY: Final = 1.5
@@ -92,15 +93,16 @@ class PlainText(Format):
 
         Its end is held out unless the source has a split.
         """
-        with open_text(source, type(self.issues)(max_samples=0), self.limits) as text:
-            total = sum(len(line) for line in read_lines(text))
+        silent_issues = type(self.issues)(max_samples=0)
+        with open_text(source, silent_issues, self.limits) as text:
+            total = sum(len(line) for line in strip_markup(read_lines(text), source.name, silent_issues))
         block_characters = min(MAX_BLOCK_CHARACTERS, max(MIN_BLOCK_CHARACTERS, total // MIN_BLOCKS))
         split_ends = SPLIT_ENDS if source.split is None else ((source.split, 1.0),)
         blocks: list[str] = []
         first_lines: list[int] = []
         read_characters = split_index = row = 0
         with open_text(source, self.issues, self.limits) as text:
-            for line, block in _divide(read_lines(text), block_characters):
+            for line, block in _divide(strip_markup(read_lines(text), source.name, self.issues), block_characters):
                 blocks.append(block)
                 first_lines.append(line)
                 read_characters += len(block)
@@ -167,7 +169,7 @@ class PlainText(Format):
         """
         try:
             with open_text(source, self.issues, self.limits) as text:
-                return "".join(read_lines(text))
+                return "".join(strip_markup(read_lines(text), source.name, self.issues))
         except DataRejected as rejection:
             self.issues.record(rejection, at=rejection.at or Location(file=source.name))
             return None
@@ -181,7 +183,8 @@ class PlainText(Format):
             self.issues.record(content, at=Location(file=file), rows=1)
             return None
         try:
-            return read_text(file, content, self.issues)
+            text = read_text(file, content, self.issues)
+            return "".join(strip_markup(text.splitlines(keepends=True), file, self.issues))
         except DataRejected as rejection:
             self.issues.record(rejection, rows=1)
             return None
@@ -232,7 +235,10 @@ def _is_table(source: UploadedFile) -> bool:
         return False
     with source.path.open("rb") as file:
         data = file.read(INSPECTED_BYTES)
-    lines = data.decode("utf-16" if data.startswith(UTF_16_MARKS) else "utf-8", "replace").split("\n")[:-1]
+    start = data.decode("utf-16" if data.startswith(UTF_16_MARKS) else "utf-8", "replace")
+    if find_markup(start):
+        return False
+    lines = start.split("\n")[:-1]
     for delimiter in ",\t;|":
         counts = [line.count(delimiter) for line in lines]
         if counts and counts[0] and counts.count(counts[0]) >= MIN_REGULAR_FRACTION * len(counts):

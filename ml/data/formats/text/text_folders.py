@@ -10,6 +10,7 @@ from ml.data.files.ignored import is_ignored
 from ml.data.files.text import read_text
 from ml.data.files.upload import parse_split
 from ml.data.formats._class_folders import FolderFormat, FolderRole
+from ml.data.formats._markup import MARKUP_SUFFIXES, strip_markup
 from ml.data.issues import Location
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from ml.data.files.archives import Member
     from ml.data.files.upload import FileContent, UploadedFile
 
-SUFFIXES: Final = (".txt", ".text")
+SUFFIXES: Final = frozenset({".txt", ".text", *MARKUP_SUFFIXES})
 SURE: Final = 2.0
 #: Folders of unclassified texts, as beside the classes of the IMDB movie reviews.
 UNLABELED_FOLDERS: Final = frozenset({"unsup", "unsupervised", "unlabelled", "unlabeled"})
@@ -82,5 +83,9 @@ class TextFolders(FolderFormat):
         return super().roles(classified, source)
 
     def decode(self, file: str, data: bytes) -> str:
-        """Return the decoded text with plain newlines; raises `DataRejected` if it is no text."""
-        return read_text(file, data, self.issues)
+        """Return the decoded text with plain newlines and without markup.
+
+        Raises `DataRejected` if it is no text.
+        """
+        text = read_text(file, data, self.issues)
+        return "".join(strip_markup(text.splitlines(keepends=True), file, self.issues))

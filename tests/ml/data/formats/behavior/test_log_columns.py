@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ml.data.dataset import Dataset
-from tests.support.ml.dataset_files import codes, count, make_parquet, sample, upload
+from tests.support.ml.dataset_files import codes, count, make_parquet, make_zip, sample, upload
 
 USERS, ITEMS = 12, 6
 #: Item of each interaction in its true order, by user.
@@ -293,3 +293,31 @@ def test_lines_of_many_ids_are_histories(tmp_path):
 
     assert (report.state, report.guess.columns) == ("ready", {"user": 1, "history": "2 to the last"})
     assert import_log(tmp_path, "test")[0] == [str(step) for step in range(6)]
+
+
+def user_lines(items, users=range(60)):
+    return "".join(f"{user} {' '.join(map(str, items(user)))}\n" for user in users).encode()
+
+
+LIGHTGCN = {
+    "two items a user": (lambda user: (user * 7 % 50 + 11, user * 3 % 40 + 61), lambda user: [user + 200]),
+    "as many as there are": (lambda user: [user + 100 + item for item in range(1 + user % 4)], lambda user: [user + 7]),
+}
+
+
+@pytest.mark.parametrize("packing", ["loose", "zip"])
+@pytest.mark.parametrize("task", [None, "sequential_recommendation", "recommendation"])
+@pytest.mark.parametrize("name", LIGHTGCN)
+def test_lines_of_a_user_and_its_items_are_a_log(tmp_path, name, task, packing):
+    train, test = LIGHTGCN[name]
+    tested = [user for user in range(60) if user % 3]  # the files of the field leave out users without items
+    names = b"org_id remap_id\n" + b"".join(b"u%d %d\n" % (user, user) for user in range(60))
+    files = {"train.txt": user_lines(train), "test.txt": user_lines(test, tested), "user_list.txt": names}
+    files = {"gowalla.zip": make_zip(files.items())} if packing == "zip" else files
+    report = upload(tmp_path, files, task=task)
+
+    assert report.summary is not None
+    assert (report.state, report.summary.format, report.splits["test"]) == ("ready", "interactions", len(tested))
+    assert sample(report, "file_not_a_log")["file"].endswith("user_list.txt")
+    rows = Dataset.open(tmp_path / "dataset").rows("test").columns
+    assert list(rows["history"][0]) == [*map(str, train(1)), *map(str, test(1))]
