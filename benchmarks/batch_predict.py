@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import psutil
 from sklearn.datasets import load_digits
 
 from benchmarks.record import figure, parse_args
-from tests.support.stack import RunningStack, cpu_seconds, plinth_up
+from tests.support.stack import RunningStack, plinth_up
 
 if TYPE_CHECKING:
     from plinth import Plinth
@@ -103,16 +104,16 @@ def single_rows_per_second(
     headers = {"Authorization": f"Bearer {stack.api_key}", "Content-Type": "application/json"}
     bodies = [json.dumps({"inputs": [row]}).encode() for row in inputs]
     connection = http.client.HTTPConnection(stack.url.removeprefix("http://"))
-    pid = stack.pid_of("app")
+    process = psutil.Process(stack.pid_of("app"))
     began = 0.0
     for number in range(WARM_UP_REQUESTS + requests):
         if number == WARM_UP_REQUESTS:
-            began = cpu_seconds(pid)
+            began = sum(process.cpu_times()[:4])
         connection.request("POST", f"/predict/{model}", body=bodies[number % len(bodies)], headers=headers)
         response = connection.getresponse()
         assert response.status == 200, response.read()
         response.read()
-    spent = cpu_seconds(pid) - began
+    spent: float = sum(process.cpu_times()[:4]) - began
     connection.close()
     return requests / spent
 
