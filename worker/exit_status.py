@@ -73,9 +73,8 @@ def exit_description(status: int) -> dict[str, Any]:
             "the process of the run was killed",
             "Unless someone killed it by hand, the machine ran out of memory: lower schedule.batch_size.",
         )
-    if status < 0:
-        return error_payload("crashed", f"the process of the run was ended by {signal.Signals(-status).name}", None)
-    return error_payload("crashed", f"the process of the run ended with status {status}", None)
+    ending = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+    return error_payload("crashed", f"the process of the run {ending}", "See the job log for its last lines.")
 
 
 def error_payload(code: str, message: str, hint: str | None, *, user_fault: bool = False) -> dict[str, Any]:

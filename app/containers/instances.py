@@ -173,7 +173,8 @@ def _read_split(value: Any) -> list[Any]:
     if columns is None:
         return rows
     if not isinstance(columns, list) or not all(isinstance(column, str) for column in columns):
-        raise invalid("must be a list of names", path="dataframe_split.columns")
+        hint = 'Send {"columns": ["length"], "data": [[5.1]]}.'
+        raise invalid("must be a list of names", path="dataframe_split.columns", hint=hint)
     for index, row in enumerate(rows):
         if not isinstance(row, list) or len(row) != len(columns):
             message = f"must be a list of {len(columns)} values, one for each column"
@@ -184,7 +185,7 @@ def _read_split(value: Any) -> list[Any]:
 def _read_list(form: str) -> Callable[[Any], list[Any]]:
     def read(value: Any) -> list[Any]:
         if not isinstance(value, list):
-            raise invalid("must be a list of rows", path=form)
+            raise invalid("must be a list of rows", path=form, hint=f'Send {{"{form}": [{{"length": 5.1}}]}}.')
         return value
 
     return read
@@ -196,7 +197,8 @@ def _read_inputs(value: Any) -> list[Any]:
         return _read_list("inputs")(value)
     lengths = {name: len(column) if isinstance(column, list) else -1 for name, column in value.items()}
     if not lengths or len(set(lengths.values())) > 1 or -1 in lengths.values():
-        raise invalid("must be lists of one length, one for each field", path="inputs")
+        hint = 'Send {"inputs": {"length": [5.1], "width": [3.5]}}.'
+        raise invalid("must be lists of one length, one for each field", path="inputs", hint=hint)
     return [dict(zip(value, row, strict=True)) for row in zip(*value.values(), strict=True)]
 
 
@@ -216,7 +218,8 @@ def _check_count(count: int, form: str) -> None:
 def _equally_long(lines: Sequence[Sequence[str]]) -> Sequence[Sequence[str]]:
     for number, line in enumerate(lines, start=1):
         if len(line) != len(lines[0]):
-            raise invalid(f"has {len(line)} cells, and the first line has {len(lines[0])}", path=f"csv.{number}")
+            message = f"has {len(line)} cells, and the first line has {len(lines[0])}"
+            raise invalid(message, path=f"csv.{number}", hint="Send the same columns in each line.")
     return lines
 
 

@@ -284,7 +284,7 @@ def list_mistakes(
     """
     dataset, job = datasets.get(session, reference), jobs.get(session, job_id)
     if job.kind != JobKind.EVALUATE or job.dataset_id != dataset.id:
-        raise NotFound(f"evaluation on {dataset.name}@{dataset.version}", job_id)
+        raise NotFound("evaluation", f"{job_id} on {dataset.name}@{dataset.version}")
     if job.report is None:
         raise Conflict(f"{job_id} is {job.state}; its mistakes can be read once it has succeeded")
     split, listed = job.report["split"], (job.report.get("mistakes") or {}).get("rows", [])

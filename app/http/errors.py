@@ -91,8 +91,18 @@ STATUS_OF: Mapping[type[Exception], tuple[int, ProblemCode]] = {
 #: Header by which a client of the OpenAI protocol does not repeat a request; it would repeat each 409.
 NO_RETRY = {"x-should-retry": "false"}
 
-#: Kinds of rows that can be listed at `/api/v1/<kind>s`.
-_LISTED_KINDS = frozenset({"dataset", "job", "model", "key", "webhook"})
+#: What to do next where there is no row of a kind.
+NOT_FOUND_HINTS: Mapping[str, str] = {
+    **{kind: f"GET /api/v1/{kind}s lists all." for kind in ("dataset", "job", "model", "key", "webhook")},
+    "alias": "GET /api/v1/models/{name}/aliases lists those of a model.",
+    "delivery": "GET /api/v1/webhooks/{webhook_id}/deliveries lists those of a webhook.",
+    "evaluation": "GET /api/v1/datasets/{dataset}/evaluations lists those of a dataset.",
+    "finding with rows": "GET /api/v1/datasets/{dataset}/report lists all findings.",
+    "report of job": "A job writes it when it succeeds; GET /api/v1/jobs/{job_id} has its state.",
+    "traffic split": "PUT to the same path creates one.",
+    "upload": "Uploads expire and are deleted with their job; POST /api/v1/uploads creates another.",
+    "watch": "PUT to the same path creates one.",
+}
 
 
 class OpenAIError(BaseModel):
@@ -275,13 +285,10 @@ def to_problem_error(error: Exception) -> ProblemError:
             return ProblemError(status, code, _sentence(str(error)), headers={"Retry-After": "1"})
         case StorageFull():
             hint = "Delete what is no longer needed, then try again."
-        case NotFound() if error.kind == "model":
-            error, hint = (
-                NotFound("model", error.reference, allowed_names(error.names)),
-                "GET /api/v1/models lists all.",
-            )
-        case NotFound() if error.kind in _LISTED_KINDS:
-            hint = f"GET /api/v1/{error.kind}s lists all."
+        case NotFound():
+            hint = NOT_FOUND_HINTS.get(error.kind, "")
+            if error.kind == "model":
+                error = NotFound("model", error.reference, allowed_names(error.names))
         case _:
             hint = ""
     return ProblemError(status, code, f"{_sentence(str(error))} {hint}".rstrip())

@@ -119,7 +119,7 @@ PROBLEMS: Final[Mapping[ProblemCode, ProblemExample]] = {
     "invalid_header": ProblemExample(
         400, "Upload-Metadata has the value 'a.zip', which is not base64. Encode it, with padding."
     ),
-    "invalid_http": ProblemExample(400, "Invalid HTTP request received."),
+    "invalid_http": ProblemExample(400, "Invalid HTTP request received. Use http://; a proxy in front adds TLS."),
     "unknown_checksum": ProblemExample(400, "There is no checksum algorithm 'crc32'; known: sha1, sha256, md5."),
     "unknown_host": ProblemExample(
         400, "'api.example.org' is not a name of this service. Add it to PLINTH_ALLOWED_HOSTS."
@@ -229,8 +229,12 @@ PROBLEMS: Final[Mapping[ProblemCode, ProblemExample]] = {
     "idempotency_key_reused": ProblemExample(
         422, "This Idempotency-Key was sent before with another request. Use a new key."
     ),
-    "invalid_data": ProblemExample(422, "The columns cannot be assigned to this task."),
-    "invalid_form": ProblemExample(422, "The form cannot be read: the last part has no end."),
+    "invalid_data": ProblemExample(
+        422, "the model has no class 'kiwi'; its classes are apple, pear. Correct the label."
+    ),
+    "invalid_form": ProblemExample(
+        422, "The form cannot be read: it ends before its last boundary; send it again, whole."
+    ),
     "invalid_input": ProblemExample(
         422,
         "inputs.0.image: this is no base64.",
@@ -260,7 +264,7 @@ PROBLEMS: Final[Mapping[ProblemCode, ProblemExample]] = {
     "upload_locked": ProblemExample(423, "Another request writes to this upload. Ask for its offset with HEAD."),
     "queue_full": ProblemExample(429, "512 inputs are waiting for this model. Try again in 2 s."),
     "rate_limited": ProblemExample(429, "This key may send 60 requests a minute. Send the next one in 1 s."),
-    "headers_too_large": ProblemExample(431, "The headers exceed 65536 bytes."),
+    "headers_too_large": ProblemExample(431, "The headers exceed 65536 bytes. Send fewer cookies and shorter headers."),
     "checksum_mismatch": ProblemExample(460, "The checksum of the piece does not match. Send it again."),
     # 500 and above
     "internal_error": ProblemExample(500, "Internal error. The log of the service has details under request id req_1."),

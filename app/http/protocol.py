@@ -76,7 +76,8 @@ class DeadlineProtocol(HttpToolsProtocol):
         if self._awaits_headers:
             self._header_bytes += len(data)
             if self._header_bytes > MAX_HEADER_BYTES:
-                self._reject(ProblemError(431, "headers_too_large", f"The headers exceed {MAX_HEADER_BYTES} bytes."))
+                detail = f"The headers exceed {MAX_HEADER_BYTES} bytes. Send fewer cookies and shorter headers."
+                self._reject(ProblemError(431, "headers_too_large", detail))
         elif self._remaining_body_bytes >= LARGE_BODY_BYTES:
             self.large_body = BodyBuffer(self.cycle, remaining_bytes=self._remaining_body_bytes)
 
@@ -122,7 +123,7 @@ class DeadlineProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Respond to what is not HTTP with a problem document."""
-        self._reject(ProblemError(400, "invalid_http", msg))
+        self._reject(ProblemError(400, "invalid_http", f"{msg} Use http://; a proxy in front adds TLS."))
 
     def _start_deadline(self) -> None:
         self._awaits_headers, self._header_bytes = True, 0

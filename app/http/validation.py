@@ -5,17 +5,19 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
 
 from fastapi import params
 from fastapi.dependencies.utils import get_flat_params
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import ValidationError
+from pydantic_core import core_schema
 from starlette.requests import Request
 
 from app.http.errors import ProblemError, respond, summarize
 from ml.errors import MAX_SHOWN_CHARACTERS, Finding, SpecError, shorten, unknown
+from ml.wire.schema_description import describe_field
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -33,9 +35,14 @@ MAX_ATTEMPTS: Final = 4
 #: Value set for a missing field, so that the rest can be checked; faults in it are not reported.
 PLACEHOLDER: Final = "missing"
 
+#: First part of Pydantic's location of an error outside of the body.
+_PARAMETER_PLACES = frozenset({"query", "path", "header"})
 _TAG_ERRORS = frozenset({"union_tag_invalid", "union_tag_not_found"})
+#: Errors whose message is Pydantic's; a validator of ours words its own, with the next step.
+_PYDANTIC_ERRORS = frozenset(get_args(core_schema.ErrorType)) - {"value_error"}
 #: Beginning of the patterns of names; nobody reads a pattern.
 NAME_PATTERN: Final = "^[A-Za-z0-9][A-Za-z0-9._-]"
+ALIAS_PATTERN: Final = "^[A-Za-z][A-Za-z0-9._-]*$"
 _MISSING_ERRORS = frozenset({"missing", "union_tag_not_found"})
 #: Messages for errors that Pydantic words for Python, not for JSON.
 _MESSAGES: Mapping[str, str] = {
@@ -44,6 +51,7 @@ _MESSAGES: Mapping[str, str] = {
     "model_attributes_type": "Input should be a JSON object",
     "dict_type": "Input should be a JSON object",
     "model_type": "Input should be a JSON object",
+    "invalid_alias": "an alias has letters, digits, '.', '_' and '-', and begins with a-z or A-Z, like production",
     "invalid_name": "a name has letters, digits, '.', '_' and '-', and begins with a letter or digit, like my-data.2",
 }
 
@@ -78,18 +86,22 @@ def _query_parameters(route: APIRoute) -> Sequence[str]:
 def _respond_invalid(request: Request, error: Exception) -> Response:
     if not isinstance(error, RequestValidationError):
         raise error
-    findings = to_findings(error.errors(), body=error.body, schema=_body_schema(request))
+    findings = to_findings(error.errors(), body=error.body, schema=_request_schema(request))
     return respond(request, ProblemError(422, "invalid_request", summarize(findings), errors=findings))
 
 
-def _body_schema(request: Request) -> dict[str, Any]:
-    """Return the schema of the route's body, with all components."""
+def _request_schema(request: Request) -> dict[str, Any]:
+    """Return the schema of the route's body, with all components and the route's `parameters`."""
     document = request.app.openapi()
     path = getattr(request.scope.get("route"), "path", "")
     operation = document["paths"].get(path, {}).get(request.method.lower(), {})
     content = operation.get("requestBody", {}).get("content", {})
     schema = content.get("application/json", {}).get("schema", {})
-    return {**schema, "components": document.get("components", {})}
+    return {
+        **schema,
+        "components": document.get("components", {}),
+        "parameters": operation.get("parameters", []),
+    }
 
 
 def parse(validate: Callable[[Any], T], value: Any, *, schema: Schema, check: Callable[[T], object]) -> T:
@@ -195,16 +207,36 @@ def _to_finding(error: Mapping[str, Any], body: Any, schema: Schema) -> Finding:
         finding = unknown("field", str(location[-1]), known_fields(schema, error["loc"]), path=path)
         return Finding(**{**finding.to_json(), "code": code})
     context = {name: str(value) for name, value in error.get("ctx", {}).items()}
-    if context.get("pattern", "").startswith(NAME_PATTERN):
+    pattern = context.get("pattern", "")
+    if pattern == ALIAS_PATTERN:
+        code = "invalid_alias"
+    elif pattern.startswith(NAME_PATTERN) and "/" not in pattern:
         code = "invalid_name"
     if "tag" in context:
         context["tag"] = context["tag"][:MAX_SHOWN_CHARACTERS]
     return Finding(
         code=code,
         path=path or None,
-        message=_MESSAGES[code].format(**context) if code in _MESSAGES else error["msg"],
+        message=_MESSAGES[code].format(**context) if code in _MESSAGES else error["msg"].removeprefix("Value error, "),
         found=context.get("tag") or (None if code in _MISSING_ERRORS else shorten(error.get("input"))),
+        hint=_describe_field(schema, error["loc"]) if code in _PYDANTIC_ERRORS else None,
     )
+
+
+def _describe_field(schema: Schema, location: Location) -> str | None:
+    """Describe the values of a field; None if the schema does not have it."""
+    names = [part for part in location if isinstance(part, str)]
+    if not names:
+        return None
+    name = names[-1]
+    if names[0] in _PARAMETER_PLACES:
+        fields: Mapping[str, Schema] = {
+            item["name"].lower(): {**item, **item["schema"]} for item in schema.get("parameters", ())
+        }
+    else:
+        fields = _find_fields(schema, schema, names[1:] if names[0] == "body" else names)
+    field = fields.get(name.lower() if names[0] in _PARAMETER_PLACES else name)
+    return None if field is None else describe_field(name, _dereference(schema, field))
 
 
 def location_path(error: Mapping[str, Any], body: Any) -> Location:
@@ -213,7 +245,9 @@ def location_path(error: Mapping[str, Any], body: Any) -> Location:
     Pydantic's location also names the branches of unions, which are not part of the body.
     """
     location = error["loc"]
-    parts = location[1:] if location[:1] and location[0] in ("body", "query", "path", "header") else location
+    if location[:1] and location[0] in _PARAMETER_PLACES:
+        return tuple(location[1:])
+    parts = location[1:] if location[:1] == ("body",) else location
     path, value = [], body
     for position, part in enumerate(parts):
         is_missing = error["type"] == "missing" and position == len(parts) - 1
@@ -238,11 +272,12 @@ def known_fields(schema: Schema, location: Sequence[str | int]) -> list[str]:
     return sorted(_find_fields(schema, schema, parts))
 
 
-def _find_fields(document: Schema, schema: Schema, location: Sequence[str | int]) -> set[str]:
+def _find_fields(document: Schema, schema: Schema, location: Sequence[str | int]) -> dict[str, Schema]:
+    """Map the fields of the object in which an error is located to their schemas."""
     schema = _dereference(document, schema)
     properties = schema.get("properties", {})
     if len(location) <= 1 and properties:
-        return set(properties)
+        return dict(properties)
     fields = _find_nested_fields(document, schema, location)
     if fields is not None:
         return fields
@@ -250,15 +285,17 @@ def _find_fields(document: Schema, schema: Schema, location: Sequence[str | int]
     branches = [*schema.get("anyOf", ()), *schema.get("oneOf", ())]
     for remainder in (location[1:], location):
         if remainder:
-            fields = set().union(*(_find_fields(document, branch, remainder) for branch in branches))
+            fields = dict[str, Schema]()
+            for branch in branches:
+                fields |= _find_fields(document, branch, remainder)
             if fields:
                 return fields
-    return set()
+    return {}
 
 
-def _find_nested_fields(document: Schema, schema: Schema, location: Sequence[str | int]) -> set[str] | None:
+def _find_nested_fields(document: Schema, schema: Schema, location: Sequence[str | int]) -> dict[str, Schema] | None:
     if not location:
-        return set()
+        return {}
     part, remainder = location[0], location[1:]
     references = schema.get("discriminator", {}).get("mapping", {})
     if part in references:

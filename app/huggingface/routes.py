@@ -26,6 +26,7 @@ from app.openai.schemas import ChatCompletion, Completion
 from app.predict.client_paths import client_paths
 from app.predict.event_stream import MEDIA_TYPE, STREAM_HEADERS, to_events
 from app.predict.handler import PREDICTION_PROBLEMS
+from ml.errors import shorten
 
 if TYPE_CHECKING:
     from app.huggingface.pipelines.base import Pipeline
@@ -232,7 +233,8 @@ async def tokenize_texts(
     check_members(call, ["add_special_tokens"])
     has_special_tokens = call.members.get("add_special_tokens", True)
     if not isinstance(has_special_tokens, bool):
-        raise invalid("must be true or false", path="add_special_tokens")
+        message = f"must be true or false, not {shorten(has_special_tokens)}"
+        raise invalid(message, path="add_special_tokens", hint="Leave it out for true.")
     texts = call.values("a text")
     if sum(map(len, texts)) > MAX_TOKENIZED_CHARACTERS:
         message = f"has over {MAX_TOKENIZED_CHARACTERS:,} characters"
@@ -258,7 +260,7 @@ async def _run(service: PredictService, model: str, pipeline: Pipeline, call: Pi
 def _parse(request: Request, body: bytes) -> PipelineRequest:
     """Return a JSON body, or one file of any type; raises `ProblemError` 415 and 422."""
     if request.headers.get("content-type", "").startswith("multipart/"):
-        detail = "This path reads JSON, or one file as the body, not a form."
+        detail = "This path reads JSON, or one file as the body, not a form. Send the file itself."
         raise ProblemError(415, "unsupported_media_type", detail)
     if not is_json(request):
         return PipelineRequest(body, {}, {})

@@ -33,7 +33,7 @@ def from_bytes(datatype: str, shape: Sequence[int], data: memoryview) -> np.ndar
     dtype = np.dtype("<u2") if datatype == BFLOAT16 else NUMBERS[datatype]
     if len(data) != count * dtype.itemsize:
         expected = f"{count} x {dtype.itemsize} = {count * dtype.itemsize}"
-        raise ValueError(f"has {len(data)} bytes, and its shape requires {expected}")
+        raise ValueError(f"has {len(data)} bytes, and its shape requires {expected}; send all, or correct the shape")
     array = np.frombuffer(data, dtype).reshape(shape)
     return (array.astype("<u4") << 16).view("<f4") if datatype == BFLOAT16 else array
 
@@ -50,13 +50,17 @@ def from_json(datatype: str, shape: Sequence[int], data: Any) -> np.ndarray | li
         return np.frombuffer(pixels, np.uint8).reshape(shape)
     elements, types = _flatten(data)
     if len(elements) != count:
-        raise ValueError(f"has {len(elements)} elements, and its shape requires {count}")
+        raise ValueError(
+            f"has {len(elements)} elements, and its shape requires {count}; send all, or correct the shape"
+        )
     if datatype == BYTES:
         if not types <= {str}:
-            raise ValueError("has datatype BYTES, whose elements are strings in JSON")
+            raise ValueError(
+                "has datatype BYTES, whose elements are strings in JSON; send strings, or name the datatype of numbers"
+            )
         return elements
     if not types <= {bool, int, float}:
-        raise ValueError(f"has datatype {datatype}, whose elements are numbers or booleans")
+        raise ValueError(f"has datatype {datatype}, whose elements are numbers or booleans; send texts as BYTES")
     return _to_numbers(datatype, elements, types).reshape(shape)
 
 
@@ -73,11 +77,11 @@ def _to_numbers(datatype: str, elements: Sequence[Any], types: Set[type]) -> np.
     try:
         array = np.array(elements, dtype)
     except OverflowError:
-        raise ValueError(f"has a number that is beyond {datatype}") from None
+        raise ValueError(f"has a number beyond the range of {datatype}; send a wider datatype") from None
     # Exact: numpy would cut 1.5 to 1 without a word.
     is_exact = dtype.kind == "f" or (is_whole and dtype.kind in "iu")
     if not is_exact and any(number != element for number, element in zip(array.tolist(), elements, strict=True)):
-        raise ValueError(f"has a number that is no {datatype}")
+        raise ValueError(f"has a number that {datatype} cannot hold exactly; send FP32 or FP64 for fractions")
     return array
 
 
@@ -131,9 +135,13 @@ def _split_elements(data: memoryview, count: int) -> list[bytes]:
         start = position + _LENGTH.size
         end = start + _LENGTH.unpack_from(data, position)[0] if start <= len(data) else start
         if end > len(data):
-            raise ValueError(f"ends within its element {len(elements)}")
+            raise ValueError(
+                f"ends within its element {len(elements)}; send the length of an element in 4 bytes before it"
+            )
         elements.append(bytes(data[start:end]))
         position = end
     if len(elements) != count:
-        raise ValueError(f"has {len(elements)} elements, and its shape requires {count}")
+        raise ValueError(
+            f"has {len(elements)} elements, and its shape requires {count}; send all, or correct the shape"
+        )
     return elements

@@ -146,13 +146,13 @@ def _read(tensor: InputTensor, rest: memoryview, *, has_rest: bool) -> tuple[np.
     size = tensor.parameters.get(BINARY_SIZE)
     if size is None:
         if tensor.data is None:
-            raise ValueError(f"has neither data nor {BINARY_SIZE}")
+            raise ValueError(f"has neither data nor {BINARY_SIZE}; send one of them")
         return datatypes.from_json(tensor.datatype, tensor.shape, tensor.data), 0
     if isinstance(size, bool) or not isinstance(size, int) or not 0 <= size <= len(rest):
         remaining = f"{len(rest)} bytes remain" if has_rest else "no bytes follow the JSON"
         raise ValueError(f"has the {BINARY_SIZE} {str(size)[:40]}, and {remaining}. {_BINARY_HINT}")
     if tensor.datatype == datatypes.BYTES and size > 4 * MAX_VALUES and np.prod(tensor.shape) > MAX_VALUES:
-        raise ValueError(f"has too many elements (limit {MAX_VALUES:,})")
+        raise ValueError(f"has too many elements (limit {MAX_VALUES:,}); send fewer rows at a time")
     return datatypes.from_bytes(tensor.datatype, tensor.shape, rest[:size]), size
 
 
@@ -173,22 +173,24 @@ def _to_numbers(field: TensorField, values: np.ndarray) -> Iterable[Any]:
     if field.kind is FieldKind.PIXELS:
         return list(values)
     if values.size > MAX_VALUES:
-        raise ValueError(f"has too many numbers (limit {MAX_VALUES:,})")
+        raise ValueError(f"has too many numbers (limit {MAX_VALUES:,}); send fewer rows at a time")
     column = values.reshape(len(values)) if values.ndim == 2 and values.shape[1] == 1 else values
     if values.dtype.kind != "f" or np.isfinite(values).all():
         return column.tolist()  # type: ignore[no-any-return]  # numbers, or nested lists
     if field.is_nullable and column.ndim == 1 and not np.isinf(column).any():
         return [None if number != number else number for number in column.tolist()]
-    raise ValueError("has NaN or an infinity, which this input does not take")
+    raise ValueError("has NaN or an infinity, which this input does not take; leave such rows out")
 
 
 def _to_text(value: str | bytes, index: int) -> str:
     try:
         text = value if isinstance(value, str) else value.decode()
     except UnicodeDecodeError as error:
-        raise ValueError(f"is no UTF-8 in its element {index}, at byte {error.start}") from None
+        raise ValueError(
+            f"has an element {index} that is not UTF-8 at byte {error.start}; encode texts as UTF-8"
+        ) from None
     if "\0" in text:
-        raise ValueError(f"has the character \\u0000 in its element {index}, which is not allowed")
+        raise ValueError(f"has the character \\u0000 in its element {index}, which is not allowed; remove it")
     return text
 
 

@@ -344,9 +344,7 @@ def log_page(session: Session, job_id: str, *, after: int, limit: int) -> ListOf
 
 
 def read_report(row: JobRow) -> dict[str, Any]:
-    """Return the report of a job; raises `NotFound` with the reason if there is none."""
+    """Return the report of a job; raises `NotFound` if there is none."""
     if row.report is not None:
         return row.report
-    if row.state in ("queued", "running"):
-        raise NotFound("report yet of job", row.id)
     raise NotFound("report of job", row.id)

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 def _require_content(label: str) -> str:
     # A blank label would be a missing one in the dataset of the feedback, which would be rejected.
     if not label.strip():
-        raise ValueError("must contain more than whitespace")
+        raise ValueError("must contain more than whitespace; send the true label")
     return label
 
 
@@ -36,7 +36,7 @@ class FeedbackSend(BaseModel):
     @model_validator(mode="after")
     def _check_input(self) -> Self:
         if (self.request_id is None) == (self.input is None):
-            raise ValueError("send either request_id or input")
+            raise ValueError("has both or neither of request_id and input; send one of them")
         return self
 
 

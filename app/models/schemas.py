@@ -37,7 +37,7 @@ class ModelImport(Import):
     @model_validator(mode="after")
     def _check_source(self) -> Self:
         if (self.upload is None) == (self.hub is None):
-            raise ValueError("send either upload or hub")
+            raise ValueError("has both or neither of upload and hub; send one of them")
         return self
 
 

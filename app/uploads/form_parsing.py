@@ -56,7 +56,7 @@ def parse_options(schema: type[Options], value: Any, *, check: Callable[[Options
 def require_file(form: Form) -> None:
     """Raise `ProblemError` 422 for a form without a file."""
     if not form.files:
-        finding = Finding(code="missing", path="file", message="Field required")
+        finding = Finding(code="missing", path="file", message="Field required", hint="Send a part with a filename.")
         detail = "Send at least one file, as the form field 'file'."
         raise ProblemError(422, "invalid_request", detail, errors=[finding])
 

@@ -139,7 +139,7 @@ class _Reader:
 
     def finish(self) -> None:
         if not self._is_complete:
-            raise _malformed_form("it ends before its last boundary")
+            raise _malformed_form("it ends before its last boundary; send it again, whole")
 
     def close(self) -> None:
         if self._file is not None:
@@ -162,7 +162,7 @@ class _Reader:
     def _on_headers_finished(self) -> None:
         _, options = parse_options_header(self._headers.get(b"content-disposition", b""))
         if b"name" not in options:
-            raise _malformed_form("a part has no name")
+            raise _malformed_form("a part has no name; name each part in its Content-Disposition")
         self._name = options[b"name"].decode("utf-8", "replace")
         if b"filename" not in options:
             self._field = bytearray()
@@ -193,7 +193,9 @@ class _Reader:
             try:
                 self.form.fields[self._name] = self._field.decode()
             except UnicodeDecodeError:
-                raise _malformed_form(f"the field {self._name!r} is not UTF-8") from None
+                raise _malformed_form(
+                    f"the field {self._name!r} is not UTF-8; send a file as a part with a filename"
+                ) from None
             self._field = None
 
     def _on_end(self) -> None:

@@ -19,7 +19,10 @@ class SpectrumConfig(Config):
     @model_validator(mode="after")
     def _windows_overlap(self) -> SpectrumConfig:
         if self.hop > self.window:
-            raise ValueError("hop must be at most window, or samples between frames are skipped")
+            raise ValueError(
+                f"hop is {self.hop} and window {self.window}; hop must be at most window, or samples between "
+                "frames are skipped"
+            )
         return self
 
     @property

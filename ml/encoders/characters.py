@@ -38,7 +38,7 @@ class CharactersConfig(Config):
     @classmethod
     def _has_no_duplicates(cls, alphabet: str) -> str:
         if len(set(alphabet)) < len(alphabet):
-            raise ValueError("contains a character twice")
+            raise ValueError("contains a character twice; list each character once")
         return alphabet
 
 

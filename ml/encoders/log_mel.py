@@ -46,7 +46,10 @@ class LogMelConfig(SpectrumConfig):
     @model_validator(mode="after")
     def _skips_nothing(self) -> LogMelConfig:
         if self.stride > self.stacked:
-            raise ValueError("stride must be at most stacked, or frames are skipped")
+            raise ValueError(
+                f"stride is {self.stride} and stacked {self.stacked}; stride must be at most stacked, or "
+                "frames are skipped"
+            )
         if not len(self.mean) == len(self.deviation) == self.bands:
             raise ValueError("mean and deviation must have one number for each band")
         return self

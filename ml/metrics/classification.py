@@ -79,7 +79,8 @@ def encode_labels(labels: Sequence[str], classes: Sequence[str]) -> np.ndarray:
             return np.asarray(table[labels.codes])
         return np.array([code_of[label] for label in labels], dtype=np.int64)
     except KeyError as error:
-        raise DataError(f"the model has no class {error}; its classes are {', '.join(classes)}") from None
+        message = f"the model has no class {error}; its classes are {', '.join(classes)}"
+        raise DataError(message, hint="Correct the label, or train a model with this class.") from None
 
 
 def to_outputs(logits: np.ndarray, classes: Sequence[str], *, temperature: float = 1.0) -> list[dict[str, Any]]:

@@ -86,7 +86,7 @@ class _JobCheck:
             return
         if isinstance(dimension, list):
             if len({json.dumps(value, sort_keys=True) for value in dimension}) < len(dimension):
-                yield Finding(code="conflict", message="a value is listed twice", path=f"space.{path}")
+                yield Finding(code="conflict", message="a value is listed twice; list it once", path=f"space.{path}")
             for value in dimension:
                 yield from self._check_value(path, value)
             return

@@ -50,7 +50,7 @@ class Budget(Config):
     @model_validator(mode="after")
     def _has_a_limit(self) -> Self:
         if self.trials is None and self.seconds is None and self.cpu_seconds is None:
-            raise ValueError("a budget needs trials, seconds or cpu_seconds")
+            raise ValueError("the budget has no limit; set trials, seconds or cpu_seconds")
         return self
 
     @property

@@ -67,7 +67,8 @@ def check_base(
     slots = catalog.tasks[task.name].slots
     if manifest.encoders.keys().isdisjoint(slots):
         message = f"{reference} reads {', '.join(manifest.encoders) or 'nothing'}, {task.name} reads {', '.join(slots)}"
-        return [Finding(code="does_not_fit", path="bases", message=message)]
+        hint = f"Name base models that read {' or '.join(slots)}."
+        return [Finding(code="does_not_fit", path="bases", message=message, hint=hint)]
     finetune = Finetune.model_validate(
         {"kind": "finetune", "dataset": spec.dataset, "task": task, "start_from": reference, "model": "probe"}
     )

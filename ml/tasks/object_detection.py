@@ -253,7 +253,7 @@ class ObjectDetection(Task):
         except ValueError:
             unknown = next(item["label"] for item in objects if item["label"] not in self.labels)
             message = f"the model has no class {unknown!r}; its classes are {', '.join(self.labels)}"
-            raise DataError(message) from None
+            raise DataError(message, hint="Correct the label, or train a model with this class.") from None
 
 
 class _SizedImages(Sequence[np.ndarray]):

@@ -20,7 +20,7 @@ from pydantic import (
 
 from ml.data.files.base64_data import from_text
 from ml.errors import MAX_SHOWN_CHARACTERS, Finding, InputError, shorten, unknown
-from ml.wire.schema_description import describe_schema
+from ml.wire.schema_description import describe_field, describe_schema
 
 T = TypeVar("T")
 
@@ -114,15 +114,10 @@ def _faults(error: ValidationError, model: type[Wire]) -> list[Finding]:
                 path=".".join(map(str, path)) or None,
                 found=shorten(fault["input"]) if path and fault["type"] != "missing" else None,
                 expected=describe_schema(field) if field else None,
-                hint=_describe_field(str(path[0]), field) if field else _list_fields(model),
+                hint=describe_field(str(path[0]), field) if field else _list_fields(model),
             )
         )
     return findings
-
-
-def _describe_field(name: str, field: Mapping[str, Any]) -> str:
-    description = field.get("description", "").rstrip(".")
-    return f"{name} takes {describe_schema(field)}." + (f" {description}." if description else "")
 
 
 def _unknown(names: Iterable[str], model: type[Wire]) -> list[Finding]:

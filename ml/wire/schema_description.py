@@ -18,6 +18,12 @@ _NOUNS: Final = {
 }
 
 
+def describe_field(name: str, field: Mapping[str, Any]) -> str:
+    """Describe what a field takes, with its description in the schema."""
+    description = field.get("description", "").rstrip(".")
+    return f"{name} takes {describe_schema(field)}." + (f" {description}." if description else "")
+
+
 def describe_schema(schema: Mapping[str, Any]) -> str:
     """Describe the allowed values: `a number from 0.5 to 2`; alternatives are joined by "or"."""
     branches = [branch for branch in schema.get("anyOf", ()) if branch.get("type") != "null"]
@@ -56,4 +62,4 @@ def _between(prefix: str, low: float | None, high: float | None, *, unit: str) -
 
 
 def _number(value: float | None) -> str:
-    return f"{value:,}" if isinstance(value, int) else f"{value:g}"
+    return f"{value:g}" if value is None or value % 1 else f"{int(value):,}"

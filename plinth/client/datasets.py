@@ -170,5 +170,5 @@ class Datasets:
 
 def _default_name(paths: Sequence[Path], *, append: bool) -> str:
     if append:
-        raise PlinthError("Name the dataset to append to.")
+        raise PlinthError("An append has no dataset. Name the one to append to.")
     return paths[0].absolute().name.split(".")[0]

@@ -41,7 +41,9 @@ def check_url(url: str, networks: Sequence[IPNetwork]) -> None:
     A name is resolved when something is sent, not here.
     """
     if len(url) > MAX_URL_CHARACTERS or not url.isascii() or not url.isprintable() or " " in url:
-        raise ValueError(f"must be a URL of ASCII characters (limit {MAX_URL_CHARACTERS:,}), without spaces")
+        raise ValueError(
+            f"must be a URL of ASCII characters (limit {MAX_URL_CHARACTERS:,}), without spaces; encode others with %"
+        )
     parts = urlsplit(url)
     if parts.scheme not in _PORTS or not parts.hostname:
         raise ValueError("must begin with https:// or http:// and the name of a host")

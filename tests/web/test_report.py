@@ -151,7 +151,7 @@ def test_the_report_of_deleted_data_still_lists_the_mistakes(visitor: Visitor, c
 def test_a_job_without_a_report_says_so(visitor: Visitor, content: Path) -> None:
     page = visitor.open(f"/jobs/{queue_job()}/report")
     assert page.locator("h1").inner_text() == "Not Found"
-    assert "report yet" in page.locator(".lead").inner_text()
+    assert "writes it when it succeeds" in page.locator(".lead").inner_text()
 
 
 def test_the_system_page_cleans_up_what_is_of_no_use(visitor: Visitor, content: Path, tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def post(
         return PostResponse(response.status, _seconds(response.headers.get("Retry-After", "")))
     except (OSError, HTTPException, ValueError) as error:
         if is_late.is_set() or isinstance(error, TimeoutError):
-            raise PostFailed(f"no response within {seconds:g} s") from error
+            raise PostFailed(f"no response within {seconds:g} s; respond first, then process the event") from error
         raise PostFailed(_reason(error)) from error
     finally:
         timer.cancel()

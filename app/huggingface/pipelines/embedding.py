@@ -9,7 +9,7 @@ import numpy as np
 
 from app.huggingface.pipelines.base import INPUTS, Pipeline, PipelineRequest, check_members, invalid
 from app.predict.schemas import MAX_INPUTS
-from ml.errors import PARAMETERS
+from ml.errors import PARAMETERS, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -158,7 +158,9 @@ def _check_flag(value: Any, name: str, *, default: bool) -> bool:
     if value is None:
         return default
     if not isinstance(value, bool):
-        raise invalid("must be true or false", path=name)
+        raise invalid(
+            f"must be true or false, not {shorten(value)}", path=name, hint=f"Leave it out for {str(default).lower()}."
+        )
     return value
 
 

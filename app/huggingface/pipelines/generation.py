@@ -68,7 +68,8 @@ class TranslationPipeline(Pipeline):
         request.take_only("truncation", ["do_not_truncate", "longest_first"], hint="Leave it out.")
         options = request.take("generate_parameters") or {}
         if not isinstance(options, dict):
-            raise invalid("must be an object", path="parameters.generate_parameters")
+            hint = 'Send {"max_new_tokens": 20}.'
+            raise invalid("must be an object", path="parameters.generate_parameters", hint=hint)
         request.parameters |= options
         request.rename(_BEAMS)
         return [{"text": text} for text in request.values("a text")]

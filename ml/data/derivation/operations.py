@@ -117,7 +117,7 @@ class DropRows(_RowsOperation):
     @model_validator(mode="after")
     def _check(self) -> DropRows:
         if (self.finding is None) == (self.rows is None):
-            raise ValueError("name the rows by `finding` or by `rows`, not both")
+            raise ValueError("has both or neither of `finding` and `rows`; name the rows by one of them")
         return self
 
     def apply(self, selection: Selection, others: Mapping[str, Selection]) -> Selection:
@@ -151,7 +151,7 @@ class RelabelRows(_RowsOperation):
     @model_validator(mode="after")
     def _check(self) -> RelabelRows:
         if sum(value is not None for value in (self.finding, self.labels, self.objects)) != 1:
-            raise ValueError("name the rows by one of `finding`, `labels` and `objects`")
+            raise ValueError("has several or none of `finding`, `labels` and `objects`; name the rows by one of them")
         return self
 
     def missing_objects(self, source: Selection) -> Iterable[tuple[Location, int, int]]:
@@ -218,7 +218,7 @@ class FilterRows(Operation):
     @model_validator(mode="after")
     def _check(self) -> FilterRows:
         if not self.model_dump(exclude={"operation", "column"}, exclude_none=True):
-            raise ValueError("give at least one condition")
+            raise ValueError("has no condition; give at least one, such as `splits` or `min_characters`")
         return self
 
     @property
@@ -279,7 +279,7 @@ class SampleRows(Operation):
     @model_validator(mode="after")
     def _check(self) -> SampleRows:
         if (self.fraction is None) == (self.rows is None):
-            raise ValueError("give `fraction` or `rows`, not both")
+            raise ValueError("has both or neither of `fraction` and `rows`; give one of them")
         return self
 
     def apply(self, selection: Selection, others: Mapping[str, Selection]) -> Selection:

@@ -39,7 +39,7 @@ T = TypeVar("T", Path, str)
 MODULE: Final = "ml.learning.pipeline.rank"
 #: Time for the kernel to report the end of a rank whose sockets it has closed.
 END_SECONDS: Final = 2.0
-SEE_LOG: Final = "The job's log may say why."
+SEE_LOG: Final = "See the job log for the cause."
 KILLED: Final = (
     "Unless someone killed it by hand, the machine ran out of memory: lower schedule.batch_size, or set "
     "schedule.accumulate."
@@ -143,7 +143,7 @@ class FirstRank(Rank):
             assert process.stdout is not None
             if not process.stdout.read(1):
                 self._raise_ended()
-                raise RankEnded("a rank has ended before the training began")
+                raise RankEnded("a rank has ended before the training began", hint=SEE_LOG)
         self._group = _make_group(self._request)
         return self._group
 

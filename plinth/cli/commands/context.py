@@ -163,7 +163,7 @@ def parse_json(text: str | None, option: str) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
-        raise typer.BadParameter(f"not JSON ({error})", param_hint=option) from None
+        raise typer.BadParameter(f"not JSON ({error}); quote all of it for the shell", param_hint=option) from None
 
 
 def apply_setting(spec: dict[str, Any], setting: str) -> None:

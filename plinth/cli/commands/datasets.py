@@ -186,7 +186,9 @@ def derive_dataset(
     try:
         parsed = json.loads(text)
     except ValueError as error:
-        raise typer.BadParameter(f"not JSON ({error})", param_hint="OPERATIONS") from None
+        raise typer.BadParameter(
+            f"not JSON ({error}); write a list of operations, quoted for the shell", param_hint="OPERATIONS"
+        ) from None
     with connect() as plinth:
         reference = resolve_dataset(plinth, dataset)
         _derive(plinth, reference, [parsed] if isinstance(parsed, dict) else parsed, name=name, as_json=as_json)

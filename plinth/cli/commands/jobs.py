@@ -306,7 +306,7 @@ def resume_job(job: JobId, as_json: AsJson = False) -> None:
 
 def _require(jobs: list[str] | None) -> list[str]:
     if not jobs:
-        raise typer.BadParameter("name at least one job, or `last`", param_hint="JOB")
+        raise typer.BadParameter("no job; name at least one, or `last`", param_hint="JOB")
     return list(dict.fromkeys(jobs))
 
 

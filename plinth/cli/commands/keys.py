@@ -132,7 +132,9 @@ def parse_duration(text: str, option: str) -> timedelta:
     try:
         return timedelta(**{_UNITS[match[2]]: int(match[1])})
     except OverflowError:
-        raise typer.BadParameter(f"{text} is too long (limit 999999999d)", param_hint=option) from None
+        raise typer.BadParameter(
+            f"{text} is too long (limit 999999999d); write a shorter time", param_hint=option
+        ) from None
 
 
 def _describe(key: Key) -> str:

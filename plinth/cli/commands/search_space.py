@@ -46,7 +46,9 @@ def parse_dimension(text: str) -> tuple[str, Any]:
 def _parse_range(low_text: str, high_text: str) -> dict[str, Any]:
     low, high = _parse_value(low_text), _parse_value(high_text)
     if not isinstance(low, int | float) or not isinstance(high, int | float):
-        raise typer.BadParameter(f"{low_text}..{high_text} is no range of numbers", param_hint=OPTION)
+        raise typer.BadParameter(
+            f"{low_text}..{high_text} is not a range of numbers; write 1e-4..1e-2", param_hint=OPTION
+        )
     return {"low": low, "high": high, "log": low > 0 and high >= LOG_RATIO * low}
 
 
@@ -54,7 +56,7 @@ def _parse_json(text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
-        raise typer.BadParameter(f"not JSON ({error})", param_hint=OPTION) from None
+        raise typer.BadParameter(f"not JSON ({error}); quote all of it for the shell", param_hint=OPTION) from None
 
 
 def _parse_value(text: str) -> Any:

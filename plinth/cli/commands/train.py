@@ -231,7 +231,7 @@ def parse_image_size(text: str, facts: Mapping[str, Any] | None) -> dict[str, An
     """
     sides = text.lower().split("x")
     if len(sides) > 2 or not all(side.isdecimal() and 1 <= int(side) <= MAX_SIDE for side in sides):
-        message = f"{text!r} is neither a number of pixels nor WIDTHxHEIGHT, each from 1 to {MAX_SIDE:,}"
+        message = f"{text!r} is neither a number of pixels nor WIDTHxHEIGHT; write 96 or 160x120 (limit {MAX_SIDE:,})"
         raise typer.BadParameter(message, param_hint="--image-size")
     numbers = [int(side) for side in sides]
     if len(numbers) == 2:
@@ -275,7 +275,9 @@ def _parse_sizes(sizes: str | None) -> list[float] | None:
     try:
         return [float(size) for size in sizes.split(",")]
     except ValueError:
-        raise typer.BadParameter(f"{sizes!r} is not a list of numbers like 1,0.5,0.25", param_hint="--sizes") from None
+        raise typer.BadParameter(
+            f"{sizes!r} is not a list of numbers; write 1,0.5,0.25", param_hint="--sizes"
+        ) from None
 
 
 def _name_dataset(plinth: Plinth, spec: dict[str, Any], reference: str) -> None:
@@ -309,7 +311,9 @@ def parse_start_from(text: str | None) -> str | dict[str, str] | None:
     for pair in text.split(","):
         slot, _, model = pair.partition("=")
         if not slot or not model:
-            raise typer.BadParameter(f"{pair!r} is not SLOT=MODEL, such as image=text-base", param_hint="--from")
+            raise typer.BadParameter(
+                f"{pair!r} is not SLOT=MODEL; write image=image-base,text=text-base", param_hint="--from"
+            )
         models[slot] = model
     return models
 

@@ -359,7 +359,7 @@ REFUSED: Final[dict[str, tuple[Callable[[Any, Any], object], str]]] = {
     ),
     "text that is no UTF-8": (
         lambda c, t: c.infer(MODELS[0], [tensor(t, "text", texts([b"a\xff"]), "BYTES")]),
-        "is no UTF-8 in its element 0, at byte 1",
+        "element 0 that is not UTF-8 at byte 1",
     ),
     "a blank text": (
         lambda c, t: c.infer(MODELS[0], [tensor(t, "text", texts(["a", " "]), "BYTES")]),
@@ -406,7 +406,7 @@ BODIES: Final[dict[str, tuple[bytes, str | None, str]]] = {
     "a fraction of an integer": (
         json.dumps({"inputs": [ONE | {"datatype": "INT8", "data": [1.5]}]}).encode(),
         None,
-        "is no INT8",
+        "INT8 cannot hold exactly",
     ),
     "a number beyond its type": (
         json.dumps({"inputs": [ONE | {"datatype": "INT8", "data": [300]}]}).encode(),

@@ -28,11 +28,11 @@ def test_whole_floats_and_booleans_are_whole_numbers() -> None:
 @pytest.mark.parametrize(
     ("datatype", "data", "words"),
     [
-        ("UINT8", [256, 1], "beyond UINT8"),
-        ("UINT8", [-1, 1], "beyond UINT8"),
-        ("UINT8", [[1.5], [1]], "no UINT8"),
-        ("INT64", [2**63, 1], "beyond INT64"),
-        ("BOOL", [2, 1], "no BOOL"),
+        ("UINT8", [256, 1], "beyond the range of UINT8"),
+        ("UINT8", [-1, 1], "beyond the range of UINT8"),
+        ("UINT8", [[1.5], [1]], "UINT8 cannot hold"),
+        ("INT64", [2**63, 1], "beyond the range of INT64"),
+        ("BOOL", [2, 1], "BOOL cannot hold"),
         ("UINT8", ["1", 1], "numbers or booleans"),
         ("UINT8", [None, 1], "numbers or booleans"),
         ("UINT8", [1], "has 1 elements"),

@@ -83,8 +83,8 @@ def test_an_unknown_label_is_refused_unless_it_is_called_new(client: TestClient)
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        ({"label": "dark"}, "send either request_id or input"),
-        ({"request_id": "a", "input": {}, "label": "dark"}, "send either request_id or input"),
+        ({"label": "dark"}, "send one of them"),
+        ({"request_id": "a", "input": {}, "label": "dark"}, "send one of them"),
         ({"input": {"text": "a"}, "label": "dark"}, "unknown field"),
         ({"input": {"image": "aaaa"}, "label": "dark"}, "input.image"),
         ({"input": {}, "label": "dark"}, "input"),

@@ -109,7 +109,7 @@ def test_a_fault_names_its_place_and_what_is_known(
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"budget": {}}, "a budget needs trials, seconds or cpu_seconds"),
+        ({"budget": {}}, "set trials, seconds or cpu_seconds"),
         ({"budget": {"trials": 0}}, "greater than or equal to 1"),
         ({"space": {"schedule.learning_rate": {"low": 1, "high": 0.1}}}, "low (1) must be below high (0.1)"),
         ({"space": {"schedule.weight_decay": {"low": 0, "high": 0.1, "log": True}}}, "must start above 0"),

@@ -57,7 +57,7 @@ class RNNConfig(Config):
     @model_validator(mode="after")
     def _check_width(self) -> Self:
         if self.directions == "both" and self.width % 2:
-            raise ValueError("two directions require an even width")
+            raise ValueError(f"width is {self.width}, and two directions halve it; choose an even width")
         return self
 
 

@@ -54,9 +54,11 @@ class TransformerConfig(Config):
     @model_validator(mode="after")
     def _check_width(self) -> Self:
         if self.head_width is None and self.width % (2 * self.heads):
-            raise ValueError("width must be a multiple of twice the number of heads")
+            raise ValueError(
+                f"width is {self.width}; it must be a multiple of {2 * self.heads}, twice the number of heads"
+            )
         if self.width % 2:
-            raise ValueError("width must be even")
+            raise ValueError(f"width is {self.width}; it must be even")
         return self
 
 

@@ -33,7 +33,9 @@ def send_feedback(
     from plinth.cli.render import console, print_next_step
 
     if (request_id is None) == (input is None):
-        raise typer.BadParameter("name either --request-id or --input", param_hint="--request-id")
+        raise typer.BadParameter(
+            "both or neither of --request-id and --input; name one of them", param_hint="--request-id"
+        )
     with connect() as plinth:
         content = None if input is None else _read_input(plinth, model, input)
         row = plinth.feedback.send(model, label, request_id=request_id, input=content, new_label=new_label)

@@ -90,7 +90,7 @@ def test_a_model_is_watched_labeled_and_made_a_dataset_of(plinth_command: Run, p
 def test_a_missing_source_of_feedback_is_refused(plinth_command: Run) -> None:
     done = plinth_command("feedback", "send", "watched", "bug")
     assert done.returncode == 2
-    assert "name either --request-id or --input" in done.stderr
+    assert "name one of them" in done.stderr
 
 
 def test_traffic_is_split_shown_and_joined_again(plinth_command: Run, plinth: Plinth, model: str) -> None:
