@@ -1,4 +1,4 @@
-"""Run all checks of names, words, structure, imports, glossary, changelog and references in one process.
+"""Run all checks of names, words, errors, structure, imports and documents in one process.
 
     python -m tools.check_all
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from tools import (
     check_changelog,
+    check_errors,
     check_glossary,
     check_imports,
     check_names,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 CHECKS: Final[dict[str, Callable[[Sequence[str]], int]]] = {
     "names": check_names.main,
     "wording": check_wording.main,
+    "errors": check_errors.main,
     "structure": check_structure.main,
     "imports": check_imports.main,
     "glossary": check_glossary.main,
