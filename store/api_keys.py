@@ -19,7 +19,7 @@ from store.pagination import Page, newest_first
 from store.tables import SCOPES, ApiKey, RetiredSecret, WebSession, clock
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from datetime import datetime
 
     from sqlalchemy import ColumnElement
@@ -78,6 +78,8 @@ def create(
     models: Sequence[str] | None = None,
     requests_per_minute: int | None = None,
     expires_at: datetime | None = None,
+    max_jobs: int | None = None,
+    cpu_seconds_per_day: int | None = None,
 ) -> tuple[ApiKey, str]:
     """Create a key; return it with its secret, which cannot be read again."""
     secret = _new_secret()
@@ -89,6 +91,8 @@ def create(
         models=None if models is None else list(models),
         requests_per_minute=requests_per_minute,
         expires_at=expires_at,
+        max_jobs=max_jobs,
+        cpu_seconds_per_day=cpu_seconds_per_day,
     )
     return _add(session, key), secret
 
@@ -141,18 +145,41 @@ def listing(session: Session, *, limit: int, cursor: str | None) -> Page[ApiKey]
     return newest_first(session, select(ApiKey), ApiKey.id, limit=limit, cursor=cursor)
 
 
+def names(session: Session, key_ids: Collection[str]) -> dict[str, str]:
+    """Return the names of keys by id, including those of revoked ones."""
+    rows = session.execute(select(ApiKey.id, ApiKey.name).where(ApiKey.id.in_(key_ids))).all()
+    return {row[0]: row[1] for row in rows}
+
+
+def change_limits(session: Session, key_id: str, **limits: int | None) -> ApiKey:
+    """Set `requests_per_minute`, `max_jobs` or `cpu_seconds_per_day` of a key; None removes a limit.
+
+    Raises `NotFound`, and `Conflict` for a key that is expired or revoked.
+    """
+    key = _lock_live(session, key_id, "changed")
+    for name, value in limits.items():
+        setattr(key, name, value)
+    session.flush()
+    return key
+
+
+def _lock_live(session: Session, key_id: str, participle: str) -> ApiKey:
+    key = session.get(ApiKey, key_id, populate_existing=True, with_for_update=True)
+    if key is None:
+        raise NotFound("key", key_id)
+    if session.scalar(select(ApiKey.id).where(ApiKey.id == key_id, _is_live())) is None:
+        state = "revoked" if key.revoked_at else "expired"
+        raise Conflict(f"{key_id} is {state} and cannot be {participle}; create another key")
+    return key
+
+
 def rotate(session: Session, key_id: str, *, grace_seconds: float) -> tuple[ApiKey, str]:
     """Give a key another secret; the present one is valid for `grace_seconds` more.
 
     Secrets before it end at once, and so do sessions of browsers. Raises `NotFound`, and `Conflict` for a key that is
     expired or revoked.
     """
-    key = session.get(ApiKey, key_id, populate_existing=True, with_for_update=True)
-    if key is None:
-        raise NotFound("key", key_id)
-    if session.scalar(select(ApiKey.id).where(ApiKey.id == key_id, _is_live())) is None:
-        state = "revoked" if key.revoked_at else "expired"
-        raise Conflict(f"{key_id} is {state} and cannot be rotated; create another key")
+    key = _lock_live(session, key_id, "rotated")
     session.execute(update(RetiredSecret).where(RetiredSecret.key_id == key_id).values(valid_until=clock()))
     session.add(RetiredSecret(secret_sha256=key.secret_sha256, key_id=key_id, valid_until=clock(grace_seconds)))
     session.execute(delete(WebSession).where(WebSession.key_id == key_id))

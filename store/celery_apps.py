@@ -12,7 +12,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from store.settings import BROKER_TIMEOUT_SECONDS, QUEUE, store_settings
+from store.settings import BROKER_TIMEOUT_SECONDS, store_settings
 
 #: Exceptions of a broker that is unreachable or fails.
 BROKER_ERRORS = (OperationalError, RedisError, OSError)
@@ -38,7 +38,6 @@ def worker_app() -> Celery:
         },
         result_backend=None,
         task_acks_late=False,
-        task_default_queue=QUEUE,
         task_ignore_result=True,
         task_serializer="json",
         worker_cancel_long_running_tasks_on_connection_loss=False,
@@ -62,7 +61,6 @@ def producer_app() -> Celery:
             "socket_connect_timeout": BROKER_TIMEOUT_SECONDS,
             "socket_timeout": BROKER_TIMEOUT_SECONDS,
         },
-        task_default_queue=QUEUE,
         task_ignore_result=True,
         task_publish_retry=False,
     )

@@ -4,6 +4,7 @@ StoreError
 ├── NotFound           no row has that reference
 ├── Conflict           the state of the row does not allow it
 │   └── PreconditionFailed  the row has changed since the caller last read it
+├── QuotaReached       an API key has reached its quota of jobs or CPU time
 ├── StaleClaim         the run was given to another worker, cancelled or ended: stop writing
 ├── StorageFull        too little disk space
 ├── StorageUnavailable blob storage is unreachable or failed
@@ -47,6 +48,15 @@ class Conflict(StoreError):
 
 class PreconditionFailed(Conflict):
     """The row has changed since the caller last read it."""
+
+
+class QuotaReached(StoreError):
+    """An API key has reached its quota of jobs or CPU time."""
+
+    def __init__(self, message: str, *, retry_seconds: float | None = None) -> None:
+        """`retry_seconds` is the time until something is accepted again, if it is known."""
+        super().__init__(message)
+        self.retry_seconds = retry_seconds
 
 
 class StaleClaim(StoreError):

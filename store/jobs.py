@@ -16,16 +16,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from sqlalchemy import and_, delete, func, or_, select, update
+from sqlalchemy import String, and_, cast, delete, func, or_, select, update
 from sqlalchemy.orm import aliased, defer
 
 from store import notifications
-from store.database import after_commit, update_rows
+from store.database import after_commit, lock, update_rows
 from store.errors import Conflict, NotFound, StaleClaim
 from store.ids import new_id, version_number
 from store.job_events import append_events, finite_or_none, save_metrics
 from store.models import NewModel, of_job, register
 from store.pagination import Page, newest_first
+from store.queue import order
+from store.queue.owner import current_owner
+from store.queue.quotas import check_quotas
 from store.settings import (
     FIRST_NOTIFY_DELAY_SECONDS,
     MAX_NOTIFICATIONS_PER_ROUND,
@@ -35,23 +38,28 @@ from store.settings import (
 from store.tables import (
     DATASET_KINDS,
     FINAL_STATES,
+    PRIORITIES,
     Checkpoint,
     Dataset,
     Event,
     Job,
     JobKind,
+    Lane,
     MetricPoint,
     Model,
     clock,
+    lane_of,
 )
 from store.telemetry.current_span import current_span
 from store.webhooks import outbox
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from sqlalchemy import ColumnElement
     from sqlalchemy.orm import Session
+
+    from store.tables import Priority
 
 MAX_CHECKPOINTS = 2
 #: A sweep whose trials never ring is looked at again after this time.
@@ -121,24 +129,31 @@ def submit(
     parent_id: str | None = None,
     trial: int | None = None,
     parameters: Mapping[str, Any] | None = None,
+    priority: Priority = "normal",
 ) -> Job:
-    """Create a queued job and notify the workers after the commit.
+    """Create a queued job of the current owner, and notify the workers after the commit.
 
-    `parent_id` is the sweep of which it is a trial, with a number and `parameters` by path. A job whose dataset is not
-    ready is claimed once it is.
+    `parent_id` is the sweep of which it is a trial, with a number and `parameters` by path; owner and priority are
+    those of the sweep. A job whose dataset is not ready is claimed once it is. Raises `QuotaReached`.
     """
+    parent = session.get(Job, parent_id) if parent_id is not None else None
+    if parent is None:
+        check_quotas(session, current_owner.get())
     dataset = session.get(Dataset, dataset_id) if dataset_id and kind not in DATASET_KINDS else None
     is_waiting = dataset is not None and dataset.state != "ready"
     job = Job(
         id=new_id("job"),
         kind=kind,
+        lane=lane_of(kind),
+        owner_id=current_owner.get() if parent is None else parent.owner_id,
+        priority=PRIORITIES.index(priority) if parent is None else parent.priority,
         spec=dict(spec),
         request=dict(request) if request else None,
         origin_id=origin_id,
         parent_id=parent_id,
         trial=trial,
         parameters=dict(parameters) if parameters is not None else None,
-        traceparent=_traceparent(session, parent_id),
+        traceparent=_traceparent(parent),
         dataset_id=dataset_id,
         model_name=model_name,
         reason=f"waiting for {dataset.name}@{dataset.version}" if dataset is not None and is_waiting else None,
@@ -151,7 +166,7 @@ def submit(
     session.refresh(job)
     if (span := current_span.get()) is not None:
         span.annotate({"plinth.job.id": job.id})
-    _notify_after_commit(session, job.id)
+    _notify_after_commit(session, job.id, job.lane)
     return job
 
 
@@ -219,15 +234,19 @@ def count_by_state(session: Session, *, with_validations: bool = True) -> dict[s
     return {row[0]: row[1] for row in rows}
 
 
-def queue_positions(session: Session, job_ids: Sequence[str]) -> dict[str, int]:
-    """Return the positions in the queue of those of these jobs that wait.
+def queue_positions(session: Session, rows: Sequence[Job]) -> dict[str, int]:
+    """Return the positions of jobs in the queue of their lane.
 
-    1 is the oldest of all jobs that wait for a worker.
+    1 is the job that starts next, by `store.queue.order`. A job that waits for no worker, but for its dataset or after
+    a crash, has none.
     """
-    position = func.row_number().over(order_by=Job.id).label("position")
-    queue = select(Job.id, position).where(Job.state == "queued", _is_not_paused()).subquery()
-    rows = session.execute(select(queue.c.id, queue.c.position).where(queue.c.id.in_(job_ids))).all()
-    return {row[0]: row[1] for row in rows}
+    ids: dict[str, list[str]] = {}
+    for job in rows:
+        if job.state == "queued":
+            ids.setdefault(job.lane, []).append(job.id)
+    conditions = _is_ready()
+    parts = [order.positions(session, Lane(lane), conditions, job_ids) for lane, job_ids in ids.items()]
+    return {job_id: position for part in parts for job_id, position in part.items()}
 
 
 # Transitions made by a worker.
@@ -244,9 +263,7 @@ def claim(session: Session, job_id: str, *, worker: str) -> Claim | None:
         .where(
             Job.id == job_id,
             or_(Job.state == "queued", _is_suspended()),
-            _is_not_paused(),
-            _is_due(),
-            _has_its_dataset(),
+            *_is_ready(),
         )
         .values(
             state="running",
@@ -266,6 +283,26 @@ def claim(session: Session, job_id: str, *, worker: str) -> Claim | None:
         session.execute(update(Dataset).where(Dataset.id == job.dataset_id).values(state="validating"))
     append_events(session, job_id, ("state", {"state": "running", "attempt": job.fence}))
     return _claim_of(job)
+
+
+def claim_next(
+    session: Session, lane: Lane, *, worker: str, kinds: Collection[str], excluded_devices: Collection[int] = ()
+) -> Claim | None:
+    """Claim the first job of a lane; None if none is due.
+
+    Only `kinds` are claimed, and no training on a number of `excluded_devices`.
+    """
+    # One claim at a time: two at once would both count the runs of an owner without the other one.
+    lock(session, f"queue {lane}")
+    conditions = [*_is_ready(), Job.kind.in_(kinds)]
+    if excluded_devices:
+        devices = func.coalesce(cast(Job.spec["devices"], String), "")
+        conditions.append(devices.not_in([str(count) for count in excluded_devices]))
+    while (job_id := order.next_job(session, lane, conditions)) is not None:
+        # None for a job that was canceled or paused since it was read.
+        if (claimed := claim(session, job_id, worker=worker)) is not None:
+            return claimed
+    return None
 
 
 def get_claim(session: Session, job_id: str, fence: int) -> Claim:
@@ -480,16 +517,16 @@ def requeue_expired(session: Session) -> list[str]:
     return [job.id for job in expired]
 
 
-def jobs_to_notify(session: Session, *, messages_waiting: int) -> list[str]:
-    """Return the queued jobs to notify workers of now.
+def jobs_to_notify(session: Session, lane: Lane, *, messages_waiting: int) -> list[str]:
+    """Return the queued jobs of a lane to notify workers of now.
 
     The delay until a job's next notification doubles.
 
     `messages_waiting` are in the broker already and not yet received. Sending more messages than there are jobs has no
     use: so a long queue of jobs does not flood the broker, and an emptied broker is filled again.
     """
-    is_queued = and_(Job.state == "queued", _is_not_paused(), _is_due(), _has_its_dataset())
-    is_waiting = or_(is_queued, and_(_is_suspended(), Job.notify_at <= clock()))
+    is_queued = and_(Job.state == "queued", *_is_ready())
+    is_waiting = and_(Job.lane == lane, or_(is_queued, and_(_is_suspended(), Job.notify_at <= clock())))
     missing = (session.scalar(select(func.count()).select_from(Job).where(is_waiting)) or 0) - messages_waiting
     if missing <= 0:
         return []
@@ -630,10 +667,15 @@ def delete_checkpoints(session: Session, job_id: str) -> None:
     session.execute(delete(Checkpoint).where(Checkpoint.job_id == job_id))
 
 
-def count_unfinished(session: Session, *, kinds: Sequence[str]) -> int:
-    """Return the number of queued and running jobs, without paused ones."""
-    is_unfinished = and_(Job.state.in_(("queued", "running")), _is_not_paused(), Job.kind.in_(kinds))
+def count_unfinished(session: Session, lane: Lane) -> int:
+    """Return the number of queued and running jobs of a lane, without paused ones."""
+    is_unfinished = and_(Job.state.in_(("queued", "running")), _is_not_paused(), Job.lane == lane)
     return session.scalar(select(func.count()).select_from(Job).where(is_unfinished)) or 0
+
+
+def _is_ready() -> list[ColumnElement[bool]]:
+    """Conditions on a queued job that a worker may claim now."""
+    return [_is_not_paused(), _is_due(), _has_its_dataset()]
 
 
 def _is_not_paused() -> ColumnElement[bool]:
@@ -659,12 +701,12 @@ def _is_suspended() -> ColumnElement[bool]:
     return and_(Job.state == "running", Job.lease_until.is_(None))
 
 
-def _traceparent(session: Session, parent_id: str | None) -> str | None:
+def _traceparent(parent: Job | None) -> str | None:
     """Return the cause of a new job: the request, or that of its sweep."""
     span = current_span.get()
     if span is not None:
         return span.traceparent
-    return session.scalar(select(Job.traceparent).where(Job.id == parent_id)) if parent_id else None
+    return parent.traceparent if parent is not None else None
 
 
 def _is_row_suspended(job: Job) -> bool:
@@ -689,7 +731,7 @@ def _ring_sweep(session: Session, parent_id: str | None) -> None:
     if parent_id is not None:
         values = {"notify_attempts": 0, "notify_at": clock()}
         session.execute(update(Job).where(Job.id == parent_id, Job.state == "running").values(**values))
-        _notify_after_commit(session, parent_id)
+        _notify_after_commit(session, parent_id, Lane.COORDINATING)
 
 
 def _is_cancel_requested(session: Session, claim: Claim) -> bool:
@@ -756,7 +798,7 @@ def _release(
     )
     append_events(session, job.id, ("state", _state_event("queued", reason, error)))
     if delay_seconds == 0 and job.requested != "pause":
-        _notify_after_commit(session, job.id)
+        _notify_after_commit(session, job.id, job.lane)
 
 
 def _state_event(state: str, reason: str | None, error: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -832,12 +874,12 @@ def _notify_if_waiting(session: Session, job: Job) -> None:
     if job.state == "queued" or _is_row_suspended(job):
         values = {"notify_attempts": 0, "notify_at": clock(FIRST_NOTIFY_DELAY_SECONDS)}
         session.execute(update(Job).where(Job.id == job.id).values(**values))
-        _notify_after_commit(session, job.id)
+        _notify_after_commit(session, job.id, job.lane)
 
 
-def _notify_after_commit(session: Session, job_id: str) -> None:
+def _notify_after_commit(session: Session, job_id: str, lane: str) -> None:
     """Notify the workers.
 
     Without a broker this costs only latency, as the reconciler notifies again by `notify_at`.
     """
-    after_commit(session, lambda: notifications.notify_if_possible(job_id))
+    after_commit(session, lambda: notifications.notify_if_possible(job_id, Lane(lane)))

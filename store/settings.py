@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-#: Celery queue of notifications.
+#: Prefix of the Celery queues of notifications, one for each lane.
 QUEUE = "plinth"
 #: Celery task that a notification calls.
 HANDLER = "run_job"
@@ -44,6 +44,10 @@ class StoreSettings(BaseSettings):
     lease_seconds: float = Field(30.0, gt=0)
     #: Number of crashes after which a job fails.
     max_crashes: int = Field(3, ge=1)
+    #: Jobs of one API key that may be queued or running at once, unless the key has a quota. None: no limit.
+    key_max_jobs: int | None = Field(None, ge=1)
+    #: CPU time of trainings that one API key starts within a day, unless the key has a quota. None: no limit.
+    key_cpu_seconds_per_day: int | None = Field(None, ge=1)
     #: Free space below which nothing new is stored (507).
     free_space_floor_bytes: int = Field(256 << 20, ge=0)
 

@@ -22,6 +22,7 @@ import pytest
 from store import job_events, jobs, notifications
 from store.database import transaction
 from store.errors import Conflict
+from store.tables import Lane
 from tests.support.servers import Postgres, S3Server
 from tests.support.worker.machine import Machine
 from tests.support.worker.processes import is_alive
@@ -63,7 +64,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
         dataset_id = machine.import_digits()
         job_id = machine.submit(SPEC, dataset_id=dataset_id)
         for _ in range(4):
-            notifications.notify(job_id)
+            notifications.notify(job_id, Lane.COMPUTING)
         job = machine.wait_for(job_id, "succeeded", "failed")
         assert job.state == "succeeded", job.error
         models, weights = len(machine.models_of(job_id)), machine.weights_of(job_id)
@@ -291,7 +292,7 @@ def test_a_job_can_be_paused_resumed_and_stopped(new_machine, undisturbed):
     with transaction() as session:
         jobs.pause(session, job_id)
     machine.start_worker()
-    notifications.notify(job_id)
+    notifications.notify(job_id, Lane.COMPUTING)
     until(lambda: notifications.queue_length() == 0)
     assert (machine.job(job_id).state, machine.job(job_id).fence) == ("queued", 0)
 

@@ -12,6 +12,7 @@ from typing import Any
 from celery.signals import worker_shutting_down
 
 from store.celery_apps import worker_app
+from store.notifications import queue_of
 from worker.control_channel import end_with_starter
 from worker.handlers import register
 from worker.jobs.entrypoint import configure_logging
@@ -42,7 +43,8 @@ def main() -> int:
         worker = app.Worker(
             hostname=f"plinth@{name}",
             pool="threads",
-            # A job that waits for a slot occupies no thread, so one more than slots is left for sweeps.
+            queues=[queue_of(lane) for lane in supervisor.lanes],
+            # A message that finds no slot free occupies no thread, so one more than slots is left for sweeps.
             concurrency=settings.job_slots + settings.import_slots + 1,
             loglevel="INFO",
             quiet=True,
@@ -50,6 +52,7 @@ def main() -> int:
             without_mingle=True,
             without_heartbeat=True,
         )
+        supervisor.wake()
         worker.start()
     supervisor.close()
     return int(worker.exitcode or 0)

@@ -3,37 +3,41 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
 
 
 class JobSlots:
-    """A fixed number of slots, and a queue of the jobs that wait for one.
+    """A fixed number of slots, whose holders run jobs until none is due.
 
-    Waiting claims nothing: any other worker that is notified of the job may run it.
+    A message that finds no free slot makes a holder look at the queue once more before it leaves. Without that, a job
+    that was queued after the last look would wait for its next notification.
     """
 
     def __init__(self, size: int) -> None:
-        self._free = size
-        self._waiting: deque[str] = deque()
+        self.size = self._free = size
+        #: Looks at the queue that are due, for messages that found no slot.
+        self._looks = 0
         self._lock = threading.Lock()
 
-    def acquire(self, job_id: str) -> bool:
-        """Take a free slot, or queue the job and return False."""
+    def acquire(self) -> bool:
+        """Take a free slot and return True.
+
+        Without one, a holder looks once more, and the result is False.
+        """
         with self._lock:
             if self._free:
                 self._free -= 1
                 return True
-            if job_id not in self._waiting:
-                self._waiting.append(job_id)
+            self._looks = min(self._looks + 1, self.size)
             return False
 
-    def release(self) -> str | None:
-        """Pass the slot to the first waiting job and return its id.
+    def release(self) -> bool:
+        """Free the slot and return True.
 
-        Without one, free the slot and return None.
+        False if the holder must look at the queue once more before.
         """
         with self._lock:
-            if self._waiting:
-                return self._waiting.popleft()
+            if self._looks:
+                self._looks -= 1
+                return False
             self._free += 1
-            return None
+            return True

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 from store import jobs, workers
 from store.database import transaction
 from store.errors import BrokerUnavailable
-from store.notifications import notify, queue_length
+from store.notifications import notify, queue_lengths
 from worker.adaptation.loop import adapt_models
 from worker.device_offer import offered_devices
 from worker.garbage_collection import collect_garbage, collect_local_garbage
@@ -96,10 +96,10 @@ class Reconciler:
 def notify_due_jobs() -> None:
     """Notify the workers of every job that is due, or log why not."""
     try:
-        messages_waiting = queue_length()
-        with transaction() as session:
-            due = jobs.jobs_to_notify(session, messages_waiting=messages_waiting)
-        for job_id in due:
-            notify(job_id)
+        for lane, messages_waiting in queue_lengths().items():
+            with transaction() as session:
+                due = jobs.jobs_to_notify(session, lane, messages_waiting=messages_waiting)
+            for job_id in due:
+                notify(job_id, lane)
     except BrokerUnavailable as error:
         log.warning("no notification can be sent: %s", error)

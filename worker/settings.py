@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 GIBIBYTE = 2**30
@@ -33,10 +33,10 @@ class WorkerSettings(BaseSettings):
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     #: Threads of one run; `auto`: OMP_NUM_THREADS, or cores / `PLINTH_JOB_SLOTS`. They change the last bits of weights.
     torch_threads: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
-    #: Number of runs at once. Imports and exports have slots of their own.
-    job_slots: int = Field(1, ge=1, le=64)
-    #: Number of imports and exports at once: a small one starts beside a large one, and runs never wait for them.
-    import_slots: int = Field(2, ge=1, le=64)
+    #: Number of runs at once; 0 for a worker that only imports. Imports and exports have slots of their own.
+    job_slots: int = Field(1, ge=0, le=64)
+    #: Number of imports and exports at once, beside which runs never wait; 0 for a worker that only trains.
+    import_slots: int = Field(2, ge=0, le=64)
     #: Whether runs are forked from a process that has imported PyTorch (about 400 MB), on Linux without a GPU.
     warm_worker: bool = True
 
@@ -85,6 +85,12 @@ class WorkerSettings(BaseSettings):
     #: Token of the Hugging Face hub, to import models by name. None: nothing is downloaded.
     hub_token: SecretStr | None = None
 
+    @model_validator(mode="after")
+    def _check_slots(self) -> Self:
+        if not self.job_slots and not self.import_slots:
+            raise ValueError("PLINTH_JOB_SLOTS and PLINTH_IMPORT_SLOTS are both 0; set one of them for the worker")
+        return self
+
     def import_limits(self) -> dict[str, int]:
         """Return the fields of `ml.data.limits.Limits` that settings change."""
         return {
@@ -107,7 +113,7 @@ class WorkerSettings(BaseSettings):
     @property
     def cores_of_run(self) -> int:
         """Cores that each run may use, if all slots are taken."""
-        return max(1, _count_cores() // self.job_slots)
+        return max(1, _count_cores() // max(1, self.job_slots))
 
 
 def _count_cores() -> int:

@@ -11,19 +11,20 @@ import threading
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from store import jobs, workers
 from store.database import reading, transaction
-from store.errors import NotFound, StaleClaim
+from store.errors import StaleClaim
 from store.notifications import notify_if_possible
 from store.settings import store_settings
-from store.tables import FINAL_STATES
+from store.tables import FINAL_STATES, Lane, lane_of
 from worker.child_process import ChildProcess, environment_for_runs
 from worker.concurrency import JobSlots
 from worker.exit_status import ExitStatus, exit_description
 from worker.fork_server import ForkServer
-from worker.job_kinds import PROGRAMS, Lane
+from worker.job_kinds import PROGRAMS
 from worker.reconciler import notify_due_jobs
 from worker.retry import DATABASE_ERRORS, driver_error, retrying_transaction
 from worker.run_folder import run_folder
@@ -31,6 +32,8 @@ from worker.settings import WorkerSettings
 from worker.tracing.job_tracer import open_job_tracer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
     from sqlalchemy.orm import Session
 
     from store.jobs import Claim
@@ -47,10 +50,8 @@ class Supervisor:
         self.name = name
         self.settings = settings
         self.draining = threading.Event()
-        self._slots = {
-            Lane.COMPUTING: JobSlots(settings.job_slots),
-            Lane.IMPORTING: JobSlots(settings.import_slots),
-        }
+        sizes = {Lane.COMPUTING: settings.job_slots, Lane.IMPORTING: settings.import_slots}
+        self._slots = {lane: JobSlots(size) for lane, size in sizes.items() if size}
         self.fork_server = ForkServer(environment_for_runs()) if settings.warm_worker else None
         self.tracer = open_job_tracer(name)
 
@@ -65,47 +66,58 @@ class Supervisor:
         if self.tracer:
             self.tracer.close()
 
-    def handle(self, job_id: str) -> None:
-        """Run a job that is still queued, then those that waited for its slot."""
-        try:
-            with reading() as session:
-                job = jobs.get(session, job_id)
-                kind, devices = job.kind, job.spec.get("devices")
-        except NotFound:
-            log.warning("notified of %s, which does not exist", job_id)
-            return
-        if kind not in PROGRAMS:
-            log.warning("%s has the kind %s, unknown to this worker: left to a newer worker", job_id, kind)
-            return
-        if isinstance(devices, int) and self._has_better_worker(devices):
-            log.info("%s trains on %d devices: left to a worker that has them", job_id, devices)
-            return
-        slots = self._slots.get(PROGRAMS[kind].lane)
-        if slots is None:
-            self._run(job_id)
-            return
-        following = job_id if slots.acquire(job_id) else None
-        while following:
-            self._run(following)
-            following = slots.release()
+    @property
+    def lanes(self) -> list[Lane]:
+        """The lanes with slots, and that of sweeps where the worker runs their trials."""
+        return [*self._slots, *([Lane.COORDINATING] if Lane.COMPUTING in self._slots else [])]
 
-    def _has_better_worker(self, devices: int) -> bool:
-        """Tell whether another worker has as many devices, and this one does not."""
-        with reading() as session:
-            offers = {worker.name: worker.devices or 1 for worker in workers.list_alive(session)}
-        return offers.get(self.name, devices) < devices <= max(offers.values(), default=1)
+    def wake(self) -> None:
+        """Send a message for each slot.
 
-    def _run(self, job_id: str) -> None:
+        Those of jobs that wait may have gone to a worker that has died.
+        """
+        for lane, slots in self._slots.items():
+            for _ in range(slots.size):
+                notify_if_possible("", lane)
+
+    def handle(self, job_id: str, lane: Lane) -> None:
+        """Run the jobs of a lane in their order until none is due.
+
+        In the lane of sweeps, only the job of the message is run. In others it may be empty.
+        """
         if self.draining.is_set():
             # For another worker, or for the next process of this one.
-            notify_if_possible(job_id)
+            notify_if_possible(job_id, lane)
             return
+        slots = self._slots.get(lane)
+        if slots is None:
+            self._run(lambda session: jobs.claim(session, job_id, worker=self.name))
+            return
+        is_free = not slots.acquire()
+        while not is_free:
+            while not self.draining.is_set() and self._run(partial(self._claim_next, lane)):
+                pass
+            is_free = slots.release()
+
+    def _claim_next(self, lane: Lane, session: Session) -> Claim | None:
+        kinds = [kind for kind in PROGRAMS if lane_of(kind) is lane]
+        devices = self._devices_of_others(session) if lane is Lane.COMPUTING else ()
+        return jobs.claim_next(session, lane, worker=self.name, kinds=kinds, excluded_devices=devices)
+
+    def _devices_of_others(self, session: Session) -> Collection[int]:
+        """Return the numbers of devices that only other workers have for one training."""
+        offers = {worker.name: worker.devices or 1 for worker in workers.list_alive(session)}
+        largest = max(offers.values(), default=1)
+        return range(offers.get(self.name, largest) + 1, largest + 1)
+
+    def _run(self, claim_job: Callable[[Session], Claim | None]) -> bool:
+        """Run the job that is claimed, if any; return whether one was."""
+        claim = None
         try:
             with transaction() as session:
-                claim = jobs.claim(session, job_id, worker=self.name)
+                claim = claim_job(session)
             if claim is None:
-                log.info("%s: nothing to do", job_id)
-                return
+                return False
             with nullcontext() if self.tracer is None else self.tracer.trace(claim):
                 Run(claim, self).supervise()
             self._ring(claim)
@@ -114,13 +126,14 @@ class Supervisor:
                 self.fork_server.start()
         except Exception:
             # This thread continues with the next job. The lease of this one expires, and the reconciler requeues it.
-            log.exception("%s: supervision failed", job_id)
+            log.exception("%s: supervision failed", claim.job_id if claim else "no job is claimed")
+        return claim is not None
 
     def _ring(self, claim: Claim) -> None:
         """Notify the workers of what a run has made due, as it has no broker."""
         if self.draining.is_set():
             return
-        if PROGRAMS[claim.kind].lane is Lane.COMPUTING:
+        if lane_of(claim.kind) is Lane.COMPUTING:
             with transaction() as session:
                 jobs.ring_suspended(session)
         notify_due_jobs()

@@ -188,7 +188,13 @@ FindingCode = Annotated[
     responses={
         202: {"links": links.DATASET},
         **problem_responses(
-            "not_found", "conflict", "upload_incomplete", "invalid_spec", "storage_full", "storage_unavailable"
+            "not_found",
+            "conflict",
+            "upload_incomplete",
+            "invalid_spec",
+            "quota_reached",
+            "storage_full",
+            "storage_unavailable",
         ),
     },
 )
@@ -319,7 +325,10 @@ def list_finding_rows(
     "/{dataset}/derive",
     status_code=202,
     response_model=Dataset,
-    responses={202: {"links": links.DATASET}, **problem_responses("not_found", "conflict", "invalid_spec")},
+    responses={
+        202: {"links": links.DATASET},
+        **problem_responses("not_found", "conflict", "invalid_spec", "quota_reached"),
+    },
 )
 def derive_dataset(
     dataset: DatasetReference,

@@ -44,6 +44,7 @@ from store.errors import (
     DamagedBlob,
     NotFound,
     PreconditionFailed,
+    QuotaReached,
     StorageFull,
     StorageUnavailable,
     UploadLocked,
@@ -84,6 +85,7 @@ STATUS_OF: Mapping[type[Exception], tuple[int, ProblemCode]] = {
     ModelNotAllowed: (403, "model_not_allowed"),
     NotStreamable: (406, "not_a_stream"),
     QueueFull: (429, "queue_full"),
+    QuotaReached: (429, "quota_reached"),
     DeadlineExceeded: (504, "deadline_exceeded"),
     ResponseTooLarge: (422, "answer_too_large"),
 }
@@ -283,6 +285,9 @@ def to_problem_error(error: Exception) -> ProblemError:
             return ProblemError(status, code, detail, headers={"Retry-After": "2"})
         case UploadLocked():
             return ProblemError(status, code, _sentence(str(error)), headers={"Retry-After": "1"})
+        case QuotaReached() if error.retry_seconds is not None:
+            headers = {"Retry-After": str(math.ceil(error.retry_seconds))}
+            return ProblemError(status, code, _sentence(str(error)), headers=headers)
         case StorageFull():
             hint = "Delete what is no longer needed, then try again."
         case NotFound():

@@ -34,6 +34,7 @@ UPLOAD: Final[Links] = {
     "append": _link("append_to_upload", "Send the next piece.", upload_id="id"),
 }
 KEY: Final[Links] = {
+    "update": _link("update_key", "Change the limits of the key.", key_id="id"),
     "rotate": _link("rotate_key", "Give the key another secret.", key_id="id"),
     "revoke": _link("revoke_key", "Revoke the key.", key_id="id"),
 }

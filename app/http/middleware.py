@@ -30,6 +30,7 @@ from app.http.authorization.scopes import check_access, rule_of
 from app.http.errors import ProblemError, internal_error, problem_response, to_problem_error
 from app.http.request_body import Body, too_large
 from app.serving.access import restrict_models
+from store.queue.owner import current_owner
 from store.settings import store_settings
 
 if TYPE_CHECKING:
@@ -243,6 +244,7 @@ class GatewayMiddleware:
 
     async def _check_key(self, scope: Scope, headers: Headers, sender: _ResponseSender) -> None:
         restrict_models(None)
+        current_owner.set("")
         if scope["path"] in OPEN_PATHS or scope["path"].startswith(OPEN_PREFIX):
             return
         try:
@@ -255,6 +257,7 @@ class GatewayMiddleware:
             return
         scope["state"]["key_id"], scope["state"]["access"] = access.key_id, access
         restrict_models(access.models)
+        current_owner.set(access.key_id)
         self._count(access, sender)
         if access.scope == "admin":
             return

@@ -56,6 +56,7 @@ ProblemCode = TypeAliasType(
         "origin_not_allowed",
         "precondition_failed",
         "queue_full",
+        "quota_reached",
         "range_not_satisfiable",
         "rate_limited",
         "stopped",
@@ -263,6 +264,10 @@ PROBLEMS: Final[Mapping[ProblemCode, ProblemExample]] = {
     # 423, 429, 431, 460
     "upload_locked": ProblemExample(423, "Another request writes to this upload. Ask for its offset with HEAD."),
     "queue_full": ProblemExample(429, "512 inputs are waiting for this model. Try again in 2 s."),
+    "quota_reached": ProblemExample(
+        429,
+        "The key 'laptop' has 20 jobs queued or running (quota 20); wait until one of them ends, or cancel one.",
+    ),
     "rate_limited": ProblemExample(429, "This key may send 60 requests a minute. Send the next one in 1 s."),
     "headers_too_large": ProblemExample(431, "The headers exceed 65536 bytes. Send fewer cookies and shorter headers."),
     "checksum_mismatch": ProblemExample(460, "The checksum of the piece does not match. Send it again."),

@@ -33,7 +33,9 @@ RequestBody = Annotated[BasesRequest, Body(openapi_examples=_EXAMPLES)]
     response_model=schemas.Job,
     responses={
         202: {"links": links.JOB},
-        **problem_responses("invalid_spec", "conflict", "damaged", "invalid_package", "storage_unavailable"),
+        **problem_responses(
+            "invalid_spec", "conflict", "damaged", "invalid_package", "quota_reached", "storage_unavailable"
+        ),
     },
 )
 def recommend_base(request: RequestBody, submission: JobSubmissionDep) -> Response:

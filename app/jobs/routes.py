@@ -116,6 +116,13 @@ Measure = Annotated[
         "of the whole training. It takes up to 20 seconds, once for a spec."
     ),
 ]
+PriorityOfJob = Annotated[
+    schemas.JobPriority | None,
+    Query(
+        description="Jobs of a higher priority start first; `high` needs a key of the scope `admin`. By default "
+        "`normal`, or that of the job that is repeated."
+    ),
+]
 _CLONE_EXAMPLES: Any = {
     "longer": {"summary": "The same for more epochs", "value": {"schedule": {"epochs": 30}}},
     "newer_data": {"summary": "The same on the latest version of the dataset", "value": {"dataset": "mnist"}},
@@ -161,22 +168,30 @@ _STREAM_RESPONSE: Any = {
 _CHECKED: Any = {200: {"model": schemas.CheckedSpec, "description": "With `validate_only`."}}
 _STARTED: Any = {
     202: {"links": links.JOB},
-    **problem_responses("invalid_spec", "conflict", "damaged", "invalid_package", "storage_unavailable"),
+    **problem_responses(
+        "invalid_spec", "conflict", "damaged", "invalid_package", "quota_reached", "storage_unavailable"
+    ),
 }
 _STARTED_AGAIN: Any = {
     202: {"links": links.JOB},
-    **problem_responses("not_found", "conflict", "invalid_spec", "damaged", "invalid_package", "storage_unavailable"),
+    **problem_responses(
+        "not_found", "conflict", "invalid_spec", "damaged", "invalid_package", "quota_reached", "storage_unavailable"
+    ),
 }
 
 
 @router.post("", status_code=202, response_model=schemas.Job, responses={**_CHECKED, **_STARTED})
 def create_job(
-    spec: SpecBody, submission: JobSubmissionDep, validate_only: ValidateOnly = False, measure: Measure = False
+    spec: SpecBody,
+    submission: JobSubmissionDep,
+    validate_only: ValidateOnly = False,
+    measure: Measure = False,
+    priority: PriorityOfJob = None,
 ) -> Response:
     """Start a job. An invalid spec is rejected at once, with every reason."""
     resolve = partial(service.resolve_spec, submission.session, spec)
     body = spec.model_dump_json().encode()
-    return submission.respond(resolve, body=body, validate_only=validate_only, measure=measure)
+    return submission.respond(resolve, body=body, validate_only=validate_only, measure=measure, priority=priority)
 
 
 @router.get("")
@@ -232,18 +247,22 @@ def _delete_files(job_id: str, blobs: Blobs) -> None:
 
 
 @router.post("/{job_id}/retry", status_code=202, response_model=schemas.Job, responses=_STARTED_AGAIN)
-def retry_job(job_id: JobId, submission: JobSubmissionDep) -> Response:
+def retry_job(job_id: JobId, submission: JobSubmissionDep, priority: PriorityOfJob = None) -> Response:
     """Start a failed or canceled job again, as a new job with the same spec.
 
     The versions of dataset and models and every default stay as they were.
     """
     resolve = partial(service.resolve_retry, submission.session, job_id)
-    return submission.respond(resolve, body=b"", origin_id=job_id)
+    return submission.respond(resolve, body=b"", origin_id=job_id, priority=priority)
 
 
 @router.post("/{job_id}/clone", status_code=202, response_model=schemas.Job, responses={**_CHECKED, **_STARTED_AGAIN})
 def clone_job(
-    job_id: JobId, changes: ChangesBody, submission: JobSubmissionDep, validate_only: ValidateOnly = False
+    job_id: JobId,
+    changes: ChangesBody,
+    submission: JobSubmissionDep,
+    validate_only: ValidateOnly = False,
+    priority: PriorityOfJob = None,
 ) -> Response:
     """Start a job like an earlier one, with changes.
 
@@ -252,7 +271,7 @@ def clone_job(
     """
     resolve = partial(service.resolve_clone, submission.session, job_id, changes)
     body = json.dumps(changes, sort_keys=True).encode()
-    return submission.respond(resolve, body=body, validate_only=validate_only, origin_id=job_id)
+    return submission.respond(resolve, body=body, validate_only=validate_only, origin_id=job_id, priority=priority)
 
 
 @router.post("/{job_id}/cancel", status_code=202, responses=problem_responses("not_found", "conflict"))

@@ -11,6 +11,7 @@ from typing_extensions import TypeAliasType
 from app.catalog.schemas import Task
 from ml.licenses import is_noncommercial
 from ml.spec.cost import TrainingCost
+from store.tables import PRIORITIES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,6 +43,7 @@ JobState = TypeAliasType("JobState", Literal["queued", "running", "succeeded", "
 JobStateFilter = TypeAliasType(
     "JobStateFilter", Literal["queued", "running", "succeeded", "failed", "cancelled", "paused"]
 )
+JobPriority = TypeAliasType("JobPriority", Literal["high", "normal", "low"])
 JobRequest = TypeAliasType("JobRequest", Literal["cancel", "stop", "pause"])
 EventKind = TypeAliasType("EventKind", Literal["state", "progress", "metric", "log", "checkpoint"])
 LicensedKind = TypeAliasType("LicensedKind", Literal["dataset", "model"])
@@ -74,6 +76,13 @@ class JobError(BaseModel):
     message: str
     hint: str | None = None
     user_fault: bool = Field(False, description="Whether the request or the data must be changed.")
+
+
+class JobOwner(BaseModel):
+    """The API key that submitted a job."""
+
+    id: str
+    name: str
 
 
 class ModelVersionReference(BaseModel):
@@ -111,6 +120,8 @@ class Job(BaseModel):
     state: JobState
     reason: str | None
     requested: JobRequest | None = Field(description="Request to cancel, stop or pause the job; null if there is none.")
+    owner: JobOwner | None = Field(description="The API key that submitted the job; null for the service itself.")
+    priority: JobPriority = Field(description="Jobs of a higher priority start first.")
     spec: dict[str, Any]
     origin: str | None = Field(None, description="The job that this one retries or clones.")
     parent: str | None = Field(None, description="The sweep of which the job is a trial.")
@@ -118,7 +129,9 @@ class Job(BaseModel):
     parameters: dict[str, Any] | None = Field(None, description="Settings of the trial, by path.")
     dataset: str | None
     model: ModelVersionReference | None
-    queue_position: int | None = Field(description="1 for the job that waits longest; null unless it waits.")
+    queue_position: int | None = Field(
+        description="1 for the job that starts next in its lane; null unless it waits for a worker."
+    )
     progress: Progress
     metrics: dict[str, float | None]
     attempt: int = Field(description="Number of times that a worker has started the job.")
@@ -133,7 +146,13 @@ class Job(BaseModel):
 
     @classmethod
     def of(
-        cls, row: JobRow, *, version: int | None, queue_position: int | None, licenses: Sequence[License] = ()
+        cls,
+        row: JobRow,
+        *,
+        version: int | None,
+        queue_position: int | None,
+        owner_name: str | None = None,
+        licenses: Sequence[License] = (),
     ) -> Self:
         """Convert a row; `version` is that of the model that the job registered."""
         model = ModelVersionReference(name=row.model_name, version=version) if row.model_name and version else None
@@ -143,6 +162,8 @@ class Job(BaseModel):
             state=row.state,
             reason=row.reason,
             requested=row.requested,
+            owner=JobOwner(id=row.owner_id, name=owner_name) if owner_name is not None else None,
+            priority=PRIORITIES[row.priority],
             spec=row.spec,
             origin=row.origin_id,
             parent=row.parent_id,

@@ -35,7 +35,7 @@ from ml.spec.recommendation import Recommend
 from ml.spec.reproduction import Reproduce
 from ml.spec.resolve import resolve
 from ml.spec.schema import Finetune, Pretrain, references, split_references
-from store import job_events, jobs, models
+from store import api_keys, job_events, jobs, models
 from store.database import reading
 from store.errors import Conflict, NotFound
 from store.tables import DATASET_KINDS, JobKind
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from store.tables import Dataset as DatasetRow
     from store.tables import Job as JobRow
     from store.tables import Model as ModelRow
+    from store.tables import Priority
 
 AnySpec: TypeAlias = Annotated[
     Pretrain | Finetune | Export | Evaluate | BatchPredict | Reproduce | Prune | Recommend | Sweep,
@@ -189,7 +190,9 @@ def _resolve_training(
     return ResolvedSpec(kind=spec.kind, spec=resolved, request=request, dataset_id=dataset.id, model_name=spec.model)
 
 
-def submit(session: Session, resolved: ResolvedSpec, *, origin_id: str | None = None) -> JobRow:
+def submit(
+    session: Session, resolved: ResolvedSpec, *, origin_id: str | None = None, priority: Priority = "normal"
+) -> JobRow:
     """Create the job of a resolved spec; `origin_id` is the job that it repeats."""
     return jobs.submit(
         session,
@@ -199,6 +202,7 @@ def submit(session: Session, resolved: ResolvedSpec, *, origin_id: str | None = 
         dataset_id=resolved.dataset_id,
         model_name=resolved.model_name,
         origin_id=origin_id,
+        priority=priority,
     )
 
 
@@ -305,24 +309,24 @@ def licenses_of(session: Session, resolved: ResolvedSpec) -> list[License]:
 
 def to_response(session: Session, row: JobRow) -> Job:
     """Convert a row."""
-    positions = jobs.queue_positions(session, [row.id]) if row.state == "queued" else {}
-    return _to_response(session, row, positions)
+    return _to_response(session, row, jobs.queue_positions(session, [row]), api_keys.names(session, {row.owner_id}))
 
 
 def to_responses(session: Session, page: Page[JobRow]) -> ListOf[Job]:
     """Convert a page of rows; their positions in the queue are read together."""
-    queued = [row.id for row in page.items if row.state == "queued"]
-    positions = jobs.queue_positions(session, queued) if queued else {}
-    return ListOf.of(page, lambda row: _to_response(session, row, positions))
+    positions = jobs.queue_positions(session, page.items)
+    names = api_keys.names(session, {row.owner_id for row in page.items})
+    return ListOf.of(page, lambda row: _to_response(session, row, positions, names))
 
 
-def _to_response(session: Session, row: JobRow, positions: Mapping[str, int]) -> Job:
+def _to_response(session: Session, row: JobRow, positions: Mapping[str, int], names: Mapping[str, str]) -> Job:
     model = models.of_job(session, row.id) if row.state == "succeeded" else None
     licenses = [License.of(part) for part in models.licenses_of_job(session, row)]
     return Job.of(
         row,
         version=model.version if model else None,
         queue_position=positions.get(row.id),
+        owner_name=names.get(row.owner_id),
         licenses=licenses,
     )
 

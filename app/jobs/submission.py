@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Protocol
 
-from fastapi import Depends
+from fastapi import Depends, Request
 from starlette.responses import Response
 
 from app.dependencies import BlobsDep, CatalogDep, SessionDep, SettingsDep
+from app.http.errors import ProblemError
 from app.http.idempotency import Created, IdempotentRequestDep
 from app.jobs import schemas, service
 from app.jobs.base_proposals import propose_bases
 from app.jobs.costs import measure_cost
+from store import jobs
+from store.tables import PRIORITIES
 
 if TYPE_CHECKING:
     from app.jobs.resolved_spec import ResolvedSpec
     from ml.spec.catalog import Catalog
+    from store.api_keys import KeyAccess
     from store.blobs import Blobs
+    from store.tables import Priority
 
 
 class Resolve(Protocol):
@@ -36,12 +42,14 @@ class JobSubmission:
         blobs: BlobsDep,
         once: IdempotentRequestDep,
         settings: SettingsDep,
+        request: Request,
     ) -> None:
         self.session = session
         self._catalog = catalog
         self._blobs = blobs
         self._once = once
         self._settings = settings
+        self._access: KeyAccess = request.state.access
 
     def respond(
         self,
@@ -51,12 +59,15 @@ class JobSubmission:
         validate_only: bool = False,
         measure: bool = False,
         origin_id: str | None = None,
+        priority: Priority | None = None,
     ) -> Response:
         """Return the job as the response, or with `validate_only` the resolved spec without starting it.
 
         With `measure`, too, that comes with the cost of the training.
-        `body` tells requests of one `Idempotency-Key` apart; `origin_id` is the job that is repeated.
+        `body` tells requests of one `Idempotency-Key` apart; `origin_id` is the job that is repeated, whose priority
+        is that of the new one if `priority` is None.
         """
+        self._check_priority(priority)
         if validate_only:
             resolved = self._resolve(resolve)
             bases = propose_bases(self.session, resolved, catalog=self._catalog, blobs=self._blobs)
@@ -68,10 +79,29 @@ class JobSubmission:
             return Response(checked.model_dump_json(), media_type="application/json")
 
         def create() -> Created:
-            row = service.submit(self.session, self._resolve(resolve), origin_id=origin_id)
+            resolved = self._resolve(resolve)
+            actual = priority or self._priority_of(origin_id)
+            row = service.submit(self.session, resolved, origin_id=origin_id, priority=actual)
             return service.to_response(self.session, row), {"Location": f"/api/v1/jobs/{row.id}"}
 
-        return self._once.respond(self.session, body=body, status=202, create=create)
+        fingerprint = body if priority is None else b"%b\npriority=%b" % (body, priority.encode())
+        return self._once.respond(self.session, body=fingerprint, status=202, create=create)
+
+    def _check_priority(self, priority: Priority | None) -> None:
+        """Raise `ProblemError` 403 for a priority that the key may not set."""
+        if priority == "high" and not self._access.includes("admin"):
+            detail = (
+                f"The priority high needs a key of the scope admin; this one has {self._access.scope}. Send the "
+                "priority normal or low, or another key."
+            )
+            raise ProblemError(HTTPStatus.FORBIDDEN, "insufficient_scope", detail)
+
+    def _priority_of(self, origin_id: str | None) -> Priority:
+        """Return the priority of the repeated job, if the key may set it."""
+        if origin_id is None:
+            return "normal"
+        priority = PRIORITIES[jobs.get(self.session, origin_id).priority]
+        return "normal" if priority == "high" and not self._access.includes("admin") else priority
 
     def _resolve(self, resolve: Resolve) -> ResolvedSpec:
         return resolve(catalog=self._catalog, blobs=self._blobs, allow_noncommercial=self._settings.allow_noncommercial)

@@ -1,1 +1,1 @@
-"""API keys over HTTP: create, list, rotate, revoke."""
+"""API keys over HTTP: create, list, change, rotate, revoke."""

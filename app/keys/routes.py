@@ -1,4 +1,4 @@
-"""Routes of API keys: create, list, rotate, revoke."""
+"""Routes of API keys: create, list, change, rotate, revoke."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from app.http.errors import problem_responses
 from app.http.idempotency import Created, IdempotentRequestDep
 from app.http.pagination import Cursor, Limit, ListOf
 from app.http.request_body import JSONRoute
-from app.keys.schemas import Key, KeyCreate, KeyRotation, NewKey
+from app.keys.schemas import Key, KeyCreate, KeyLimits, KeyRotation, NewKey
 from store import api_keys
 from store.database import after_commit
 
@@ -28,8 +28,17 @@ _EXAMPLES: Any = {
         "summary": "A key of a program that uses some models",
         "value": {"name": "shop", "scope": "predict", "models": ["digits*"], "requests_per_minute": 600},
     },
+    "student": {
+        "summary": "A key of a person who trains, with quotas",
+        "value": {"name": "ann", "scope": "train", "max_jobs": 20, "cpu_seconds_per_day": 14_400},
+    },
 }
 _ROTATION_EXAMPLES: Any = {"day": {"summary": "A day to change clients", "value": {"grace_seconds": 86400}}}
+_LIMITS_EXAMPLES: Any = {
+    "jobs": {"summary": "At most 20 jobs at once", "value": {"max_jobs": 20}},
+    "none": {"summary": "No limit of the rate", "value": {"requests_per_minute": None}},
+}
+LimitsBody = Annotated[KeyLimits, Body(openapi_examples=_LIMITS_EXAMPLES)]
 KeyBody = Annotated[KeyCreate, Body(openapi_examples=_EXAMPLES)]
 RotationBody = Annotated[KeyRotation, Body(openapi_examples=_ROTATION_EXAMPLES)]
 
@@ -54,6 +63,16 @@ def list_keys(request: Request, session: SessionDep, limit: Limit = 50, cursor: 
     current_id = getattr(request.state, "key_id", None)
     page = api_keys.listing(session, limit=limit, cursor=cursor)
     return ListOf.of(page, lambda row: Key.of(row, current_id=current_id))
+
+
+@router.patch("/{key_id}", responses=problem_responses("not_found", "conflict"))
+def update_key(key_id: KeyId, body: LimitsBody, session: SessionDep, cache: ApiKeyCacheDep) -> Key:
+    """Change the limits of a key.
+
+    Fields that are left out stay as they are, and null removes a limit. All API processes follow within a second.
+    """
+    after_commit(session, cache.clear)
+    return Key.of(api_keys.change_limits(session, key_id, **body.model_dump(exclude_unset=True)))
 
 
 @router.post("/{key_id}/rotate", response_model=NewKey, responses=problem_responses("not_found", "conflict"))

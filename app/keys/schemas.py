@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 MAX_PATTERNS: Final = 100
 MAX_REQUESTS_PER_MINUTE: Final = 1_000_000
+MAX_JOBS: Final = 1_000_000
+MAX_CPU_SECONDS_PER_DAY: Final = 1_000_000_000
 MAX_GRACE_SECONDS: Final = 30 * 86_400
 #: Time in which clients change to the new secret of a key, unless a rotation says otherwise.
 GRACE_SECONDS: Final = 86_400
@@ -25,10 +27,35 @@ KeyScope = TypeAliasType("KeyScope", Literal["predict", "train", "admin"])
 ModelPattern = Annotated[str, Field(pattern=r"^[A-Za-z0-9*][A-Za-z0-9._*-]*$", max_length=100, examples=["digits*"])]
 
 
-class KeyCreate(BaseModel):
-    """A key to create."""
+class KeyLimits(BaseModel):
+    """Limits of a key, which can be changed."""
 
     model_config = ConfigDict(extra="forbid")
+
+    requests_per_minute: int | None = Field(
+        None,
+        ge=1,
+        le=MAX_REQUESTS_PER_MINUTE,
+        description="Requests that the key may send a minute; 429 above it. null: no limit.",
+    )
+    max_jobs: int | None = Field(
+        None,
+        ge=1,
+        le=MAX_JOBS,
+        description="Jobs of the key that may be queued or running at once, imports of data included, a sweep counted "
+        "as one; 429 above it. null: `PLINTH_KEY_MAX_JOBS`.",
+    )
+    cpu_seconds_per_day: int | None = Field(
+        None,
+        ge=1,
+        le=MAX_CPU_SECONDS_PER_DAY,
+        description="CPU time of trainings that the key starts within 24 hours; once it is used, new jobs are answered "
+        "with 429. null: `PLINTH_KEY_CPU_SECONDS_PER_DAY`.",
+    )
+
+
+class KeyCreate(KeyLimits):
+    """A key to create."""
 
     name: str = Field(pattern=NAME, max_length=100, description="Name that tells keys apart.")
     scope: KeyScope = Field(
@@ -43,12 +70,6 @@ class KeyCreate(BaseModel):
         description="Names of the models that a key of the scope `predict` may use, with `*` for any text; null: all.",
     )
     expires_at: AwareDatetime | None = Field(None, description="When the key ends; null: never.")
-    requests_per_minute: int | None = Field(
-        None,
-        ge=1,
-        le=MAX_REQUESTS_PER_MINUTE,
-        description="Requests that the key may send a minute; 429 above it. null: no limit.",
-    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -83,6 +104,10 @@ class Key(BaseModel):
     scope: KeyScope
     models: list[str] | None = Field(description="Patterns of the names of models that it may use; null: all.")
     requests_per_minute: int | None
+    max_jobs: int | None = Field(description="Jobs that may be queued or running at once; null: as the settings say.")
+    cpu_seconds_per_day: int | None = Field(
+        description="CPU time of trainings that start within a day; null: as the settings say."
+    )
     created_at: datetime
     last_used_at: datetime | None
     expires_at: datetime | None
@@ -99,6 +124,8 @@ class Key(BaseModel):
                 "scope": row.scope,
                 "models": row.models,
                 "requests_per_minute": row.requests_per_minute,
+                "max_jobs": row.max_jobs,
+                "cpu_seconds_per_day": row.cpu_seconds_per_day,
                 "created_at": row.created_at,
                 "last_used_at": row.last_used_at,
                 "expires_at": row.expires_at,

@@ -60,7 +60,7 @@ def list_label_candidates(name: ModelName, limit: Annotated[int, Query(ge=1, le=
 @router.post(
     "/{name}/feedback/dataset",
     status_code=202,
-    responses=problem_responses("not_found", "conflict", "invalid_spec"),
+    responses=problem_responses("not_found", "conflict", "invalid_spec", "quota_reached"),
 )
 def create_feedback_dataset(
     name: ModelName,

@@ -140,7 +140,13 @@ def list_models(session: SessionDep, limit: Limit = 50, cursor: Cursor = None) -
     responses={
         202: {"links": links.JOB},
         **problem_responses(
-            "not_found", "hub_off", "upload_incomplete", "invalid_spec", "storage_full", "storage_unavailable"
+            "not_found",
+            "hub_off",
+            "upload_incomplete",
+            "invalid_spec",
+            "quota_reached",
+            "storage_full",
+            "storage_unavailable",
         ),
     },
 )

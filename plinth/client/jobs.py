@@ -43,6 +43,7 @@ class Jobs:
         start_from: str | Mapping[str, str] | None = None,
         schedule: Mapping[str, Any] | None = None,
         seed: int = 0,
+        priority: str | None = None,
         **more: Any,
     ) -> Job:
         """Start pretraining of a base model without labels.
@@ -51,7 +52,8 @@ class Jobs:
         """
         options = {"objective": objective, "architecture": architecture, "start_from": start_from, "schedule": schedule}
         return self.submit(
-            {"kind": "pretrain", "dataset": dataset, "model": model, "seed": seed, **drop_none(options), **more}
+            {"kind": "pretrain", "dataset": dataset, "model": model, "seed": seed, **drop_none(options), **more},
+            priority=priority,
         )
 
     def finetune(
@@ -65,6 +67,7 @@ class Jobs:
         tuning: Choice | None = None,
         schedule: Mapping[str, Any] | None = None,
         seed: int = 0,
+        priority: str | None = None,
         **more: Any,
     ) -> Job:
         """Start training for a task, from the model `start_from` or from scratch with an `architecture`.
@@ -80,7 +83,8 @@ class Jobs:
             "schedule": schedule,
         }
         return self.submit(
-            {"kind": "finetune", "dataset": dataset, "model": model, "seed": seed, **drop_none(options), **more}
+            {"kind": "finetune", "dataset": dataset, "model": model, "seed": seed, **drop_none(options), **more},
+            priority=priority,
         )
 
     def sweep(
@@ -92,6 +96,7 @@ class Jobs:
         budget: Mapping[str, Any] | None = None,
         strategy: Choice | None = None,
         metric: str | None = None,
+        priority: str | None = None,
         **more: Any,
     ) -> Job:
         """Search for the settings of a fine-tuning, and register the best trial.
@@ -104,7 +109,8 @@ class Jobs:
         limits = {**(budget or {}), **drop_none({"trials": trials})}
         options = {"budget": limits or None, "strategy": strategy, "metric": metric}
         return self.submit(
-            {"kind": "sweep", "job": {"kind": "finetune", **job}, "space": space, **drop_none(options), **more}
+            {"kind": "sweep", "job": {"kind": "finetune", **job}, "space": space, **drop_none(options), **more},
+            priority=priority,
         )
 
     def trials(self, sweep_id: str) -> Sequence[Job]:
@@ -194,9 +200,12 @@ class Jobs:
         """
         return self._transport.download(f"{API}/jobs/{job_id}/predictions", Path(to), on_progress=on_progress)
 
-    def submit(self, spec: Mapping[str, Any]) -> Job:
-        """Start a job from a complete spec, as JSON."""
-        return build(Job, self._transport.post(f"{API}/jobs", spec))
+    def submit(self, spec: Mapping[str, Any], *, priority: str | None = None) -> Job:
+        """Start a job from a complete spec, as JSON.
+
+        `priority` is "high", "normal" (the default) or "low"; "high" needs a key of the scope `admin`.
+        """
+        return build(Job, self._transport.post(f"{API}/jobs", spec, priority=priority))
 
     def check(self, spec: Mapping[str, Any]) -> Mapping[str, Any]:
         """Validate a spec without starting a job.
@@ -266,18 +275,18 @@ class Jobs:
         }
         return self._transport.list_items(Job, f"{API}/jobs", limit=limit, **filters)
 
-    def retry(self, job_id: str) -> Job:
+    def retry(self, job_id: str, *, priority: str | None = None) -> Job:
         """Start a failed or canceled job again, as a new job with the same spec."""
-        return build(Job, self._transport.post(f"{API}/jobs/{job_id}/retry"))
+        return build(Job, self._transport.post(f"{API}/jobs/{job_id}/retry", priority=priority))
 
-    def clone(self, job_id: str, changes: Mapping[str, Any] | None = None) -> Job:
+    def clone(self, job_id: str, changes: Mapping[str, Any] | None = None, *, priority: str | None = None) -> Job:
         """Start a job like an earlier one, with `changes` merged into its spec.
 
         None removes a field.
 
             clone("job_...", {"schedule": {"epochs": 30}, "model": "digits-long"})
         """
-        return build(Job, self._transport.post(f"{API}/jobs/{job_id}/clone", dict(changes or {})))
+        return build(Job, self._transport.post(f"{API}/jobs/{job_id}/clone", dict(changes or {}), priority=priority))
 
     def delete(self, job_id: str) -> None:
         """Delete an ended job with its logs, metrics, report and checkpoints.

@@ -70,8 +70,8 @@ class Transport:
     def send(self, method: str, path: str, *, retry: bool = False, **request: Any) -> httpx2.Response:
         """Send a request and return its response.
 
-        With `retry` it is sent up to 4 times, after lost connections, 429 and 503. Raises `APIError` for an error
-        status and `Unreachable` without a response.
+        With `retry` it is sent up to 4 times, after lost connections, and after 429 and 503 unless `Retry-After` is
+        long. Raises `APIError` for an error status and `Unreachable` without a response.
         """
         for attempt in range(ATTEMPTS):
             is_last = attempt == ATTEMPTS - 1 or not retry
@@ -84,8 +84,9 @@ class Transport:
                     raise self._to_unreachable(error) from error
                 time.sleep(RETRY_SECONDS * 2**attempt)
                 continue
-            if response.status_code in BUSY and not is_last:
-                time.sleep(_read_retry_delay(response))
+            delay_seconds = _read_retry_delay(response)
+            if response.status_code in BUSY and not is_last and delay_seconds <= MAX_RETRY_SECONDS:
+                time.sleep(delay_seconds)
                 continue
             raise_for_problem(response)
             return response
@@ -161,6 +162,6 @@ def drop_none(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def _read_retry_delay(response: httpx2.Response) -> float:
     try:
-        return min(float(response.headers.get("Retry-After", RETRY_SECONDS)), MAX_RETRY_SECONDS)
+        return float(response.headers.get("Retry-After", RETRY_SECONDS))
     except ValueError:
         return RETRY_SECONDS

@@ -164,6 +164,14 @@ class License:
 
 
 @dataclass(frozen=True, kw_only=True)
+class JobOwner:
+    """The API key that submitted a job."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Job:
     """A job: one run of a spec."""
 
@@ -173,6 +181,10 @@ class Job:
     state: str
     reason: str | None = None
     requested: str | None = None
+    #: The API key that submitted it; None for the service itself.
+    owner: JobOwner | None = None
+    #: high, normal or low.
+    priority: str = "normal"
     spec: Mapping[str, Any] = field(default_factory=dict)
     #: The job that this one retries or clones.
     origin: str | None = None
@@ -182,7 +194,7 @@ class Job:
     parameters: Mapping[str, Any] | None = None
     dataset: str | None = None
     model: ModelReference | None = None
-    #: 1 for the job that waits longest; None unless the job waits.
+    #: 1 for the job that starts next in its lane; None unless it waits for a worker.
     queue_position: int | None = None
     progress: Progress = Progress()
     metrics: Mapping[str, Any] = field(default_factory=dict)
@@ -558,6 +570,10 @@ class Key:
     #: Patterns of the names of models that it may use; None: all.
     models: Sequence[str] | None = None
     requests_per_minute: int | None = None
+    #: Jobs that may be queued or running at once; None: as the settings of the service say.
+    max_jobs: int | None = None
+    #: CPU time of trainings that start within a day; None: as the settings of the service say.
+    cpu_seconds_per_day: int | None = None
     created_at: datetime | None = None
     last_used_at: datetime | None = None
     expires_at: datetime | None = None

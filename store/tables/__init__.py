@@ -14,7 +14,7 @@ from store.tables.checkpoint import Checkpoint
 from store.tables.dataset import Dataset
 from store.tables.event import Event
 from store.tables.idempotent_answer import IdempotentAnswer
-from store.tables.job import DATASET_KINDS, FINAL_STATES, Job, JobKind
+from store.tables.job import DATASET_KINDS, FINAL_STATES, PRIORITIES, Job, JobKind, Lane, Priority, lane_of
 from store.tables.metric import MetricPoint
 from store.tables.model import Model
 from store.tables.retired_secret import RetiredSecret
@@ -30,6 +30,7 @@ __all__ = [
     "DELIVERY_STATES",
     "FINAL_STATES",
     "KEEP_MODES",
+    "PRIORITIES",
     "SCOPES",
     "Alias",
     "AliasChange",
@@ -42,8 +43,10 @@ __all__ = [
     "IdempotentAnswer",
     "Job",
     "JobKind",
+    "Lane",
     "MetricPoint",
     "Model",
+    "Priority",
     "RequestRecord",
     "RetiredSecret",
     "TrafficSplit",
@@ -54,4 +57,5 @@ __all__ = [
     "WebhookDelivery",
     "Worker",
     "clock",
+    "lane_of",
 ]

@@ -30,6 +30,10 @@ class ApiKey(Base):
     #: Patterns of the names of models that it may use, such as `digits*`; None for all.
     models: Mapped[list[Any] | None]
     requests_per_minute: Mapped[int | None]
+    #: Jobs that may be queued or running at once; None for `PLINTH_KEY_MAX_JOBS`.
+    max_jobs: Mapped[int | None]
+    #: CPU time of trainings that start within a day; None for `PLINTH_KEY_CPU_SECONDS_PER_DAY`.
+    cpu_seconds_per_day: Mapped[int | None]
     created_at: Mapped[datetime] = mapped_column(default=clock())
     last_used_at: Mapped[datetime | None]
     #: None for a key without an end.

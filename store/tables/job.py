@@ -5,9 +5,10 @@ One row is one job, and the row is the only record of its state.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final, Literal
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
@@ -52,6 +53,36 @@ class JobKind(StrEnum):
 DATASET_KINDS = (JobKind.VALIDATE, JobKind.DERIVE)
 
 
+class Lane(StrEnum):
+    """Queue of jobs with slots of its own: a full lane delays no other lane."""
+
+    #: Runs that compute: `PLINTH_JOB_SLOTS` at once.
+    COMPUTING = "computing"
+    #: Imports and exports: `PLINTH_IMPORT_SLOTS` at once.
+    IMPORTING = "importing"
+    #: Sweeps, which start their trials and leave: they wait for nothing, as their trials may wait for them.
+    COORDINATING = "coordinating"
+
+
+#: Lanes of the kinds that do not compute. In the lane of its trials, a sweep would be a deadlock of one slot.
+_LANES: Final[Mapping[str, Lane]] = {
+    JobKind.VALIDATE: Lane.IMPORTING,
+    JobKind.DERIVE: Lane.IMPORTING,
+    JobKind.IMPORT: Lane.IMPORTING,
+    JobKind.EXPORT: Lane.IMPORTING,
+    JobKind.SWEEP: Lane.COORDINATING,
+}
+
+Priority = Literal["high", "normal", "low"]
+#: Priorities by their number in the database, which orders the queue.
+PRIORITIES: Final[tuple[Priority, ...]] = ("high", "normal", "low")
+
+
+def lane_of(kind: str) -> Lane:
+    """Return the lane in which jobs of a kind wait."""
+    return _LANES.get(kind, Lane.COMPUTING)
+
+
 #: Lists leave trials out. An index over all jobs would be chosen for it and hold nearly all of them.
 _IS_TRIAL = text("parent_id IS NOT NULL")
 
@@ -68,12 +99,20 @@ class Job(Base):
         Index("ix_job_kind_id", "kind", "id"),
         Index("ix_job_parent_id_id", "parent_id", "id"),
         Index("ix_job_dataset_id", "dataset_id"),
+        # The next job of each owner in a lane, and the number of those that run, are one seek each.
+        Index("ix_job_queue", "state", "lane", "owner_id", "priority", "id"),
+        Index("ix_job_owner_id_lane_started_at", "owner_id", "lane", "started_at"),
         Index("ix_job_trial", "parent_id", "trial", unique=True, sqlite_where=_IS_TRIAL, postgresql_where=_IS_TRIAL),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
     kind: Mapped[str]
     state: Mapped[str] = mapped_column(default="queued")
+    #: API key that submitted it; empty for jobs of the service itself, and those before owners were recorded.
+    owner_id: Mapped[str] = mapped_column(default="", server_default="")
+    #: Index in `PRIORITIES`.
+    priority: Mapped[int] = mapped_column(default=1, server_default="1")
+    lane: Mapped[str] = mapped_column(default=Lane.COMPUTING, server_default=Lane.COMPUTING)
     reason: Mapped[str | None]
     requested: Mapped[str | None]
     spec: Mapped[dict[str, Any]]

@@ -78,7 +78,8 @@ def test_only_the_api_is_published_and_only_to_this_machine() -> None:
     }
     networks = yaml.safe_load(COMPOSE_FILE.read_text())["networks"]
     assert networks["inside"] == {"internal": True}
-    assert {name for name, service in SERVICES.items() if service["networks"] != ["inside"]} == {"api", "webhooks"}
+    with_a_way_out = {name for name, service in SERVICES.items() if service["networks"] != ["inside"]}
+    assert with_a_way_out == {"api", "webhooks", "remote-worker"}
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -123,6 +124,22 @@ def test_the_gpu_worker_is_the_worker_with_a_gpu() -> None:
     assert gpu["environment"] == {**cpu["environment"], "PLINTH_DEVICE": "cuda"}
 
 
+def test_the_remote_worker_is_the_worker_with_the_published_addresses_of_the_stores() -> None:
+    variables = {**SECRETS, "PLINTH_STORES_HOST": "10.0.0.1"}
+    remote, local = services(variables)["remote-worker"], SERVICES["worker"]
+    assert (remote["profiles"], remote["depends_on"], remote["networks"]) == (["remote"], {}, ["outside"])
+    own = {"profiles", "depends_on", "networks", "environment"}
+    assert {key: remote[key] for key in remote.keys() - own} == {key: local[key] for key in local.keys() - own}
+    hosts = {"postgres": "5432", "valkey": "6379", "minio": "9000"}
+    expected = dict(local["environment"])
+    for name in ("PLINTH_DATABASE_URL", "PLINTH_REDIS_URL", "PLINTH_S3_ENDPOINT_URL"):
+        expected[name] = re.sub(r"\b(postgres|valkey|minio)(?=:\d)", "10.0.0.1", expected[name])
+    assert remote["environment"] == expected
+    published = yaml.safe_load((REPOSITORY / "deploy" / "stores.yaml").read_text())["services"]
+    ports = {host: service["ports"][0].rpartition(":")[2] for host, service in published.items()}
+    assert ports == hosts
+
+
 def test_a_worker_is_given_longer_to_stop_than_it_gives_a_run() -> None:
     assert seconds(SERVICES["worker"]["stop_grace_period"]) >= WorkerSettings().drain_seconds + 10
 
@@ -143,7 +160,14 @@ def test_the_api_image_has_no_torch_and_all_images_can_send_traces() -> None:
     ]
     chosen = {name: OURS[name]["build"]["args"]["EXTRA"] for name in OURS}
     api, worker = "api,telemetry", "server,telemetry"
-    assert chosen == {"api": api, "migrate": api, "webhooks": api, "worker": worker, "worker-gpu": worker}
+    assert chosen == {
+        "api": api,
+        "migrate": api,
+        "webhooks": api,
+        "worker": worker,
+        "worker-gpu": worker,
+        "remote-worker": worker,
+    }
     own = extras["api"] + extras["telemetry"]
     assert not any(requirement.startswith(("torch", f"{DISTRIBUTION}[")) for requirement in own)
     assert any(requirement.startswith("torch") for requirement in extras["server"])

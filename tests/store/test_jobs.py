@@ -17,7 +17,7 @@ from store.errors import Conflict, NotFound, StaleClaim
 from store.ids import new_id
 from store.jobs import Claim
 from store.models import NewModel
-from store.tables import Event, Job, JobKind, Model, clock
+from store.tables import Event, Job, JobKind, Lane, Model, clock
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -200,7 +200,7 @@ def test_a_drained_run_does_not_count_as_a_crash() -> None:
 def test_workers_are_not_notified_of_a_crashed_job_during_its_delay() -> None:
     claim = claim_job(submit_job())
     in_transaction(jobs.release, claim, crashed=True, error=CRASH, delay_seconds=60)
-    assert in_transaction(jobs.jobs_to_notify, messages_waiting=0) == []
+    assert in_transaction(jobs.jobs_to_notify, Lane.COMPUTING, messages_waiting=0) == []
 
 
 def test_a_crashed_job_cannot_be_claimed_during_its_delay() -> None:
@@ -213,20 +213,22 @@ def test_no_more_notifications_are_sent_than_jobs_lack_a_message() -> None:
     ids = [submit_job() for _ in range(4)]
     with transaction() as session:
         session.execute(update(Job).values(notify_at=clock(-1)))
-    assert in_transaction(jobs.jobs_to_notify, messages_waiting=4) == []
-    assert len(in_transaction(jobs.jobs_to_notify, messages_waiting=3)) == 1
-    assert len(in_transaction(jobs.jobs_to_notify, messages_waiting=0)) == 3
+    assert in_transaction(jobs.jobs_to_notify, Lane.COMPUTING, messages_waiting=4) == []
+    assert len(in_transaction(jobs.jobs_to_notify, Lane.COMPUTING, messages_waiting=3)) == 1
+    assert len(in_transaction(jobs.jobs_to_notify, Lane.COMPUTING, messages_waiting=0)) == 3
     assert set(ids) == {get_job(job_id).id for job_id in ids}
 
 
 def test_the_delay_between_notifications_doubles() -> None:
     job_id = submit_job()
-    assert in_transaction(jobs.jobs_to_notify, messages_waiting=0) == []  # It has just been notified of.
+    assert (
+        in_transaction(jobs.jobs_to_notify, Lane.COMPUTING, messages_waiting=0) == []
+    )  # It has just been notified of.
     delays = []
     for _ in range(4):
         with transaction() as session:
             session.execute(update(Job).where(Job.id == job_id).values(notify_at=clock(-1)))
-        assert in_transaction(jobs.jobs_to_notify, messages_waiting=0) == [job_id]
+        assert in_transaction(jobs.jobs_to_notify, Lane.COMPUTING, messages_waiting=0) == [job_id]
         with transaction() as session:
             notify_at, now = session.execute(select(Job.notify_at, clock())).one()
         delays.append(round((notify_at - now).total_seconds()))
@@ -371,7 +373,7 @@ def test_a_paused_job_is_neither_claimed_nor_notified_of_until_resumed() -> None
     assert in_transaction(jobs.claim, claim.job_id, worker="w") is None
     with transaction() as session:
         session.execute(update(Job).values(notify_at=clock(-1)))
-    assert in_transaction(jobs.jobs_to_notify, messages_waiting=0) == []
+    assert in_transaction(jobs.jobs_to_notify, Lane.COMPUTING, messages_waiting=0) == []
     in_transaction(jobs.resume, claim.job_id)
     assert claim_job(claim.job_id).requested is None
 

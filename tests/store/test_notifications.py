@@ -13,7 +13,7 @@ from plinth.local.broker import EmbeddedBroker
 from store import jobs, notifications
 from store.database import transaction
 from store.errors import BrokerUnavailable
-from store.tables import JobKind
+from store.tables import JobKind, Lane
 from tests.support.settings import forget_settings
 
 #: The time that a request may wait for a broker.
@@ -29,38 +29,41 @@ def broker(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     broker.stop()
 
 
-def test_every_notification_is_one_message(broker: EmbeddedBroker) -> None:
+def test_every_notification_is_one_message_of_its_lane(broker: EmbeddedBroker) -> None:
     for _ in range(3):
-        notifications.notify("job_1")
-    assert notifications.queue_length() == 3
+        notifications.notify("job_1", Lane.COMPUTING)
+    notifications.notify("job_2", Lane.IMPORTING)
+    assert notifications.queue_length() == 4
+    lengths = {Lane.COMPUTING: 3, Lane.IMPORTING: 1, Lane.COORDINATING: 0}
+    assert notifications.queue_lengths() == lengths
 
 
 def test_a_dead_broker_is_an_error_soon_and_is_used_again_after_a_restart(broker: EmbeddedBroker) -> None:
-    notifications.notify("job_1")
+    notifications.notify("job_1", Lane.COMPUTING)
     broker.kill()
     started = time.monotonic()
     with pytest.raises(BrokerUnavailable):
-        notifications.notify("job_2")
+        notifications.notify("job_2", Lane.COMPUTING)
     assert time.monotonic() - started < MAX_WAIT_SECONDS
     broker.start()
-    notifications.notify("job_3")
+    notifications.notify("job_3", Lane.COMPUTING)
     assert notifications.queue_length() >= 1
 
 
 def test_a_hanging_broker_is_an_error_soon(broker: EmbeddedBroker) -> None:
-    notifications.notify("job_1")
+    notifications.notify("job_1", Lane.COMPUTING)
     broker.process.send_signal(signal.SIGSTOP)
     try:
         for _ in range(2):
             started = time.monotonic()
             with pytest.raises(BrokerUnavailable):
-                notifications.notify("job_2")
+                notifications.notify("job_2", Lane.COMPUTING)
             assert time.monotonic() - started < MAX_WAIT_SECONDS
         with pytest.raises(BrokerUnavailable):
             notifications.queue_length()
     finally:
         broker.process.send_signal(signal.SIGCONT)
-    notifications.notify("job_3")
+    notifications.notify("job_3", Lane.COMPUTING)
     assert notifications.queue_length() >= 2
 
 

@@ -12,7 +12,7 @@ from store import jobs
 from store.database import transaction
 from store.errors import Conflict, StaleClaim
 from store.jobs import Claim
-from store.tables import Job, JobKind, clock
+from store.tables import Job, JobKind, Lane, clock
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -50,7 +50,7 @@ def state(job_id: str) -> tuple[str, str | None]:
 
 def due() -> list[str]:
     with transaction() as session:
-        return jobs.jobs_to_notify(session, messages_waiting=0)
+        return jobs.jobs_to_notify(session, Lane.COORDINATING, messages_waiting=0)
 
 
 def test_a_suspended_sweep_holds_no_lease_and_is_claimed_again() -> None:
@@ -154,7 +154,7 @@ def test_trials_are_listed_under_their_sweep_alone_and_deleted_with_it() -> None
     assert list_ids(parent=sweep_id) == {first, second}
     assert list_ids(id_prefix=first) == {first}
     with transaction() as session:
-        assert jobs.count_unfinished(session, kinds=[JobKind.FINETUNE]) == 2
+        assert jobs.count_unfinished(session, Lane.COMPUTING) == 2
         jobs.cancel(session, sweep_id)
     with pytest.raises(Conflict, match="delete that sweep"), transaction() as session:
         jobs.remove(session, first)

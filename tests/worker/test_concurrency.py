@@ -3,21 +3,16 @@
 from worker.concurrency import JobSlots
 
 
-def test_a_waiting_job_gets_the_next_released_slot():
-    slots = JobSlots(1)
-    assert slots.acquire("first")
-    assert not slots.acquire("second")
-    assert not slots.acquire("third")
-    assert slots.release() == "second"
-    assert slots.release() == "third"
-    assert slots.release() is None
-    assert slots.acquire("fourth")
+def test_a_slot_is_held_until_it_is_released():
+    slots = JobSlots(2)
+    assert [slots.acquire() for _ in range(3)] == [True, True, False]
+    assert not slots.release()
+    assert [slots.release(), slots.release()] == [True, True]
+    assert slots.acquire()
 
 
-def test_a_job_notified_twice_waits_once():
-    slots = JobSlots(1)
-    slots.acquire("first")
-    slots.acquire("second")
-    slots.acquire("second")
-    assert slots.release() == "second"
-    assert slots.release() is None
+def test_each_holder_looks_once_more_after_as_many_messages_as_slots():
+    slots = JobSlots(2)
+    for _ in range(2 + 5):
+        slots.acquire()
+    assert [slots.release() for _ in range(4)] == [False, False, True, True]

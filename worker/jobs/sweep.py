@@ -19,8 +19,7 @@ from ml.search.study import propose
 from ml.search.trial import Outcome, Trial, best_trial
 from store import jobs, workers
 from store.blobs import blobs
-from store.tables import FINAL_STATES, JobKind, clock
-from worker.job_kinds import PROGRAMS, Lane
+from store.tables import FINAL_STATES, JobKind, Lane, clock
 from worker.jobs import entrypoint
 from worker.jobs.registration import register
 from worker.jobs.train import fetch_checkpoints, fetch_inputs, make_reporter, run_trainer
@@ -39,8 +38,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Kinds of jobs that wait for the same slots as trials.
-KINDS_WITH_SLOT: Final = [kind for kind, program in PROGRAMS.items() if program.lane is Lane.COMPUTING]
 #: Shortest time until a sweep looks again at the CPU time of its trials.
 MIN_WAKE_SECONDS: Final = 5.0
 
@@ -116,7 +113,7 @@ def _count_to_start(session: Session, sweep: Sweep, rows: Sequence[Job]) -> int:
     So a sweep uses idle slots, and beside other jobs it is one job of the queue.
     """
     slots = sum(worker.slots for worker in workers.list_alive(session))
-    free = slots - jobs.count_unfinished(session, kinds=KINDS_WITH_SLOT)
+    free = slots - jobs.count_unfinished(session, Lane.COMPUTING)
     is_running = any(row.state not in FINAL_STATES for row in rows)
     return min(max(free, 0 if is_running else 1), sweep.budget.max_trials - len(rows))
 

@@ -119,6 +119,8 @@ function progress() {
     job.state === "running" ? ["Time left", left === null || left === undefined ? "not known yet" : duration(left)] : null,
     speed && job.state === "running" ? ["Speed", `${number(speed, 3)} rows/s`] : null,
     job.queue_position ? ["Queue", job.queue_position === 1 ? "next" : `position ${job.queue_position}`] : null,
+    job.owner ? ["Owner", job.owner.name] : null,
+    job.priority === "normal" ? null : ["Priority", job.priority],
     job.started_at ? ["Started", ago(job.started_at)] : ["Created", ago(job.created_at)],
     job.finished_at && job.started_at ? ["Took", duration((Date.parse(job.finished_at) - Date.parse(job.started_at)) / 1000)] : null,
     job.attempt > 1 ? ["Attempt", job.attempt] : null,

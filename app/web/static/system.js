@@ -27,7 +27,7 @@ async function keys() {
   const { data } = await get(`${API}/keys?limit=200`).catch((error) => (show(byId("keys"), h("p", { class: "hint" }, error.message)), { data: null }));
   if (data === null) return;
   const rows = data.map((key) => h("tr", null,
-    h("th", { scope: "row" }, h("span", { class: "name" }, key.name), h("span", { class: "sub" }, [key.scope, key.models?.join(", "), key.requests_per_minute && `${key.requests_per_minute} a minute`, key.id === own && "the key of this session"].filter(Boolean).join(", "))),
+    h("th", { scope: "row" }, h("span", { class: "name" }, key.name), h("span", { class: "sub" }, [key.scope, key.models?.join(", "), key.requests_per_minute && `${key.requests_per_minute} a minute`, key.max_jobs && count(key.max_jobs, "job"), key.cpu_seconds_per_day && `${key.cpu_seconds_per_day} CPU seconds a day`, key.id === own && "the key of this session"].filter(Boolean).join(", "))),
     h("td", { class: "wide" }, ago(key.created_at)), h("td", null, key.last_used_at ? ago(key.last_used_at) : "never"),
     h("td", null, key.revoked_at ? "revoked" : key.expires_at && new Date(key.expires_at) < new Date() ? "expired" : h("button", { type: "button", class: "danger", "data-revoke": key.id, "data-name": key.name, "aria-label": `Revoke ${key.name}` }, "Revoke"))));
   show(byId("keys"), h("table", null,

@@ -20,7 +20,7 @@ from plinth.cli.commands.context import (
     resolve_dataset,
     resolve_job_id,
 )
-from plinth.cli.commands.train import drop_none, start
+from plinth.cli.commands.train import PriorityOption, drop_none, start
 from plinth.cli.plain_help import PlainTyper
 
 if TYPE_CHECKING:
@@ -211,12 +211,13 @@ def draw_curve(values: Sequence[float]) -> str:
 @app.command("retry")
 def retry_job(
     job: JobId = "last",
+    priority: PriorityOption = None,
     detach: Annotated[bool, typer.Option("--detach", help="Start the job without watching it.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Start a failed or canceled job again, with the same spec, and watch it."""
     with connect() as plinth:
-        start(plinth, plinth.jobs.retry(resolve_job_id(plinth, job)), detach=detach, as_json=as_json)
+        start(plinth, plinth.jobs.retry(resolve_job_id(plinth, job), priority=priority), detach=detach, as_json=as_json)
 
 
 @app.command("clone")
@@ -236,6 +237,7 @@ def clone_job(
             metavar="PATH=VALUE",
         ),
     ] = None,
+    priority: PriorityOption = None,
     detach: Annotated[bool, typer.Option("--detach", help="Start the job without watching it.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -248,7 +250,7 @@ def clone_job(
     with connect() as plinth:
         if dataset is not None:
             changes["dataset"] = resolve_dataset(plinth, dataset)
-        clone = plinth.jobs.clone(resolve_job_id(plinth, job), changes)
+        clone = plinth.jobs.clone(resolve_job_id(plinth, job), changes, priority=priority)
         start(plinth, clone, detach=detach, as_json=as_json)
 
 

@@ -1,4 +1,4 @@
-"""`plinth keys`: list, create, rotate and revoke API keys."""
+"""`plinth keys`: list, create, change, rotate and revoke API keys."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 KeyArgument = Annotated[str, typer.Argument(help="Name or id of the key, or the beginning of its id.")]
 
-app = PlainTyper(help="List, create, rotate and revoke API keys.", invoke_without_command=True)
+app = PlainTyper(help="List, create, change, rotate and revoke API keys.", invoke_without_command=True)
 
 
 @app.command("list")
@@ -67,6 +67,10 @@ def create_key(
     ] = None,
     expires: Annotated[str | None, typer.Option(help="Time until the key ends, such as 90d or 12h.")] = None,
     requests_per_minute: Annotated[int | None, typer.Option(help="Requests that it may send a minute.")] = None,
+    max_jobs: Annotated[int | None, typer.Option(help="Jobs that it may have queued or running at once.")] = None,
+    cpu_seconds_per_day: Annotated[
+        int | None, typer.Option(help="CPU time of the trainings that it may start within a day.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Create a key and print its secret, which is shown only once."""
@@ -78,6 +82,8 @@ def create_key(
             scope=scope,
             models=models or None,
             requests_per_minute=requests_per_minute,
+            max_jobs=max_jobs,
+            cpu_seconds_per_day=cpu_seconds_per_day,
             expires_at=None if expires is None else datetime.now(UTC) + parse_duration(expires, "--expires"),
         )
     if as_json:
@@ -85,6 +91,37 @@ def create_key(
         return
     sys.stdout.write(f"{key.secret}\n")
     print_next_step(f"plinth keys revoke {key.id}")
+
+
+@app.command("update")
+def update_key(
+    key: KeyArgument,
+    requests_per_minute: Annotated[str | None, typer.Option(help="Requests a minute; none: no limit.")] = None,
+    max_jobs: Annotated[
+        str | None, typer.Option(help="Jobs queued or running at once; none: as the settings of the service say.")
+    ] = None,
+    cpu_seconds_per_day: Annotated[
+        str | None, typer.Option(help="CPU time of trainings of a day; none: as the settings of the service say.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change the limits of a key; those that are left out stay as they are."""
+    from plinth.cli.render import console
+
+    limits = {
+        "requests_per_minute": requests_per_minute,
+        "max_jobs": max_jobs,
+        "cpu_seconds_per_day": cpu_seconds_per_day,
+    }
+    changes = {name: _parse_limit(text, name) for name, text in limits.items() if text is not None}
+    if not changes:
+        raise typer.BadParameter("no limit to change; set --requests-per-minute, --max-jobs or --cpu-seconds-per-day")
+    with connect() as plinth:
+        changed = plinth.keys.update(resolve_key_id(plinth, key), **changes)
+    if as_json:
+        print_json(changed)
+        return
+    console.print(f"{changed.name} may do: {_describe(changed)}.", soft_wrap=True)
 
 
 @app.command("rotate")
@@ -137,10 +174,21 @@ def parse_duration(text: str, option: str) -> timedelta:
         ) from None
 
 
+def _parse_limit(text: str, name: str) -> int | None:
+    if text == "none":
+        return None
+    if not text.isdecimal():
+        option = f"--{name.replace('_', '-')}"
+        raise typer.BadParameter(f"{text!r} is not a limit; write a number, or none", param_hint=option)
+    return int(text)
+
+
 def _describe(key: Key) -> str:
-    """Return what a key may do: its scope, models and rate."""
+    """Return what a key may do: its scope, models, rate and quotas."""
     rate = f"{key.requests_per_minute}/min" if key.requests_per_minute else ""
-    return " ".join(filter(None, (key.scope, ", ".join(key.models or ()), rate)))
+    jobs = f"{key.max_jobs} jobs" if key.max_jobs else ""
+    cpu = f"{key.cpu_seconds_per_day} CPU-s/day" if key.cpu_seconds_per_day else ""
+    return " ".join(filter(None, (key.scope, ", ".join(key.models or ()), rate, jobs, cpu)))
 
 
 def _state_of(key: Key) -> str:

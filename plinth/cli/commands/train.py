@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -84,6 +84,10 @@ SearchSpace = Annotated[
         metavar="PATH=VALUES",
     ),
 ]
+PriorityOption = Annotated[
+    Literal["high", "normal", "low"] | None,
+    typer.Option("--priority", help="Jobs of a higher priority start first (default: normal)."),
+]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Check the spec, print it with all defaults, and start nothing.")
 ]
@@ -119,6 +123,7 @@ def train(
     set_: Settings = None,
     trials: Trials = None,
     search: SearchSpace = None,
+    priority: PriorityOption = None,
     dry_run: DryRun = False,
     measure: Annotated[
         bool, typer.Option("--measure", help="Train a few steps, print what all of them take, and start nothing.")
@@ -164,7 +169,7 @@ def train(
         elif dry_run:
             _print_plan(plinth, spec, as_json=as_json)
         else:
-            start(plinth, plinth.jobs.submit(spec), detach=detach, as_json=as_json)
+            start(plinth, plinth.jobs.submit(spec, priority=priority), detach=detach, as_json=as_json)
 
 
 def watch(job: JobId = "last", as_json: AsJson = False) -> None:

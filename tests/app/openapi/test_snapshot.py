@@ -41,6 +41,7 @@ SCHEMA_OF = {
     types.FindingRow: "FindingRow",
     types.Fix: "Fix",
     types.Job: "Job",
+    types.JobOwner: "JobOwner",
     types.Key: "NewKey",
     types.License: "License",
     types.Lineage: "Lineage",

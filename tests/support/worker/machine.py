@@ -101,9 +101,14 @@ class Machine:
         for process in self.workers:
             process.wait()
 
-    def start_worker(self, *, descriptors: tuple[int, ...] = (), **variables: str) -> subprocess.Popen[bytes]:
-        """Start a worker; it may not be ready yet when this returns."""
-        return self._start(worker.__name__, descriptors, **variables)
+    def start_worker(
+        self, *, descriptors: tuple[int, ...] = (), module: str = worker.__name__, **variables: str
+    ) -> subprocess.Popen[bytes]:
+        """Start a worker, whose program is `module`.
+
+        It may not be ready yet when this returns.
+        """
+        return self._start(module, descriptors, **variables)
 
     def workers_alive(self) -> bool:
         """Return whether a worker has sent a heartbeat."""

@@ -121,6 +121,7 @@ SCOPES = {
         "retry_webhook_delivery",
         "revoke_key",
         "rotate_key",
+        "update_key",
         "test_webhook",
     },
 }

@@ -1,0 +1,1 @@
+"""Owners of jobs, their quotas, and the order in which jobs run."""
