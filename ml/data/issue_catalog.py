@@ -99,6 +99,10 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
         "No list of texts lies beside the audio files, so the name of each folder became the text of its clips. Add a "
         "manifest of file names and texts if the folders mean something else."
     ),
+    "classes_may_be_speakers": _warning(
+        "Each folder became a class, and their names are rather those of speakers. To learn something else, add a list "
+        "of file names and labels, such as metadata.csv."
+    ),
     "noise_folder_ignored": _warning(
         "Noise to mix into clips is no class, so it was left out. Nothing needs to be done."
     ),
@@ -122,6 +126,10 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
     "file_beside_data": _note(
         "Files that describe the data, such as README and LICENSE, are not read.", left_out="files"
     ),
+    "card_configurations": _warning(
+        "The dataset card has several configurations, and all of them were read as one dataset. Send the files of one."
+    ),
+    "classes_named_by_list": _note("Numbered classes have the names that this list has in their order."),
     "splits_of_card": _note(
         "Splits are those of the dataset card. Files of an archive are named below a folder of their split in reports; "
         "to choose others, send `splits`."
@@ -370,6 +378,9 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
         "The line is not valid JSON from this position on. Write every line as a complete JSON value."
     ),
     # Texts in two languages
+    "sentences_not_linked": _note(
+        "Sentences that no link joins to one of the other language were left out.", left_out="sentences"
+    ),
     "text_unpaired": _error(
         "A file has no counterpart. Send both files of a pair, named alike but for the language: train.en, train.de."
     ),

@@ -38,6 +38,12 @@ _FORMATS: Final = (
     ),
     ForeignText("XLIFF", re.compile(r"(<\?xml[^>]*>)?\s*<xliff\b.*"), "TMX, or a TSV of sources and targets"),
     ForeignText("gettext", re.compile(r'msgid ".*"'), "TMX (po2tmx of the Translate Toolkit), or a TSV"),
+    ForeignText("mbox", re.compile(r"From \S+ +\w{3} \w{3} [ \d]\d .*\d{4}"), "CSV or JSON lines of the texts"),
+    ForeignText(
+        "CoNLL-U",
+        re.compile(r"\d+(-\d+)?\t[^\t]+\t[^\t]+\t([A-Z]+|_)(\t[^\t]+){6}"),
+        "the sentences behind `# text =` as txt, or texts with a label each",
+    ),
     ForeignText("RTF", re.compile(r"\{\\rtf\d.*"), "the text as txt"),
     ForeignText("PDF", re.compile(r"%PDF-\d.*"), "the text as txt, such as pdftotext writes it"),
     ForeignText("PostScript", re.compile(r"%!PS.*"), "the text as txt"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 #: Split of the files that no list names, where there are lists.
 TRAIN: Final = "train"
+_TRAIN_AND_VALIDATION: Final = re.compile(r"train[_-]?(and[_-])?val")
+#: Numbers of the splits in CelebA.
+_PARTITIONS: Final = {"0": "train", "1": "validation", "2": "test"}
 
 
 class ListedFiles(NamedTuple):
@@ -31,7 +35,7 @@ class ListedFiles(NamedTuple):
 def is_split_list(name: str) -> bool:
     """Return whether a file may list the files of a split, by its name: `validation_list.txt`."""
     path = PurePosixPath(name)
-    return path.suffix.lower() == ".txt" and find_split(path.stem) is not None
+    return path.suffix.lower() == ".txt" and (_split_of(path.stem) is not None or _is_partition(path.stem))
 
 
 def read_split_lists(
@@ -51,9 +55,14 @@ def read_split_lists(
         if isinstance(data, DataRejected):
             issues.record(data, at=Location(file=name))
             continue
-        split = find_split(PurePosixPath(name).stem) or TRAIN
+        stem = PurePosixPath(name).stem
+        split = _split_of(stem) or TRAIN
         lines = [_find(line, index) for line in read_text(name, data, issues).splitlines() if line.strip()]
         listed = {file: label for file, label in lines if file}
+        if _is_partition(stem) and set(listed.values()) <= _PARTITIONS.keys() and listed:
+            read.append(name)
+            splits.update({file: _PARTITIONS[number] for file, number in listed.items()})
+            continue
         if not listed:
             issues.add("file_ignored", at=Location(file=name), expected="a list of files in the class folders")
             continue
@@ -66,6 +75,16 @@ def read_split_lists(
             issues.add("file_ignored", at=Location(file=name), expected="lists that name a file for one split alone")
         return ListedFiles({}, {})
     return ListedFiles({file: splits.get(file, TRAIN) for file in files} if splits else {}, labels)
+
+
+def _split_of(stem: str) -> str | None:
+    """Return the split of a list; one of train and validation together is for training."""
+    return TRAIN if _TRAIN_AND_VALIDATION.search(stem.lower()) else find_split(stem)
+
+
+def _is_partition(stem: str) -> bool:
+    """Return whether a list numbers the splits, as CelebA's `list_eval_partition`."""
+    return "partition" in stem.lower()
 
 
 def _index(files: Iterable[str]) -> dict[str, str | None]:
@@ -90,5 +109,7 @@ def _find(line: str, index: dict[str, str | None]) -> tuple[str | None, str]:
         parts = [part for part in PurePosixPath(name.replace("\\", "/")).parts if part not in ("/", ".", "..")]
         for start in range(len(parts)):
             if file := index.get("/".join(parts[start:])):
-                return file, label
+                # The first of several numbers is the class, as in the lists of Oxford-IIIT Pet.
+                is_numbered = label.replace(" ", "").isdecimal()
+                return file, label.split()[0] if is_numbered else label
     return None, ""

@@ -12,7 +12,7 @@ import numpy as np
 
 from ml.data.dataset import SPLITS, TEST, TRAIN, VALIDATION
 from ml.data.files.natural_sort import natural_sort_key
-from ml.data.importing.no_label import find_doubtful_classes, find_no_label_marks
+from ml.data.importing.no_label import find_doubtful_classes, find_joined_labels, find_no_label_marks
 from ml.data.importing.staging import LABEL, NO_LABEL, NO_SPLIT
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def resolve_classes(staging: Staging, issues: IssueLog) -> tuple[list[str] | Non
 
 
 def remove_marks(staging: Staging, issues: IssueLog) -> None:
-    """Take the label from rows whose label says that they have none, and report them.
+    """Report rows whose label says that they have none or several, and take it away.
 
     What is a class of stored rows stays one.
     """
@@ -64,10 +64,17 @@ def remove_marks(staging: Staging, issues: IssueLog) -> None:
         return
     codes, splits = staging.codes, staging.splits
     code_of = staging.label_codes
+    label_of = {code: label for label, code in code_of.items()}
     learned = set(np.unique(codes[(splits == NO_SPLIT) | (splits == TRAIN)]).tolist())
     stored = set(np.unique(codes[: staging.earlier_rows]).tolist())
     marks = find_no_label_marks(code_of, learned=[label for label, code in code_of.items() if code in learned])
     marks = [mark for mark in marks if code_of[mark] not in stored]
+    several = [label for label in find_joined_labels(code_of) if code_of[label] not in stored]
+    joined = np.flatnonzero(np.isin(codes, [code_of[label] for label in several])).tolist()
+    staging.joined_labels = len(joined)
+    for row in joined:
+        actual = label_of[int(codes[row])]
+        issues.add("label_not_plain", at=staging.locate(row, LABEL), actual=actual, expected="one class", rows=1)
     doubtful = find_doubtful_classes([label for label in code_of if label not in marks])
     for mark in marks:
         rows = np.flatnonzero(codes == code_of[mark])
@@ -75,8 +82,8 @@ def remove_marks(staging: Staging, issues: IssueLog) -> None:
     for label in doubtful:
         rows = np.flatnonzero(codes == code_of[label])
         issues.add("class_may_mean_none", at=staging.locate(int(rows[0]), LABEL), actual=f"{label}: {len(rows):,} rows")
-    if marks:
-        staging.remove_labels(marks)
+    if marks or several:
+        staging.remove_labels([*marks, *several])
 
 
 def find_rows_to_leave_out(staging: Staging) -> np.ndarray:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from ml.data.files.upload import UploadedFile
 
 _CARD: Final = "readme.md"
+#: Tables of archives are reported by themselves.
+_TABLE_SUFFIXES: Final = (".csv", ".tsv", ".jsonl", ".json", ".parquet", ".arrow", ".txt")
 #: Split of files that a configuration lists without a split, as Hugging Face's datasets has it.
 _DEFAULT_SPLIT: Final = "train"
 
@@ -37,6 +39,19 @@ class CardSplits:
             if PurePosixPath(name).name.lower() == _CARD
             for pattern in _read_card(content)
         ]
+        #: Names of its configurations.
+        self.configurations = list(
+            dict.fromkeys(
+                config
+                for name, content in sorted(notes.items())
+                if PurePosixPath(name).name.lower() == _CARD
+                for config in _configurations(content)
+            )
+        )
+        has_splits = any(pattern.split for pattern in self._patterns)
+        #: Patterns of splits that are neither train, validation nor test, beside others that are.
+        self._left_out = [pattern for pattern in self._patterns if has_splits and not pattern.split]
+        self._patterns = [pattern for pattern in self._patterns if pattern.split]
         folders: dict[str, set[tuple[str, ...]]] = {}
         for pattern in self._patterns:
             if ARCHIVE_NAME.fullmatch(pattern.path):
@@ -50,15 +65,25 @@ class CardSplits:
         pattern = self._pattern_of(file)
         return pattern.split if pattern else None
 
-    def relocate(self, path: str) -> str:
+    def is_left_out(self, file: str) -> bool:
+        """Return whether a file is in a split that is neither train, validation nor test."""
+        return self.split_of(file) is None and any(pattern.matches(file) for pattern in self._left_out)
+
+    def left_out_folders(self, source: UploadedFile) -> list[str]:
+        """Return the folders of an archive with files that are left out, except for tables."""
+        names = (PurePosixPath(name) for name in source.member_names if self.is_left_out(name))
+        return sorted({str(name.parent) for name in names if name.suffix.lower() not in _TABLE_SUFFIXES})
+
+    def relocate(self, path: str) -> str | None:
         """Return the path of a file of an archive below a folder of its split.
 
-        It replaces the folders that cards name. A path without a split stays as it is. Where a split has several
-        folders, and in archives within the archive, files keep their names apart by the folder that was above them.
+        It is None if the file is left out. The folder replaces the folders that cards name. A path without a split
+        stays as it is. Where a split has several folders, and in archives within the archive, files keep their names
+        apart by the folder that was above them.
         """
         pattern = self._pattern_of(path)
         if pattern is None:
-            return path
+            return None if self.is_left_out(path) else path
         parts = tuple(path.split("/"))
         depth = len(pattern.folders)
         starts = (start for start in range(len(parts) - depth) if parts[start : start + depth] == pattern.folders)
@@ -83,6 +108,7 @@ class _Pattern:
     """Paths of the files of one split."""
 
     path: str
+    #: Empty for a split that is neither train, validation nor test.
     split: str
     #: Folders at its beginning that have no wildcard.
     folders: tuple[str, ...]
@@ -126,11 +152,15 @@ def _read_card(content: bytes) -> Iterator[_Pattern]:
         for item in data_files if isinstance(data_files, list) else [data_files]:
             fields = item if isinstance(item, dict) else {"split": _DEFAULT_SPLIT, "path": item}
             name = str(fields.get("split"))
-            split = parse_split(name) or find_split(name)
-            if split is None:
-                continue
+            split = parse_split(name) or find_split(name) or ""
             for path in _to_paths(fields.get("path")):
                 yield from _Pattern.parse(f"{folder.strip('/')}/{path}" if isinstance(folder, str) else path, split)
+
+
+def _configurations(content: bytes) -> list[str]:
+    configs = read_front_matter(content.decode("utf-8", "replace")).get("configs")
+    named = [config for config in (configs if isinstance(configs, list) else []) if isinstance(config, dict)]
+    return [str(config.get("config_name")) for config in named if config.get("data_files")]
 
 
 def _to_paths(path: Any) -> list[str]:

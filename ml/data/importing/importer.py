@@ -10,7 +10,7 @@ import itertools
 import tempfile
 import warnings
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
@@ -38,6 +38,8 @@ from ml.data.importing.classes import (
     remove_marks,
     resolve_classes,
 )
+from ml.data.importing.corpora import class_files, class_list, fairseq, kaldi, tatoeba, tiny_imagenet, unread_objects
+from ml.data.importing.corpora.base import CorpusFiles
 from ml.data.importing.data_card import CardSplits
 from ml.data.importing.duplicates import resolve_duplicates
 from ml.data.importing.flags import locate_flagged_rows
@@ -65,6 +67,7 @@ UNLABELED_IMAGES: Final = (
 )
 #: Fraction of the rows, in 0..1, up to which rows with an error are left out.
 MAX_BAD_ROWS: Final = 0.01
+_TABLE_SUFFIXES: Final = (".csv", ".tsv")
 #: Content that no format reads -> issue code.
 _UNREADABLE: Final = {
     "empty": "empty_file",
@@ -223,6 +226,8 @@ class Importer:
         #: Name of the format; None until one is detected.
         self.format_name: str | None = None
         self._format: Format | None = None
+        #: Names of numbered classes, by a list beside the tables; None without one.
+        self.class_list: class_list.ClassList | None = None
         #: Table of the items that the rows name, and facts about it; None without one.
         self.item_table: ItemTable | None = None
         self.item_counts: Mapping[str, int] = {}
@@ -255,12 +260,14 @@ class Importer:
         sources = self._flatten_archives(self._refuse_foreign(sources), extraction_folder)
         if not sources:
             return
-        sources = self._relocate_by_card(sources)
+        sources = self._read_corpora(self._relocate_by_card(sources), extraction_folder, required_columns)
+        if not sources:
+            return
         sources = self._convert_lists(sources, extraction_folder, "list", format, required_columns)
         if not sources:
             return
         sources = self._select_files(self._unpack_archives(sources, extraction_folder, format, required_columns))
-        sources = self._split_by_card(sources)
+        sources = self._join_tables(self._split_by_card(sources), extraction_folder, columns)
         sources = self._convert_arrow(sources, extraction_folder)
         sources = self._refuse_token_labels(self._refuse_foreign(sources))
         sources = self._convert_lists(sources, extraction_folder, "member", format, required_columns) if sources else []
@@ -269,7 +276,7 @@ class Importer:
         likely_format = self.earlier.summary.format if self.earlier else None
         format_class = _select_format(format, sources, required_columns, likely=likely_format)
         if format_class.refuses_markup:
-            sources = self._refuse_markup(sources)
+            sources = self._refuse_markup(sources, format_class)
         accepted = [source for source in sources if source.content in format_class.accepted_content]
         for source in sources:
             if source not in accepted:
@@ -386,11 +393,13 @@ class Importer:
                 accepted.append(source)
         return accepted
 
-    def _refuse_markup(self, sources: list[UploadedFile]) -> list[UploadedFile]:
+    def _refuse_markup(self, sources: list[UploadedFile], format_class: type[Format]) -> list[UploadedFile]:
         """Report and leave out subtitles, web pages and XML, whose lines are no rows."""
         accepted: list[UploadedFile] = []
         for source in sources:
-            is_read = source.content == "text" and not is_side_file(source.name)
+            is_side = format_class.name == "aligned_texts" and is_side_file(source.name)
+            is_table = PurePosixPath(source.name).suffix.lower() in _TABLE_SUFFIXES  # tags may be part of its texts
+            is_read = source.content == "text" and not is_side and not is_table
             start = b"".join(source.text_starts.values()) if is_read else b""
             if markup := find_markup(start.decode("utf-8", "replace")):
                 at = Location(file=source.name)
@@ -403,9 +412,15 @@ class Importer:
     def _split_by_card(self, sources: list[UploadedFile]) -> list[UploadedFile]:
         """Set the splits that a dataset card names, unless the request says others."""
         card = CardSplits(self.notes)
-        return [
-            replace(source, requested_split=source.requested_split or card.split_of(source.name)) for source in sources
-        ]
+        if len(card.configurations) > 1:
+            self.issues.add("card_configurations", actual=", ".join(card.configurations))
+        split: list[UploadedFile] = []
+        for source in sources:
+            if source.requested_split is None and card.is_left_out(source.name):
+                self.issues.add("list_not_learned", at=Location(file=source.name), actual="another split of the card")
+            else:
+                split.append(replace(source, requested_split=source.requested_split or card.split_of(source.name)))
+        return split
 
     def _relocate_by_card(self, sources: list[UploadedFile]) -> list[UploadedFile]:
         """Let files of archives be in folders of the splits that a dataset card names.
@@ -417,10 +432,42 @@ class Importer:
         for source in sources:
             is_archive = source.content in ("zip", "tar") and not self.split_plan.files
             if is_archive and card.split_of(source.name) is None and card.names_members(source):
-                source = replace(source, relocate=card.relocate)
                 self.issues.add("splits_of_card", at=Location(file=source.name))
+                hidden = card.left_out_folders(source)
+                source = replace(source, relocate=card.relocate)
+                if hidden:
+                    actual = f"another split of the card: {', '.join(hidden)}"
+                    self.issues.add("list_not_learned", at=Location(file=source.name), actual=actual)
             relocated.append(source)
         return relocated
+
+    def _read_corpora(
+        self, sources: list[UploadedFile], folder: Path, required_columns: Mapping[str, str] | None
+    ) -> list[UploadedFile]:
+        """Replace files that only say together what their rows are."""
+        upload = CorpusFiles(sources, folder, self.issues, self.limits)
+        try:
+            tiny_imagenet.read(upload, required_columns)
+        except DataRejected as rejection:
+            self.issues.record(rejection)
+            return []
+        for read in (kaldi.read, fairseq.read, unread_objects.read):
+            read(upload)
+        return upload.sources
+
+    def _join_tables(
+        self, sources: list[UploadedFile], folder: Path, columns: Mapping[str, str | int]
+    ) -> list[UploadedFile]:
+        """Join tables of one corpus, and take the names of numbered classes."""
+        upload = CorpusFiles(sources, folder, self.issues, self.limits)
+        try:
+            tatoeba.read(upload, columns)
+            class_files.read(upload)
+        except DataRejected as rejection:
+            self.issues.record(rejection)
+            return []
+        self.class_list = class_list.read(upload)
+        return upload.sources
 
     def _unpack_archives(
         self,
@@ -501,6 +548,14 @@ class Importer:
             if not issues.has_errors:
                 issues.add("empty_dataset")
             return self._report(None, accepted=0, messages=[])
+        if self.class_list is not None:
+            names = class_list.name_classes(staging.label_codes, self.class_list.names)
+            staging.rename_labels(names)
+            at = Location(file=self.class_list.file)
+            if names:
+                issues.add("classes_named_by_list", at=at)
+            else:
+                issues.add("file_ignored", at=at, expected="names of the numbers in the column of labels")
         if not self.split_plan.is_final:
             remove_marks(staging, issues)
         classes, codes = resolve_classes(staging, issues)
@@ -616,7 +671,7 @@ class Importer:
             guess = Guess(format=format, columns=columns, task=task, quoting=quoting)
         return ImportReport(
             state="rejected" if is_rejected else "ready",
-            rows=len(staging) - unlabeled + issues.rejected_rows,
+            rows=len(staging) - unlabeled - staging.joined_labels + issues.rejected_rows,
             accepted=accepted - unlabeled if is_rejected else accepted,
             repaired=issues.repaired_rows,
             rejected=issues.rejected_rows,

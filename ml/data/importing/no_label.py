@@ -50,6 +50,12 @@ def find_doubtful_classes(labels: Collection[str]) -> list[str]:
     return [label for label in labels if label.lower() in _MARKS | _DOUBTFUL or label in minus_one]
 
 
+def find_joined_labels(labels: Collection[str]) -> list[str]:
+    """Return the labels that are several of the others, divided by bars: `Effusion|Mass`."""
+    divided = {label: [part.strip() for part in label.split("|")] for label in labels if "|" in label}
+    return [label for label, parts in divided.items() if any(part in labels for part in parts) and all(parts)]
+
+
 def _to_number(label: str) -> str:
     """Return a whole number without a point; other labels are returned unchanged."""
     match = _INTEGER.fullmatch(label)

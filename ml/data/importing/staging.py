@@ -112,6 +112,8 @@ class Staging:
         self.unread_cells = UnreadCells()
         #: Rows whose label says that they have none, int64.
         self._marked_rows = np.empty(0, dtype=np.int64)
+        #: Number of staged rows that are rejected because their label is several.
+        self.joined_labels = 0
         self._rows = 0
 
     def __len__(self) -> int:
@@ -198,6 +200,10 @@ class Staging:
     def is_marked_unlabeled(self) -> np.ndarray:
         """Mask of the rows whose label was removed, bool [N]."""
         return np.isin(np.arange(len(self)), self._marked_rows)
+
+    def rename_labels(self, names: Mapping[str, str]) -> None:
+        """Give labels other names, which differ, by their earlier ones."""
+        self.label_codes = {names.get(label, label): code for label, code in self.label_codes.items()}
 
     def remove_labels(self, labels: Collection[str]) -> None:
         """Take their label from all rows with one of `labels`, which are then no classes.

@@ -34,7 +34,7 @@ _MAX_PIXEL: Final = 255
 _REFERENCE: Final = re.compile(
     r"(https?://|ftp://|s3://|gs://|www\.)\S+$|\S+@\S+\.\w+$|doi:\S+$"
     r"|(?=\S*\d)[0-9a-f]{12,}$|(?=\S*\d)[0-9a-f]+(-[0-9a-f]+){2,}$|(?=\S*\d)[\w-]{20,}$"
-    r"|\d{4}-\d\d-\d\d([T ][\d:.]+\S*)?$"
+    r"|\d{4}-\d\d-\d\d([T ][\d:.]+\S*)?$|\d{1,2}/\d{1,2}/\d{4}( [\d:.]+( ?[AaPp]\.?[Mm]\.?)?)?$"
     r"|[^\s/]+(/[^\s/]+)+\.\w{2,5}$"
     r"|CC[- ](BY|0)\b.*|Attribution: .*",
     re.IGNORECASE,
@@ -90,6 +90,12 @@ def are_measured(cells: Sequence[Any]) -> bool:
     """
     numbers = [cell for cell in map(_parse_number, cells) if cell is not None]
     return any(not number.is_integer() for number in numbers) or len(set(numbers)) > MAX_CODES
+
+
+def have_fractions(cells: Sequence[Any]) -> bool:
+    """Return whether all cells are numbers, some of them with a fraction."""
+    numbers = [_parse_number(cell) for cell in cells]
+    return None not in numbers and any(number is not None and not number.is_integer() for number in numbers)
 
 
 def are_alike(cells: Sequence[Any]) -> bool:

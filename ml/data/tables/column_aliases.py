@@ -30,7 +30,7 @@ ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
         *("completion", "response", "output", "answer", "chosen"),
     ),
     "prompt": ("prompt", "instruction", "question", "query", "input"),
-    "target": ("target", "translation", "tgt", "reference"),
+    "target": ("target", "translation", "tgt", "reference", "tgt_text"),
     "label": (
         *("label", "labels", "class", "target", "category", "y", "digit", "class_name", "class_label"),
         *("gold_label", "sentiment", "polarity", "class_id", "label_id", "category_id", "class_index", "fine_label"),
@@ -55,6 +55,7 @@ JUDGMENT_NAMES: Final = ("label", "labels", "gold_label", "y", "target", "class"
 PAIR_NAMES: Final = (
     *(("premise", "hypothesis"), ("question", "sentence"), ("question", "passage"), ("query", "passage")),
     *(("query", "document"), ("question", "answer"), ("claim", "evidence"), ("text", "hypothesis"), ("text", "pair")),
+    ("context", "hypothesis"),
     *(("sentence", "sentence_pair"), ("text", "text_pair"), ("context", "response"), ("question", "context")),
 )
 #: The name of the first of two columns of one kind: sentence1, text_a.
@@ -66,6 +67,15 @@ TRANSLATION: Final = "translation"
 NON_DATA_NAME: Final = re.compile(
     r"|index|id|row|idx|(image|img)_?id|unnamed: ?\d+|filename|file_name|path", re.IGNORECASE
 )
+
+
+#: Names of a number that says how alike two texts are, or how well one translates or answers the other.
+SCORE_NAMES: Final = (
+    *("score", "similarity", "similarity_score", "relatedness", "relatedness_score", "sts_score", "gold_score"),
+    *("rating", "mean_score", "avg_score", "average_score"),
+)
+#: Names of answers that are not to be given.
+REJECTED_NAMES: Final = ("rejected", "rejected_response", "response_rejected", "negative", "negatives", "distractors")
 
 
 _CAMEL_CASE: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
@@ -91,6 +101,8 @@ def find_pairs(names: list[str]) -> Iterator[tuple[int, int]]:
         if first in names and second in names:
             yield names.index(first), names.index(second)
     for position, name in enumerate(names):
+        if name.startswith("1_") and (second := f"2_{name[2:]}") in names:  # #1 String, #2 String
+            yield position, names.index(second)
         if match := FIRST_OF_PAIR.fullmatch(name):
             second = match["before"] + _SECOND[match["number"]]
             if second in names:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -13,6 +14,7 @@ from ml.data.tables.column_aliases import (
     CONTEXT_NAMES,
     JUDGMENT_NAMES,
     NON_DATA_NAME,
+    SCORE_NAMES,
     SYSTEM_NAMES,
     TRANSLATION,
     WRITTEN_LABEL_NAMES,
@@ -26,6 +28,8 @@ from ml.data.tables.target_columns import choose_label, choose_outcome
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+#: Names of columns that judge two texts by classes.
+_JUDGMENT: Final = re.compile(r"label|judge?ment|entailment|is_duplicate|verdict")
 #: Kinds of columns that may be a part of a prompt.
 _WORDS: Final = ("text", "number")
 #: Canonical column -> position from 0. The columns joined to `prompt` are `prompt+1`, `prompt+2`.
@@ -55,8 +59,12 @@ class ColumnDetection:
         return self.query.unassigned_positions(self.assigned)
 
     def free_texts(self) -> list[int]:
-        """List the positions of text columns that are not assigned yet."""
-        return self.query.unassigned_positions(self.assigned, kind="text")
+        """List the positions of text columns that are not assigned yet.
+
+        One cell for all rows is no text to learn from.
+        """
+        texts = self.query.unassigned_positions(self.assigned, kind="text")
+        return [position for position in texts if not self.query.columns[position].is_constant]
 
     def last_free(self) -> CellColumn | None:
         """Return the only unassigned column, if it may be a label or target."""
@@ -111,7 +119,11 @@ def detect_columns(
 
 
 def _apply_rules(query: ColumnQuery) -> Layout:
-    usual = ("audio", "text", "speaker") if any(map(is_audio, query.columns)) else ("text", "target", "label")
+    usual: tuple[str, ...] = ("text", "target", "label")
+    if any(map(is_audio, query.columns)):
+        usual = ("audio", "text", "speaker")
+    elif query.required is None and _find_scored_pair(query) is not None:
+        usual = ("text", "value")
     canonicals = tuple(dict.fromkeys([*(query.required or usual), *query.requested]))
     assigned: Assignment = {}
     is_text_guessed = is_label_guessed = False
@@ -162,7 +174,10 @@ def _assign_by_name(detection: ColumnDetection) -> Assignment:
     assigned = dict(detection.assigned)
     for canonical in detection.canonicals:
         position = detection.query.position_by_alias(canonical)
-        if canonical not in assigned and position is not None and position not in assigned.values():
+        is_free = position is not None and position not in assigned.values()
+        if position is not None and is_free and canonical == "text" and detection.query.columns[position].is_constant:
+            continue  # one cell for all rows says where they are from
+        if canonical not in assigned and position is not None and is_free:
             assigned[canonical] = position
     return assigned
 
@@ -235,6 +250,66 @@ def _assign_prompt_parts(detection: ColumnDetection) -> Mapping[str, int | None]
         if position == assigned["prompt"] or (position not in used and query.columns[position].kind in _WORDS)
     ]
     return {"text": text, "label": None, **_assign_joined("prompt", parts)}
+
+
+class _ScoredPair(NamedTuple):
+    """Positions of two texts, and of a number that says how alike they are."""
+
+    texts: tuple[int, int]
+    score: int
+
+
+def _find_scored_pair(query: ColumnQuery) -> _ScoredPair | None:
+    """Return two texts with a measured score, as in STS-B.
+
+    There are none beside a column that judges them by classes. Without column names they are the only two columns of
+    sentences and the only one of fractions.
+    """
+    if query.requested.keys() & {"text", "value", "label", "target"}:
+        return None
+    columns, names = query.columns, query.lower_names
+    if not query.has_header:
+        texts = [index for index, column in enumerate(columns) if column.is_distinct and _holds_sentences(column)]
+        scores = [index for index, column in enumerate(columns) if column.has_fractions]
+        return _ScoredPair((texts[0], texts[1]), scores[0]) if (len(texts), len(scores)) == (2, 1) else None
+    score = next((names.index(name) for name in SCORE_NAMES if name in names), None)
+    if score is None or columns[score].kind != "number" or not columns[score].is_measured:
+        return None
+    if any(_JUDGMENT.search(name) for name in names):
+        return None
+    pairs = (pair for pair in find_pairs(names) if all(_holds_words(columns[position]) for position in pair))
+    pair = next(pairs, None)
+    return _ScoredPair(pair, score) if pair else None
+
+
+def _is_scored_pair(detection: ColumnDetection) -> bool:
+    required = detection.required
+    is_wanted = not required or required.keys() == {"text", "value"}
+    return is_wanted and _find_scored_pair(detection.query) is not None
+
+
+def _assign_scored_pair(detection: ColumnDetection) -> Assignment:
+    pair = _find_scored_pair(detection.query)
+    return {} if pair is None else {**_assign_joined("text", pair.texts), "value": pair.score}
+
+
+def _is_numbered_class_first(detection: ColumnDetection) -> bool:
+    """Return whether texts stand behind the number of their class, without column names.
+
+    So AG News, DBpedia and Yahoo! Answers are published.
+    """
+    query = detection.query
+    if query.has_header or query.requested or len(query.columns) < 3 or "label" not in detection.canonicals:
+        return False
+    if query.required is not None and query.required.keys() != {"text", "label"}:
+        return False
+    first, *others = query.columns
+    is_class = first.kind == "number" and first.repeats_values and not first.has_fractions
+    return is_class and all(column.kind == "text" and not column.repeats_values for column in others)
+
+
+def _assign_numbered_class_first(detection: ColumnDetection) -> Assignment:
+    return {**_assign_joined("text", range(1, len(detection.query.columns))), "label": 0}
 
 
 def _may_be_pair(detection: ColumnDetection) -> bool:
@@ -395,6 +470,8 @@ def _holds_sentences(column: CellColumn) -> bool:
 #: Rules for tables without images, in the order in which they are applied.
 RULES: Final = (
     DetectionRule("chosen by the user", lambda detection: bool(detection.query.requested), _assign_requests),
+    DetectionRule("texts with a score of both", _is_scored_pair, _assign_scored_pair),
+    DetectionRule("number of a class before its texts", _is_numbered_class_first, _assign_numbered_class_first),
     DetectionRule("usual column name", lambda detection: detection.query.has_header, _assign_by_name),
     DetectionRule("names of coded classes", _has_written_label, _assign_written_label),
     DetectionRule("languages of a translation", _has_target, _assign_languages),

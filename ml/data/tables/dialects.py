@@ -252,7 +252,7 @@ def _choose(readings: Sequence[_Reading]) -> tuple[_Reading, Evidence]:
         return readings[0], "none"
     by_name = {reading.dialect.quoting: reading for reading in readings}
     best = max(reading.key for reading in readings)
-    fitting = [reading for reading in readings if reading.key == best]
+    fitting = [reading for reading in readings if reading.key == best or _is_quoted_throughout(reading)]
     if "none" not in by_name or by_name["none"] not in fitting:
         chosen = fitting[-1] if fitting[-1].dialect.quoting == "none_backslash" else fitting[0]
         return chosen, "clear"
@@ -262,6 +262,15 @@ def _choose(readings: Sequence[_Reading]) -> tuple[_Reading, Evidence]:
     if "none_backslash" in by_name and by_name["none_backslash"] in fitting:
         return by_name["none_backslash"], "clear"
     return _choose_by_need(by_name["doubled"], by_name["none"])
+
+
+def _is_quoted_throughout(reading: _Reading) -> bool:
+    """Return whether all cells are in quotes, equally many in every row.
+
+    A delimiter within a text, the same number of times in every row, is no sign of more columns then.
+    """
+    cells = reading.needed_quotes + reading.quoted_cells.total()
+    return reading.width > 1 and reading.regularity == 1 and cells == reading.rows * reading.width
 
 
 def _choose_by_need(doubled: _Reading, none: _Reading) -> tuple[_Reading, Evidence]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from ml.data.issues import DataRejected
-from ml.data.tables.column_aliases import ALIASES, NON_DATA_NAME, plain_name, position_of
+from ml.data.tables.column_aliases import ALIASES, NON_DATA_NAME, REJECTED_NAMES, plain_name, position_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,6 +44,8 @@ class CellColumn:
     repeats_values: bool = False
     #: Whether all inspected cells are the same.
     is_constant: bool = False
+    #: Whether all inspected cells are numbers, some of them with a fraction.
+    has_fractions: bool = False
     #: Whether it holds splits, or what rows are about: nothing to learn from.
     is_membership: bool = False
 
@@ -184,6 +186,7 @@ class ColumnQuery:
             if index not in assigned.values() and not NON_DATA_NAME.fullmatch(column.name.strip())
             if column.kind != "other" and kind in (None, column.kind) and not (has_texts and column.is_reference)
             if not (column.kind == "number" and column.is_distinct)
+            if not (self.has_header and plain_name(column.name) in REJECTED_NAMES)
         ]
 
     def check_complete(self, canonicals: Sequence[str], assigned: Mapping[str, int]) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ml.data.files.natural_sort import natural_sort_key
 from ml.data.files.text import detect_encoding, open_lines, open_text, read_lines
 from ml.data.issues import DataRejected, Location
+from ml.data.tables.column_aliases import plain_name
 from ml.data.tables.records import Dialect, Record, read_records
 
 if TYPE_CHECKING:
@@ -126,8 +127,13 @@ def check_width(record: Record, width: int, at: Location, issues: IssueLog) -> l
 
 
 def find_column(names: Iterable[str], aliases: Sequence[str]) -> str | None:
-    """Return the first column whose name is one of `aliases`, compared without case."""
-    by_lower_name = {name.strip().lower(): name for name in reversed(list(names))}
+    """Return the first column whose name is one of `aliases`, compared without case.
+
+    `Image Index` is compared as `image_index`, too.
+    """
+    in_reverse = list(reversed(list(names)))
+    by_lower_name = {plain_name(name): name for name in in_reverse}
+    by_lower_name |= {name.strip().lower(): name for name in in_reverse}
     return next((by_lower_name[alias] for alias in aliases if alias in by_lower_name), None)
 
 

@@ -57,6 +57,8 @@ FILE_COLUMN_NAMES: Final = (
     "recording_id",
     "id",
 )
+#: Usual names of the column of texts; fairseq's lists for speech to text have `tgt_text`.
+TEXT_COLUMN_NAMES: Final = (*ALIASES["text"], "tgt_text", PRINTED_TEXT)
 #: Values of an entry that several lists may share among them.
 _VALUES: Final = ("text", "label", "speaker", "split")
 #: NeMo's name of the column of audio files; beside it, `duration` counts without an `offset`, too.
@@ -309,7 +311,7 @@ def _to_entry(
     split_cell = _find_value(cells, {}, "split", SPLIT_COLUMN_NAMES)
     return ManifestEntry(
         file_name=file_name,
-        text=_find_value(cells, columns, "text", (*ALIASES["text"], PRINTED_TEXT)),
+        text=_find_value(cells, columns, "text", TEXT_COLUMN_NAMES),
         label=_find_value(cells, columns, "label", ()),
         speaker=_find_value(cells, columns, "speaker", ALIASES["speaker"]),
         split=(parse_split(split_cell) if split_cell else None) or manifest_split,
@@ -322,7 +324,7 @@ def _used_names(cells: Mapping[str, Any], columns: Mapping[str, str | int], labe
     names = {str(column).lower() for column in columns.values()} | ({label} if label else set())
     for canonical, aliases in (
         ("audio", FILE_COLUMN_NAMES),
-        ("text", (*ALIASES["text"], PRINTED_TEXT)),
+        ("text", TEXT_COLUMN_NAMES),
         ("speaker", ALIASES["speaker"]),
         ("split", SPLIT_COLUMN_NAMES),
     ):

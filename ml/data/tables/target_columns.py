@@ -15,7 +15,21 @@ if TYPE_CHECKING:
 
 #: Names of classes of texts and things, the likeliest first.
 CLASS_NAMES: Final = (
-    *("intent", "topic", "emotion", "stance", "verdict", "species", "variety", "cultivar", "genre", "diagnosis"),
+    *(
+        "finding_labels",
+        "finding_label",
+        "finding",
+        "intent",
+        "topic",
+        "emotion",
+        "stance",
+        "verdict",
+        "species",
+        "variety",
+        "cultivar",
+        "genre",
+        "diagnosis",
+    ),
     *("decision", "group", "ticket_type", "issue_type", "request_type", "type", "kind", "queue", "department", "team"),
     *("tag", "quality", "stars", "star_rating", "rating", "overall", "review_score", "severity", "priority"),
     *("urgency", "status", "spam", "is_spam", "is_sarcastic", "klasse", "kategorie", "classe", "categorie"),

@@ -7,7 +7,10 @@ name | speaker | language | text, as in Bert-VITS2.
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
+
+from ml.data.files.audio import SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,11 +27,22 @@ def name_columns(rows: Sequence[Sequence[str]]) -> list[str]:
     """Return a name for each column of rows: file_name, text, speaker, ..."""
     width = len(rows[0]) if rows else 2
     rows = [row for row in rows if len(row) == width]
-    if width <= 2:
+    if not rows:
         return ["file_name", "text"]
     columns = [[row[position].strip() for row in rows] for position in range(width)]
+    if width > 2 and not any(map(_names_audio, columns[0])) and any(map(_names_audio, columns[1])):
+        # FLEURS: number, name | text | normalized text | its characters | samples | gender.
+        return [_OTHER, *_name_columns(columns[1:])]
+    return _name_columns(columns)
+
+
+def _name_columns(columns: Sequence[list[str]]) -> list[str]:
+    """Return a name for each column, of which the first names the clips."""
+    width = len(columns)
+    if width <= 2:
+        return ["file_name", "text"]
     speakers = [position for position in range(1, width) if _is_speaker(columns, position)]
-    if not speakers or _are_texts(columns[1], columns[2]):
+    if not speakers or (width > 2 and _are_texts(columns[1], columns[2])):
         return ["file_name", PRINTED_TEXT, "text", *[_OTHER] * (width - 3)]
     # A column with one value for all rows may be the language.
     speaker = max(speakers, key=lambda position: (len(set(columns[position])) > 1, -position))
@@ -62,3 +76,7 @@ def _are_texts(printed: Sequence[str], normalized: Sequence[str]) -> bool:
 
 def _words(text: str) -> list[str]:
     return "".join(character if character.isalnum() else " " for character in text.casefold()).split()
+
+
+def _names_audio(cell: str) -> bool:
+    return PurePosixPath(cell).suffix.lower() in SUFFIXES

@@ -23,6 +23,7 @@ from ml.data.tables.cells import is_number
 from ml.data.tables.speech_file_names import find_speakers, match_transcripts
 from ml.data.tables.speech_manifests import (
     AudioFileIndex,
+    AudioSegment,
     Clip,
     ManifestContext,
     ManifestEntry,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 _SPEAKER: Final = "speaker"
 #: First and last sample before a transcript, as TIMIT writes them: `0 46797 She had your dark suit`.
+_LABEL_TRACK: Final = re.compile(r"(?P<start>\d+\.\d+)\t(?P<end>\d+\.\d+)\t(?P<text>.*\S.*)")
 _SAMPLE_RANGE: Final = re.compile(r"0 \d{3,} (?=\S)")
 #: Lists of Common Voice, and those of clips that were rejected, or that nobody has checked.
 _COMMON_VOICE_LISTS: Final = frozenset({"validated", "invalidated", "other", "reported", "train", "dev", "test"})
@@ -56,8 +58,8 @@ class SpeechFiles(Format):
     name = "recordings"
     summary = (
         "Zip or tar of audio files with a manifest: metadata.csv or .jsonl (file_name, text or label, speaker), NeMo "
-        "(audio_filepath, text), Common Voice, LJSpeech, LibriSpeech, Piper, VITS or ESC-50; with a text file for "
-        "each, such as LibriTTS and VCTK; or audio files alone"
+        "(audio_filepath, text), Common Voice, LJSpeech, LibriSpeech, Kaldi, fairseq, Piper, VITS or ESC-50; with a "
+        "text file for each, such as LibriTTS and VCTK; or audio files alone"
     )
     columns: ClassVar[Mapping[str, str]] = {
         "audio": "audio",
@@ -200,7 +202,10 @@ class SpeechFiles(Format):
         entries = self._read_manifests(AudioFileIndex(files), lists, is_optional=bool(transcripts))
         listed = {clip.file for clip in entries}
         firsts = [names[0] for file, names in transcripts.items() if file not in listed]
-        contents = {name: " ".join(read_text(name, manifests[name], self.issues).split()) for name in firsts}
+        written = {name: read_text(name, manifests[name], self.issues) for name in firsts}
+        if written and all(map(_are_label_tracks, written.values())):
+            return entries | self._read_label_tracks(transcripts, written)
+        contents = {name: " ".join(text.split()) for name, text in written.items()}
         if contents and all(map(_SAMPLE_RANGE.match, contents.values())):
             self.issues.add("sample_numbers_left_out", at=Location(file=firsts[0]), count=len(contents))
             contents = {name: _SAMPLE_RANGE.sub("", text) for name, text in contents.items()}
@@ -215,6 +220,23 @@ class SpeechFiles(Format):
             return entries
         speakers = find_speakers(clip.file for clip in entries)
         return {clip: replace(entry, speaker=speakers.get(clip.file)) for clip, entry in entries.items()}
+
+    def _read_label_tracks(
+        self, transcripts: Mapping[str, Sequence[str]], written: Mapping[str, str]
+    ) -> dict[Clip, ManifestEntry]:
+        """Return the labeled parts of each audio file.
+
+        A line has start, end and text, as Audacity exports them.
+        """
+        entries: dict[Clip, ManifestEntry] = {}
+        for file, names in transcripts.items():
+            for number, line in enumerate(written.get(names[0], "").splitlines(), start=1):
+                if match := _LABEL_TRACK.fullmatch(line):
+                    start, end = float(match["start"]), float(match["end"])
+                    segment = AudioSegment(start, end - start) if end > start else None
+                    at = Location(file=names[0], line=number, row=number)
+                    entries[Clip(file, segment)] = ManifestEntry(file, at, text=match["text"].strip(), segment=segment)
+        return entries
 
     def _read_manifests(
         self, index: AudioFileIndex, manifests: Mapping[str, bytes], *, is_optional: bool
@@ -338,6 +360,12 @@ class SpeechFiles(Format):
             encoded.append(data)
         if clips:
             yield _batch(clips, encoded, entries, columns, split)
+
+
+def _are_label_tracks(text: str) -> bool:
+    """Return whether all lines are those of a label track of Audacity."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    return bool(lines) and all(map(_LABEL_TRACK.fullmatch, lines))
 
 
 def _batch(

@@ -27,6 +27,11 @@ NOISE_FOLDER: Final = "_background_noise_"
 #: What divides the columns of a list.
 _COLUMNS: Final = re.compile(r"[|,;\t ]")
 
+#: Folders that are rather named by who speaks than by what is heard: `Actor_01` of RAVDESS.
+_SPEAKER_FOLDER: Final = re.compile(
+    r"(actor|speaker|spk|subject|participant|patient|person|user)[_ -]?\d+", re.IGNORECASE
+)
+
 
 class SoundFolders(FolderFormat):
     """`[wrapper/][train|validation|test/]class/clip.wav`, or the same without splits and with lists of their files.
@@ -86,6 +91,9 @@ class SoundFolders(FolderFormat):
         """Derive labels from the folders, and splits from folders or lists."""
         roles = super().roles(files, source)
         words = sorted({role.label for role in roles.values() if role.label})
+        if words and not self.is_transcribed and all(map(_SPEAKER_FOLDER.fullmatch, words)):
+            actual = f"{len(words):,} folders, such as {words[0]}"
+            self.issues.add("classes_may_be_speakers", at=Location(file=source.name), actual=actual)
         if self.is_transcribed and words:
             actual = f"{len(words):,} folders, such as {words[0]}"
             self.issues.add("folders_as_texts", at=Location(file=source.name), actual=actual)

@@ -195,11 +195,12 @@ class InteractionLog:
         rating: Any = None,
         event: Any = None,
         weight: Any = None,
+        milliseconds: Any = None,
     ) -> None:
         """Add one event; an invalid one becomes an issue.
 
         A `signal` of 0 marks what a user did not take; ratings are marks if all of them are 0 or 1. `event` is the name
-        of what the user did.
+        of what the user did. `milliseconds` are added to the time.
 
         Raises `DataRejected` above the limit of rows.
         """
@@ -207,7 +208,7 @@ class InteractionLog:
             user_id, item_id = _parse_id(user, "user"), _parse_id(item, "item")
             mark = parse_signal(signal)
             event_name, event_weight = parse_event(event), parse_weight(weight)
-            time = self._read_time(timestamp, at)
+            time = _add_milliseconds(self._read_time(timestamp, at), milliseconds)
         except DataRejected as rejection:
             self.issues.record(rejection, at=at, rows=1)
             return
@@ -498,6 +499,22 @@ def _view(values: array[Any] | bytearray, dtype: Any) -> np.ndarray:
 def _select(order: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Return the events of `order` that a mask selects."""
     return order if mask.all() else order[mask[order]]
+
+
+def _add_milliseconds(time: ParsedTime, milliseconds: Any) -> ParsedTime:
+    """Return a later time; raises `DataRejected` unless `milliseconds` are a number or blank."""
+    if milliseconds is None or str(milliseconds).strip().lower() in BLANK_CELLS:
+        return time
+    seconds = _to_number(milliseconds) / 1_000
+    if math.isnan(seconds):
+        raise DataRejected("timestamp_invalid", actual=milliseconds, expected="milliseconds after the time of the row")
+    first, second = time.month_first, time.day_first
+    is_open = time.is_open
+    later = None if first is None else first + seconds
+    # The same object in both orders says that day and month are not open.
+    return time._replace(
+        month_first=later, day_first=(None if second is None else second + seconds) if is_open else later
+    )
 
 
 def _parse_id(value: Any, field_name: str) -> str:

@@ -35,6 +35,8 @@ ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
         *("timestamp", "time", "ts", "date", "datetime", "unixtime", "createdat", "eventtime", "unixreviewtime"),
         *("timestampms", "eventdate", "reviewtime", "invoicedate", "orderdate"),
     ),
+    #: Milliseconds after the time of the row, which may be a day.
+    "milliseconds": ("timeframe",),
     #: What the user did: view, click, purchase.
     "event": (
         *("event", "eventtype", "eventname", "behavior", "behaviour", "behaviortype", "behaviourtype"),

@@ -35,6 +35,7 @@ from ml.data.formats.behavior._log_columns import (
     parse_items,
     refine_layout,
 )
+from ml.data.formats.behavior._unnamed_columns import find_unnamed_fields
 from ml.data.formats.behavior._user_lines import are_ascending, are_user_lines, hold_user_lines
 from ml.data.issues import DataRejected, IssueLog, Location
 from ml.data.limits import Limits
@@ -68,6 +69,8 @@ DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 MAX_FOOTER_STRING_BYTES: Final = 16 << 20
 #: A table with more columns holds features of rows, and reading their names takes seconds.
 MAX_LOG_COLUMNS: Final = 1000
+#: A line of the Netflix Prize with the item of all lines below it.
+_ITEM_LINE: Final = re.compile(r"(\d+):")
 INSPECTED_LINES: Final = 20
 SURE: Final = 2.0
 #: The last of three unnamed columns is a time from this number on (1973 in seconds), and a rating below it.
@@ -195,6 +198,7 @@ class Interactions(Format):
             logs = [file for file in others if hold_user_lines(file) or parse_split(PurePosixPath(file.name).stem)]
         else:
             logs = [file for file in others if _is_log_name(file.name)] or others
+            logs = [file for file in logs if not _lacks_user(file)] or logs
         for file in files:
             if file not in logs and file not in tables:
                 self.issues.add("file_not_a_log", at=Location(file=file.name))
@@ -250,6 +254,9 @@ class Interactions(Format):
         if are_user_lines(start, source.name) or _are_lines_of_ids(start):
             self._read_lines_of_ids(source, open_lines(source, encoding, self.limits), start, log, sessions)
             return
+        if _ITEM_LINE.fullmatch(start[0].strip()):
+            self._read_grouped(source, open_lines(source, encoding, self.limits), log)
+            return
         records = self._records(source, encoding, start)
         first_rows = [record.cells for record in itertools.islice(records(), INSPECTED_LINES)]
         layout = self._detect_layout(source, first_rows[0], first_rows)
@@ -304,6 +311,19 @@ class Interactions(Format):
             elif ids:
                 sessions.append(History(ids, at, None if split is None else [split], is_session=True))
 
+    def _read_grouped(self, source: UploadedFile, lines: Iterator[str], log: InteractionLog) -> None:
+        """Read ratings below a line with their item, as in the Netflix Prize."""
+        self.detected_columns = {"item": "the line above", "user": 1, "rating": 2, "timestamp": 3}
+        self._rating_columns.append(Location(file=source.name, column="2"))
+        item = ""
+        for number, line in enumerate(lines, start=1):
+            at = Location(file=source.name, line=number, row=number)
+            if match := _ITEM_LINE.fullmatch(line.strip()):
+                item = match[1]
+            elif line.strip() and (cells := check_width(Record(number, line.strip().split(",")), 3, at, self.issues)):
+                user, rating, time = cells
+                log.add(user, item, time, at, rating=rating)
+
     def _add_row(
         self,
         source: UploadedFile,
@@ -322,6 +342,7 @@ class Interactions(Format):
                 fields["item"],
                 fields.get("timestamp"),
                 at,
+                milliseconds=fields.get("milliseconds"),
                 signal=fields.get("signal"),
                 rating=fields.get("rating"),
                 event=fields.get("event"),
@@ -451,6 +472,8 @@ def _usual_positions(cells: Sequence[str], requests: Mapping[str, str | int]) ->
 
     Raises `DataRejected` if a date precedes several columns, or a name follows the second, so that any may be the item.
     """
+    if fields := find_unnamed_fields(cells):
+        return fields
     dates = [position for position, cell in enumerate(cells) if DATE.match(cell)]
     if len(cells) == 3 and (dates or _is_time(cells[2])):
         time = dates[0] if dates else 2
@@ -529,7 +552,23 @@ def _is_log(source: UploadedFile) -> bool:
         cells = _split_first_line(first)
     except DataRejected:
         return False  # the format that reads this file reports what is wrong with it
-    return _are_log_columns(cells) or _is_event(cells) or _parse_list(first) is not None
+    is_item = _ITEM_LINE.fullmatch(first.strip()) is not None and _is_grouped(source)
+    return _are_log_columns(cells) or _is_event(cells) or is_item or _parse_list(first) is not None
+
+
+def _lacks_user(source: UploadedFile) -> bool:
+    """Return whether a table has column names, an item among them, and no user."""
+    if source.content != "text":
+        return False
+    with open_text(source, IssueLog(max_samples=0), Limits()) as text:
+        fields = find_fields(_split_first_line(next(read_lines(text), ""))).keys()
+    return "item" in fields and not fields & {"user", "history"}
+
+
+def _is_grouped(source: UploadedFile) -> bool:
+    """Return whether a line of an item is followed by users, ratings and dates."""
+    start = b"".join(source.text_starts.values()).decode("utf-8", "replace").splitlines()[1:2]
+    return bool(start) and re.fullmatch(r"\d+,\d(\.\d)?,\d{4}-\d\d-\d\d", start[0].strip()) is not None
 
 
 def _are_log_columns(names: Sequence[str]) -> bool:
@@ -548,6 +587,8 @@ def _is_event(cells: Sequence[str]) -> bool:
 
     An event is a user, an item, perhaps a rating, and a time.
     """
+    if find_unnamed_fields(cells):
+        return True
     *ids, time = cells
     is_numeric = is_number(time) and (len(ids) == 2 or (len(ids) == 3 and is_number(ids[2])))
     return is_numeric and _is_time(time) and not any(" " in cell.strip() or not cell.strip() for cell in ids)

@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 
 ARCHIVE_SUFFIXES: Final = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst")
 
+#: Folders of images and of their masks, as datasets for segmentation have them.
+_IMAGE_FOLDERS: Final = frozenset({"images", "image", "imgs", "img", "jpegimages", "input", "inputs"})
+_MASK_FOLDERS: Final = frozenset(
+    {"masks", "mask", "gt", "ground_truth", "groundtruth", "segmentation", "segmentations", "segmentationclass"}
+)
+
 
 class ClassFolders(FolderFormat):
     """`[wrapper/][train|validation|test/]class/image`. A flat folder of images is unlabeled."""
@@ -57,7 +63,7 @@ class ClassFolders(FolderFormat):
 
     def roles(self, files: Sequence[Member], source: UploadedFile) -> dict[str, FolderRole]:
         """Derive split and label from the folders, or the split from lists."""
-        roles = super().roles(files, source)
+        roles = self._leave_out_masks(super().roles(files, source))
         splits = cub_lists.read_split_lists(source, self.issues, self.limits)
         lists, self._split_lists = self._split_lists, []
         listed = read_split_lists(source, lists, roles, self.issues, self.limits)
@@ -73,6 +79,20 @@ class ClassFolders(FolderFormat):
             return roles
         ends = {member.file: "/".join(member.parts[-2:]) for member in files}
         return {file: FolderRole(splits.get(ends[file], role.split), role.label) for file, role in roles.items()}
+
+    def _leave_out_masks(self, roles: dict[str, FolderRole]) -> dict[str, FolderRole]:
+        """Leave out masks of pixels, whose folder beside that of the images is no class."""
+        labels = {(role.label or "").lower() for role in roles.values()}
+        if not labels & _IMAGE_FOLDERS or not labels & _MASK_FOLDERS or labels - _IMAGE_FOLDERS - _MASK_FOLDERS:
+            return roles
+        for file, role in roles.items():
+            if (role.label or "").lower() in _MASK_FOLDERS:
+                self.issues.add("file_ignored", at=Location(file=file), actual="a mask of pixels")
+        return {
+            file: FolderRole(role.split, None)
+            for file, role in roles.items()
+            if (role.label or "").lower() in _IMAGE_FOLDERS
+        }
 
     def is_row(self, member: Member) -> bool:
         """Return whether a file may be an image, by its suffix.

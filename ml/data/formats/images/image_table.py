@@ -17,6 +17,7 @@ from ml.data.files import images
 from ml.data.files.archives import list_members, read_members
 from ml.data.files.ignored import is_not_learned
 from ml.data.files.upload import ExtractedFile, find_split, folder_splits, parse_split
+from ml.data.formats._split_lists import is_split_list, read_split_lists
 from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch, Format
 from ml.data.formats.images._annotations import ImageAnnotation, to_objects
 from ml.data.formats.images._box_columns import BoxColumns, are_fractions, to_relative
@@ -52,10 +53,21 @@ _ONE: Final = ("1", "1.0")
 _DELIMITER: Final = re.compile(r"[,;\t|]")
 #: Words in the usual names of manifests.
 USUAL_NAME_WORDS: Final = ("metadata", "captions", "labels", "annotations", "manifest")
-_MORE_IMAGE_NAMES: Final = ("image_name", "image_id", "image_file", "image_path", "img_path", "img_name", "imageid")
+_MORE_IMAGE_NAMES: Final = (
+    "image_name",
+    "image_id",
+    "image_file",
+    "image_path",
+    "img_path",
+    "img_name",
+    "imageid",
+    "image_index",
+)
 IMAGE_COLUMN_NAMES: Final = (*FILE_COLUMN_NAMES, *ALIASES["image"], *_MORE_IMAGE_NAMES, "id")
 #: Canonical columns that a manifest may bring, in the order of their precedence.
 VALUE_COLUMNS: Final = ("objects", "text", "label", "value")
+#: Beside these, a column `y` is no label.
+_COORDINATES: Final = frozenset({"x", "w", "h", "bbox_x", "width", "height"})
 MANIFEST_CONTENT: Final = ("text", "json", "parquet")
 #: A text beside an image is its YOLO labels, and JSON is COCO: these bring no table of objects.
 NO_OBJECT_SUFFIXES: Final = (".txt", ".json")
@@ -73,8 +85,11 @@ class ImageEntry:
 class _SplitNames:
     """Splits by the user's choice and by the names of manifests, folders and archives."""
 
-    def __init__(self, source_of: Mapping[str, UploadedFile], manifests: Sequence[UploadedFile]) -> None:
+    def __init__(
+        self, source_of: Mapping[str, UploadedFile], manifests: Sequence[UploadedFile], listed: Mapping[str, str]
+    ) -> None:
         self._source_of = source_of
+        self._listed = listed
         self._folder_splits = folder_splits([*source_of, *(manifest.name for manifest in manifests)])
 
     def requested_split(self, manifest: UploadedFile, image: str) -> str | None:
@@ -82,7 +97,12 @@ class _SplitNames:
         return manifest.requested_split or self._source_of[image].requested_split
 
     def named_split(self, manifest: UploadedFile, image: str) -> str | None:
-        """Return the split by names: the manifest's, then the folders, then the archives."""
+        """Return the split by lists of images, or by names.
+
+        Names are those of the manifest, then of folders, then of archives.
+        """
+        if image in self._listed:
+            return self._listed[image]
         path = PurePosixPath(manifest.name)
         folder_split = self._folder_splits[image] or self._folder_splits[manifest.name]
         return find_split(path.name) or folder_split or self._source_of[image].split or find_split(path.parts[0])
@@ -146,11 +166,12 @@ class ImageTable(Format):
             raise DataRejected(
                 "invalid_columns", actual=", ".join(unknown), expected=", ".join(("file", *VALUE_COLUMNS, "split"))
             )
+        self._listed_splits: dict[str, str] = {}
         source_of, manifests = self._list_files()
         image_files = list(source_of)
         if not manifests:
             raise DataRejected("manifest_missing", actual=f"{len(image_files):,} images")
-        self._splits = _SplitNames(source_of, manifests)
+        self._splits = _SplitNames(source_of, manifests, self._listed_splits)
         entries = self._read_manifests(FileIndex(image_files), manifests)
         if self._box_columns:
             _mark_fractions(entries)
@@ -228,8 +249,12 @@ class ImageTable(Format):
                 self.issues.record(data, at=Location(file=file))
             else:
                 manifests.append(ExtractedFile(file, source.path, source.requested_split, data=data))
+        split_lists = {file for file in lists if is_split_list(file)}
+        files = [file for file, origin in source_of.items() if origin is source]
+        if split_lists and not source.requested_split:
+            self._listed_splits |= read_split_lists(source, split_lists, files, self.issues, self.limits).splits
         for member in members:
-            if member.file not in names and not _is_image(member.file):
+            if member.file not in names and member.file not in split_lists and not _is_image(member.file):
                 code = "list_not_learned" if is_not_learned(member.file) else "file_ignored"
                 self.issues.add(code, at=Location(file=member.file))
 
@@ -241,6 +266,10 @@ class ImageTable(Format):
             unread = UnreadFields()
             try:
                 for row in self._read_rows(manifest):
+                    if len(manifests) > 1 and self._is_about_boxes(row):
+                        expected = "a list of labels or texts; boxes in columns xmin, ymin, xmax, ymax"
+                        self.issues.add("file_ignored", at=Location(file=manifest.name), expected=expected)
+                        break
                     self._add_entries(entries, index, manifest, row)
                     self._count_unread(unread, row, manifest)
                 unread.report(self.issues)
@@ -255,6 +284,12 @@ class ImageTable(Format):
             else:
                 self.issues.record(omission)
         return entries
+
+    def _is_about_boxes(self, row: ManifestRow) -> bool:
+        """Return whether a list has boxes of a form that is not read."""
+        names = [plain_name(name) for name in row.cells]
+        is_box_list = any(name.startswith("bbox") for name in names) and BoxColumns.find(row.cells.keys()) is None
+        return is_box_list and self.value_column != "objects"
 
     def _count_unread(self, unread: UnreadFields, row: ManifestRow, manifest: UploadedFile) -> None:
         names = row.cells.keys()
@@ -329,7 +364,8 @@ class ImageTable(Format):
         """Return the column that the user chose for `canonical`, else the one named like `aliases`."""
         request = self.requested_columns.get(canonical)
         if request is None:
-            return find_column(names, aliases)
+            plain_names = {plain_name(name) for name in names}
+            return find_column(names, [alias for alias in aliases if alias != "y" or not plain_names & _COORDINATES])
         columns = list(names)
         if isinstance(request, int):
             return columns[request - 1] if 1 <= request <= len(columns) else None

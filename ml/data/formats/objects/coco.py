@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -25,14 +26,14 @@ if TYPE_CHECKING:
 LIKELY: Final = 1.5
 SECTIONS: Final = ("images", "annotations", "categories")
 #: Words in the usual file names; other JSON files are read only if a task requires objects.
-USUAL_NAME_WORDS: Final = ("instances", "annotations", "coco")
+USUAL_NAME_WORDS: Final = ("instances", "annotations", "coco", "person_keypoints")
 #: File names that Label Studio and FiftyOne export.
 EXPORT_NAMES: Final = ("result.json", "labels.json")
 MAX_LISTED_CLASSES: Final = 20
 #: The license in files of Datumaro and CVAT.
 BLANK_LICENSE: Final = {"name": "", "id": 0, "url": ""}
 #: Kinds of COCO files, by the start of their names, that repeat what a file of instances has.
-REPEATING_PREFIXES: Final = ("stuff", "panoptic", "image_info", "labels")
+REPEATING_PREFIXES: Final = ("stuff", "panoptic", "image_info", "labels", "person_keypoints")
 INSTANCES: Final = "instances"
 #: Numbers of a polygon with four corners.
 RECTANGLE_VALUES: Final = 8
@@ -65,7 +66,12 @@ class Coco(Format):
         names = [name.lower() for source in sources for name in (source.name, *source.member_names)]
         json_names = [name for name in names if name.endswith(".json")]
         if required is None:
-            json_names = [name for name in json_names if _is_usual_name(PurePosixPath(name).name)]
+            starts = {name.lower(): start for source in sources for name, start in source.text_starts.items()}
+            json_names = [
+                name
+                for name in json_names
+                if _is_usual_name(PurePosixPath(name).name) or _has_sections(starts.get(name, b""))
+            ]
         has_archive = any(source.content in ("zip", "tar") for source in sources)
         return super().detect(sources, required) * LIKELY * bool(json_names and has_archive)
 
@@ -77,7 +83,8 @@ class Coco(Format):
             try:
                 content = _parse(data)
                 if content is None:
-                    self.issues.add("file_ignored", at=Location(file=file), expected="COCO with boxes or outlines")
+                    expected = "COCO with boxes or outlines; task image_text_matching reads captions"
+                    self.issues.add("file_ignored", at=Location(file=file), expected=expected)
                 else:
                     self._add_annotations(annotations, file, content, files)
             except DataRejected as rejection:
@@ -197,6 +204,15 @@ class _ObjectReader:
 
 def _is_usual_name(name: str) -> bool:
     return name in EXPORT_NAMES or (any(word in name for word in USUAL_NAME_WORDS) and "caption" not in name)
+
+
+def _has_sections(start: bytes) -> bool:
+    """Return whether a file of any name begins as COCO with objects does."""
+    text = start.decode("utf-8", "replace")
+    has_images = re.search(r'"images"\s*:\s*\[', text) is not None and '"file_name"' in text
+    return (
+        has_images and '"caption"' not in text and re.search(r'"(bbox|segmentation|supercategory)"', text) is not None
+    )
 
 
 def _parse(data: bytes) -> Mapping[str, Any] | None:

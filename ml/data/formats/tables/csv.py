@@ -28,6 +28,7 @@ from ml.data.tables.cells import (
     are_measured,
     are_pixels,
     are_references,
+    have_fractions,
     is_number,
     kind_of_texts,
     read_cells,
@@ -389,6 +390,7 @@ def _describe_column(name: str, cells: Sequence[str]) -> CellColumn:
         are_measured(cells),
         repeat_values(cells),
         are_alike(cells),
+        have_fractions(cells),
     )
 
 

@@ -17,6 +17,7 @@ from ml.data.issues import DataRejected, Location
 from ml.data.locations import Locations
 from ml.data.tables.cells import (
     INSPECTED_ROWS,
+    are_alike,
     are_distinct,
     are_measured,
     are_pixels,
@@ -226,4 +227,5 @@ def _describe_column(name: str, cells: Sequence[Any]) -> CellColumn:
         are_pixels(cells),
         kind == "number" and are_measured(cells),
         kind != "other" and repeat_values(cells),
+        kind == "text" and are_alike(cells),
     )

@@ -30,6 +30,7 @@ ROLES: Final[Mapping[str, str]] = {
     **dict.fromkeys(("function_call", "tool_call"), "call"),
     **dict.fromkeys(("tool", "function", "observation", "tool_response", "ipython"), "tool"),
 }
+_ALTERNATING_ROLES: Final = ("user", "assistant")
 _CALLS_KEYS: Final = ("tool_calls", "function_call")
 #: Keys that say whether the model learns a turn, with the values that say no.
 _LEARNED_KEYS: Final[Mapping[str, tuple[Any, ...]]] = {
@@ -65,7 +66,7 @@ class Conversation:
 
 def find_messages_keys(record: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the keys whose messages make up the conversation, in order; empty without any."""
-    present = {key for key, value in record.items() if _are_messages(value)}
+    present = {key for key, value in record.items() if _are_messages(value) or _are_plain_turns(key, value)}
     answers = [key for key in ANSWER_KEYS if key in present]
     for key in MESSAGES_KEYS:
         if key in present:
@@ -93,7 +94,9 @@ def parse_conversation(record: Any) -> Conversation:
         is_prompt_text = False
     for key in keys:
         is_learned = key not in ("prompt",)
-        for entry in record[key]:
+        for position, entry in enumerate(record[key]):
+            if isinstance(entry, str) and _are_plain_turns(key, record[key]):
+                entry = {"role": _ALTERNATING_ROLES[position % 2], "content": entry}
             turns.append(_parse_turn(len(turns) + 1, key, entry, conversation, is_learned=is_learned))
     used = {*keys, *(["system"] if isinstance(system, str) else []), *(["prompt"] if is_prompt_text else [])}
     conversation.unread_fields |= {name for name, value in record.items() if name not in used and value is not None}
@@ -105,6 +108,12 @@ def _are_messages(value: Any) -> bool:
     if not isinstance(value, list) or not value or not isinstance(value[0], dict):
         return False
     return _key_of(value[0], _ROLE_KEYS) is not None and (_key_of(value[0], (*_CONTENT_KEYS, *_CALLS_KEYS)) is not None)
+
+
+def _are_plain_turns(key: str, value: Any) -> bool:
+    """Return whether a list holds texts of alternating speakers, as in LIMA."""
+    is_list = key in MESSAGES_KEYS and isinstance(value, list) and len(value) > 1
+    return is_list and all(isinstance(text, str) for text in value)
 
 
 def _key_of(entry: Mapping[str, Any], keys: Sequence[str]) -> str | None:

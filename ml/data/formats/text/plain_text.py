@@ -42,7 +42,10 @@ class PlainText(Format):
     """One long text, divided into consecutive blocks; or several files of one text each."""
 
     name = "plain_text"
-    summary = "Plain text: one long text, held out at its end; or many files, loose or in a zip or tar, one text each"
+    summary = (
+        "Plain text: one long text, held out at its end; or many files, loose or in a zip or tar, one text each; "
+        "subtitles and HTML as the text that they show"
+    )
     columns: ClassVar[Mapping[str, str]] = {"text": "text"}
     accepted_content: ClassVar[frozenset[FileContent]] = frozenset({"text", "zip", "tar"})
 

@@ -99,6 +99,13 @@ def test_web_pages_in_class_folders_are_read_without_tags(tmp_path: Path) -> Non
     assert (report.classes, codes(report)) == (["a", "b"], {"markup_removed"})
 
 
+def test_tags_in_the_texts_of_a_table_are_no_markup(tmp_path: Path) -> None:
+    rows = "".join(f"<p>text {row}</p>,{row % 2}\n" for row in range(60))
+    report = upload(tmp_path, {"a.csv": rows.encode()}, task="text_classification")
+
+    assert (report.state, report.classes) == ("ready", ["0", "1"])
+
+
 @pytest.mark.parametrize(
     ("name", "content", "kind"),
     [

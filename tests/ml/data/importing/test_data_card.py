@@ -6,7 +6,7 @@ import pytest
 
 from ml.data.importing.data_card import CardSplits
 from tests.support.ml import samples
-from tests.support.ml.dataset_files import codes, encode_image, make_images, make_tar, make_zip, upload
+from tests.support.ml.dataset_files import codes, encode_image, make_images, make_tar, make_zip, sample, upload
 
 CARD = """---
 license: mit
@@ -143,6 +143,29 @@ def test_splits_of_the_card_hold_for_folders_and_archives(tmp_path, name, above)
     assert (report.state, report.splits["test"], report.accepted) == ("ready", 14, 54)
     assert "splits_of_card" in codes(report)
     assert set(report.classes or ()) in (set(), {"c0", "c1"}, {"0", "1"}, {"cat"})
+
+
+def test_a_split_beside_train_and_test_is_left_out_and_reported(tmp_path):
+    splits = "".join(
+        f"  - split: {split}\n    path: {path}\n" for split, path in (("train", "a/*"), ("unsupervised", "b/*"))
+    )
+    card = ("README.md", f"---\nconfigs:\n- config_name: plain\n  data_files:\n{splits}---\n".encode())
+    tables = make_zip([card, ("a/x.csv", make_table(0, 40)), ("b/y.csv", make_table(40, 40))])
+    images = [(f"{'ab'[row % 2]}/c{row // 2 % 2}/{row}.png", image) for row, image in enumerate(IMAGES)]
+    of_tables = upload(tmp_path / "tables", {"a.zip": tables})
+    of_images = upload(tmp_path / "images", {"a.zip": make_zip([card, *images])})
+
+    assert (of_tables.accepted, sample(of_tables, "list_not_learned")["file"]) == (40, "a.zip/b/y.csv")
+    assert (of_images.accepted, of_images.classes) == (27, ["c0", "c1"])
+    assert sample(of_images, "list_not_learned")["found"] == "another split of the card: b/c0, b/c1"
+
+
+def test_several_configurations_are_reported(tmp_path):
+    configs = "".join(f"- config_name: {name}\n  data_files: {name}/*.csv\n" for name in ("easy", "hard"))
+    card = ("README.md", f"---\nconfigs:\n{configs}---\n".encode())
+    report = upload(tmp_path, {"a.zip": make_zip([card, ("easy/x.csv", make_table(0, 40))])})
+
+    assert sample(report, "card_configurations")["found"] == "easy, hard"
 
 
 def test_folders_of_one_split_are_joined_and_the_request_goes_first(tmp_path):

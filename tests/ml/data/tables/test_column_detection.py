@@ -20,7 +20,9 @@ def make_columns(*columns):
     A third value marks distinct cells.
     """
     return [
-        CellColumn(column, "number")
+        column
+        if isinstance(column, CellColumn)
+        else CellColumn(column, "number")
         if isinstance(column, str)
         else CellColumn(column[0], "text", column[1], any(column[2:]))
         for column in columns
@@ -30,6 +32,14 @@ def make_columns(*columns):
 #: Rule -> columns, requested columns, required columns, whether the file has a header, expected positions.
 CASES = {
     "chosen by the user": ([("a", WORD), ("b", SENTENCE)], {"text": "a"}, TEXT, True, {"text": 0}),
+    "texts with a score of both": (
+        [("sentence1", SENTENCE), ("sentence2", SENTENCE), CellColumn("score", "number", is_measured=True)],
+        {}, {"text": "text", "value": "number"}, True, {"text": 0, "value": 2},
+    ),
+    "number of a class before its texts": (
+        [CellColumn("1", "number", repeats_values=True), ("2", WORD), ("3", SENTENCE)],
+        {}, LABELED, False, {"text": 1, "label": 0},
+    ),
     "usual column name": ([("notes", SENTENCE), ("review", WORD)], {}, TEXT, True, {"text": 1}),
     "names of coded classes": (
         [("text", SENTENCE), "label", ("label_text", WORD)], {}, LABELED, True, {"text": 0, "label": 2},

@@ -15,6 +15,7 @@ from ml.data.importing.importer import import_dataset
 from ml.data.report import ImportReport
 from ml.tasks import TASKS
 from tests.support.ml import samples
+from tests.support.ml.dataset_files import make_zip, upload
 
 ROWS = 24
 TEXTS = [f"word {row}" for row in range(ROWS)]
@@ -447,3 +448,39 @@ def test_clips_without_a_speaker_are_read_beside_those_of_speakers(tmp_path):
     assert report.guess.columns == {"text": "text"}
     missing = [entry.sample[0]["found"] for entry in report.errors if entry.code == "fields_not_read"]
     assert missing == ["not read: speaker, which 8 of 24 clips lack"]
+
+
+def test_label_tracks_of_audacity_name_parts_of_clips(tmp_path):
+    clips = samples.VALUES["audio"](24)
+    members = [(f"{row}.wav", clip) for row, clip in enumerate(clips)]
+    members += [
+        (f"{row}.txt", f"0.000000\t0.050000\tword {row}\n0.050000\t0.100000\tend {row}\n".encode()) for row in range(24)
+    ]
+    report = upload(tmp_path, {"a.zip": make_zip(members)}, task="speech_recognition")
+    texts = [
+        text
+        for split in ("train", "validation", "test")
+        for text in Dataset.open(tmp_path / "dataset").rows(split).columns["text"]
+    ]
+
+    assert (report.state, report.accepted) == ("ready", 48)
+    assert set(texts) == {f"{word} {row}" for word in ("word", "end") for row in range(24)}
+
+
+def test_lists_of_fleurs_and_fairseq_for_speech_to_text_are_read(tmp_path):
+    clips = samples.VALUES["audio"](24)
+    members = [(f"{row}.wav", clip) for row, clip in enumerate(clips)]
+    fleurs = "".join(
+        f"{row}\t{row}.wav\tWord {chr(97 + row)}.\tword {chr(97 + row)}\tw o r d | {chr(97 + row)}\t36000\tMALE\n"
+        for row in range(24)
+    )
+    fairseq = "id\taudio\tn_frames\ttgt_text\tspeaker\n" + "".join(
+        f"u{row}\t{row}.wav\t1600\tword {chr(97 + row)}\ts{row % 12}\n" for row in range(24)
+    )
+    for name, table in (("train.tsv", fleurs), ("train_st.tsv", fairseq)):
+        archive = make_zip([*members, (name, table.encode())])
+        report = upload(tmp_path / name, {"a.zip": archive}, task="speech_recognition")
+        texts = Dataset.open(tmp_path / name / "dataset").rows("train").columns["text"]
+
+        assert report.state == "ready"
+        assert set(texts) <= {f"word {chr(97 + row)}" for row in range(24)}

@@ -181,3 +181,11 @@ def test_lists_with_texts_beside_folders_of_speakers_are_manifests(tmp_path):
 
     assert report.guess is not None
     assert (report.guess.format, report.splits["validation"]) == ("recordings", 6)
+
+
+def test_folders_named_like_speakers_are_reported(tmp_path: Path) -> None:
+    files: dict[str, bytes | str] = {f"Actor_{row % 3:02}/03-{row}.wav": clip for row, clip in enumerate(CLIPS)}
+    report = read(tmp_path, files)
+
+    assert (report.state, "classes_may_be_speakers" in codes(report)) == ("ready", True)
+    assert "classes_may_be_speakers" not in codes(read(tmp_path / "other", make_wavs()))

@@ -228,3 +228,24 @@ def test_a_list_names_the_classes_of_images_without_class_folders(tmp_path):
 
     assert (report.guess.task, report.classes) == ("image_classification", ["0", "1"])
     assert report.splits["validation"] == 12
+
+
+def test_masks_beside_images_are_no_class(tmp_path):
+    images = [encode_image(image) for image in make_images(40)]
+    members = [(f"{('images', 'masks')[row % 2]}/{row // 2}.png", image) for row, image in enumerate(images)]
+    report = upload(tmp_path, {"a.zip": make_zip(members)})
+
+    assert (report.state, report.classes, report.accepted) == ("ready", None, 20)
+    assert sample(report, "file_ignored")["found"] == "a mask of pixels"
+
+
+def test_the_first_of_several_numbers_in_a_list_is_the_class(tmp_path):
+    images = [(f"images/pet_{row}.png", encode_image(image)) for row, image in enumerate(make_images(40))]
+    lists = {"trainval": range(30), "test": range(30, 40)}
+    members = [
+        (f"annotations/{name}.txt", "".join(f"pet_{row} {row % 2 + 1} 1 {row % 5}\n" for row in rows).encode())
+        for name, rows in lists.items()
+    ]
+    report = upload(tmp_path, {"a.zip": make_zip([*images, *members])}, task="image_classification")
+
+    assert (report.classes, report.splits["test"]) == (["1", "2"], 10)

@@ -257,3 +257,13 @@ def test_files_of_whole_scenes_beside_instances_add_nothing(tmp_path):
 
     assert (report.state, codes(report)) == ("ready", {"file_ignored"})
     assert all(len(row) == 1 for row in rows)
+
+
+def test_files_of_any_name_are_recognized_by_their_sections(tmp_path):
+    members = {f"images/{number}.png": make_png(number, side=40) for number in range(COUNT)}
+    for split, numbers in (("train", range(16)), ("val", range(16, COUNT))):
+        content = make_content(*([BOX] if split == "train" else []), numbers=numbers)
+        members[f"annotations/{split}.json"] = json.dumps(content).encode()
+    report = upload(tmp_path, {"a.zip": make_zip(members.items())})
+
+    assert (report.state, report.guess.task, report.splits["validation"]) == ("ready", "object_detection", 8)

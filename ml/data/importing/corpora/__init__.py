@@ -1,0 +1,1 @@
+"""Layouts of published corpora whose files only say together what their rows are."""

@@ -1,0 +1,85 @@
+"""Published logs without column names, and times that stand in two columns."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ml.data.dataset import Dataset
+from tests.support.ml.dataset_files import codes, sample, upload
+
+#: Steps of each user in the order of the file; the times ascend by step.
+STEPS = (3, 1, 2, 4)
+USERS = 40
+
+
+def make_log(row: Callable[[int, int], str], header: str = "") -> bytes:
+    rows = [row(user, step) for user in range(USERS) for step in STEPS]
+    return "\n".join([*([header] if header else []), *rows, ""]).encode()
+
+
+def item(user: int, step: int) -> int:
+    return 2_000 + (user * 5 + step * 7) % 50
+
+
+BEHAVIORS = ("pv", "cart", "fav", "buy")
+LOGS = {
+    "yoochoose-clicks.dat": lambda user, step: f"{user},2014-04-07T10:{step:02}:00.277Z,{item(user, step)},0",
+    "yoochoose-buys.dat": lambda user, step: f"{user},2014-04-07T10:{step:02}:00.277Z,{item(user, step)},1200,1",
+    "UserBehavior.csv": lambda user, step: (
+        f"{user},{item(user, step)},{300 + step},{BEHAVIORS[step - 1]},{1511544070 + step * 60}"
+    ),
+    "Gowalla_totalCheckins.txt": lambda user, step: (
+        f"{user}\t2010-10-19T23:{step:02}:27Z\t30.2359\t-97.79\t{item(user, step)}"
+    ),
+    "userid-timestamp.tsv": lambda user, step: (
+        f"user_{user:06}\t2009-05-04T23:{step:02}:57Z\tf1b1cf71-bd35\tDeep Dish\t\t{item(user, step)}"
+    ),
+}
+
+
+@pytest.mark.parametrize("task", [None, "recommendation"])
+@pytest.mark.parametrize("name", LOGS)
+def test_published_logs_without_column_names_are_read(tmp_path: Path, name: str, task: str | None) -> None:
+    report = upload(tmp_path, {name: make_log(LOGS[name])}, task=task)
+    histories = Dataset.open(tmp_path / "dataset").rows("test").columns["history"]
+
+    assert report.summary is not None
+    assert (report.state, report.summary.format) == ("ready", "interactions")
+    assert [str(item(0, step)) for step in (1, 2, 3, 4)] in [list(history) for history in histories]
+
+
+def test_items_of_the_netflix_prize_stand_above_their_ratings(tmp_path: Path) -> None:
+    lines = [
+        line
+        for film in range(1, 21)
+        for line in [f"{film}:", *(f"{user},{1 + user % 5},2005-09-{film:02}" for user in range(film % 3, 40, 2))]
+    ]
+    report = upload(tmp_path, {"combined_data_1.txt": "\n".join([*lines, ""]).encode()})
+    histories = Dataset.open(tmp_path / "dataset").rows("test").columns["history"]
+
+    assert report.summary is not None
+    assert (report.state, report.summary.format) == ("ready", "interactions")
+    assert [str(film) for film in range(1, 21) if film % 3 in (0, 2)] in [list(history) for history in histories]
+
+
+HEADER = "sessionId;userId;itemId;timeframe;eventdate"
+
+
+def test_milliseconds_of_a_day_order_the_clicks_of_diginetica(tmp_path: Path) -> None:
+    log = make_log(lambda user, step: f"{user};NA;{item(user, step)};{step * 9_000};2016-05-{1 + user % 28:02}", HEADER)
+    categories = b"itemId;categoryId\n" + b"".join(b"%d;%d\n" % (number, number % 4) for number in range(2_000, 2_050))
+    report = upload(tmp_path, {"train-item-views.csv": log, "product-categories.csv": categories})
+    histories = Dataset.open(tmp_path / "dataset").rows("test").columns["history"]
+
+    assert report.state == "ready"
+    assert [str(item(0, step)) for step in (1, 2, 3, 4)] in [list(history) for history in histories]
+    assert "times_equal" not in codes(report)
+    assert sample(report, "file_not_a_log")["file"] == "product-categories.csv"
+
+
+def test_milliseconds_that_are_no_number_are_reported(tmp_path: Path) -> None:
+    log = make_log(lambda user, step: f"{user};NA;{item(user, step)};soon;2016-05-01", HEADER)
+    report = upload(tmp_path, {"train-item-views.csv": log})
+
+    assert (report.state, sample(report, "timestamp_invalid")["found"]) == ("rejected", "soon")

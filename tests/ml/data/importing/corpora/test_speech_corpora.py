@@ -1,0 +1,104 @@
+"""Kaldi's data folders and fairseq's manifests."""
+
+from pathlib import Path
+
+import pytest
+
+from ml.data.dataset import Dataset
+from tests.support.ml import samples
+from tests.support.ml.dataset_files import codes, count, make_zip, sample, upload
+
+COUNT = 60
+CLIPS = samples.VALUES["audio"](COUNT)
+WORDS = ("alpha", "bravo", "charlie", "delta", "echo")
+
+
+def lines(rows: list[str]) -> bytes:
+    return ("\n".join(rows) + "\n").encode()
+
+
+def say(row: int) -> str:
+    return f"{WORDS[row % 5]} {WORDS[row // 5 % 5]}"
+
+
+def rows_of(folder: Path) -> dict[str, str]:
+    """Return text -> speaker of all rows."""
+    dataset = Dataset.open(folder / "dataset")
+    splits = [dataset.rows(split).columns for split in ("train", "validation", "test")]
+    return {
+        text: speaker
+        for columns in splits
+        for text, speaker in zip(columns["text"], columns.get("speaker", columns["text"]), strict=True)
+    }
+
+
+def kaldi_folder(split: str, rows: range, *, command: str = "{}") -> list[tuple[str, bytes]]:
+    names = {row: f"s{row % 12}-u{row}" for row in rows}
+    paths = {row: f"/export/corpus/{split}/{row}.wav" for row in rows}
+    return [
+        (f"data/{split}/wav.scp", lines([f"{names[row]} {command.format(paths[row])}" for row in rows])),
+        (f"data/{split}/text", lines([f"{names[row]} {say(row)}" for row in rows])),
+        (f"data/{split}/utt2spk", lines([f"{names[row]} s{row % 12}" for row in rows])),
+        (f"data/{split}/spk2gender", lines([f"s{number} m" for number in range(12)])),
+        *((f"audio/{split}/{row}.wav", CLIPS[row]) for row in rows),
+    ]
+
+
+@pytest.mark.parametrize("command", ["{}", "sox {} -t wav - |", "flac -c -d -s '{}' |"])
+@pytest.mark.parametrize("task", [None, "speech_recognition"])
+def test_data_folders_of_kaldi_are_read_with_texts_and_speakers(tmp_path: Path, task: str | None, command: str) -> None:
+    members = kaldi_folder("train", range(40), command=command) + kaldi_folder("test", range(40, COUNT))
+    report = upload(tmp_path, {"a.zip": make_zip(members)}, task=task)
+
+    assert (report.state, report.accepted, report.splits["test"]) == ("ready", COUNT, 20)
+    assert rows_of(tmp_path)[say(7)] in {f"s{row % 12}" for row in range(COUNT) if say(row) == say(7)}
+    assert (count(report, "file_ignored"), sample(report, "file_ignored")["file"]) == (2, "a.zip/data/test/spk2gender")
+
+
+def test_segments_of_kaldi_are_parts_of_audio_clips(tmp_path: Path) -> None:
+    parts = [(row, part) for row in range(30) for part in range(2)]
+    members = [
+        ("wav.scp", lines([f"rec{row} wavs/{row}.wav" for row in range(30)])),
+        ("segments", lines([f"u{row}-{part} rec{row} 0.0{part * 2} 0.0{part * 2 + 2}" for row, part in parts])),
+        ("text", lines([f"u{row}-{part} {say(row)} {WORDS[part]}" for row, part in parts])),
+        *((f"wavs/{row}.wav", CLIPS[row]) for row in range(30)),
+    ]  # fmt: skip
+    report = upload(tmp_path, {"a.zip": make_zip(members)}, task="speech_recognition")
+
+    assert (report.state, report.accepted) == ("ready", 60)
+    assert set(rows_of(tmp_path)) == {f"{say(row)} {WORDS[part]}" for row, part in parts}
+
+
+def test_an_utterance_without_its_audio_clip_is_reported_where_its_text_is(tmp_path: Path) -> None:
+    members = [member for member in kaldi_folder("train", range(40)) if not member[0].endswith("/7.wav")]
+    report = upload(tmp_path, {"a.zip": make_zip(members)}, task="speech_recognition")
+
+    missing = sample(report, "audio_missing")
+    assert (report.state, missing["file"], missing["row"]) == ("rejected", "a.zip/data/train/text", 8)
+
+
+@pytest.mark.parametrize("suffix", ["wrd", "ltr"])
+def test_manifests_of_fairseq_are_read_with_the_texts_beside_them(tmp_path: Path, suffix: str) -> None:
+    splits = {"train": range(40), "valid": range(40, COUNT)}
+    members = [(f"clips/{row}.wav", clip) for row, clip in enumerate(CLIPS)]
+    for split, rows in splits.items():
+        texts = [say(row) if suffix == "wrd" else " ".join(say(row).replace(" ", "|")) + " |" for row in rows]
+        members += [
+            (f"{split}.tsv", lines(["/data/corpus", *(f"clips/{row}.wav\t1600" for row in rows)])),
+            (f"{split}.{suffix}", lines(texts)),
+        ]
+    report = upload(tmp_path, {"a.zip": make_zip(members)}, task="speech_recognition")
+
+    assert (report.state, report.splits["validation"], report.accepted) == ("ready", 20, COUNT)
+    assert set(rows_of(tmp_path)) == {say(row) for row in range(COUNT)}
+
+
+def test_a_text_too_few_rejects_a_manifest_of_fairseq(tmp_path: Path) -> None:
+    members = [(f"{row}.wav", CLIPS[row]) for row in range(20)]
+    manifest = lines(["/data", *(f"{row}.wav\t1600" for row in range(20))])
+    members += [("train.tsv", manifest), ("train.wrd", lines([say(row) for row in range(19)]))]
+    report = upload(tmp_path, {"a.zip": make_zip(members)}, task="speech_recognition")
+
+    assert report.state == "rejected"
+    assert sample(report, "line_counts_differ")["found"] == "19 lines"
+    assert "ragged_row" not in codes(report)

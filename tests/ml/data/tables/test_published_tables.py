@@ -1,0 +1,150 @@
+"""Tables of published corpora whose columns no usual rule finds."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ml.data.dataset import Dataset
+from tests.support.ml.dataset_files import codes, sample, upload
+
+WORDS = ["alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel", "india", "juliet", "kilo", "lima"]
+
+
+def sentence(number: int) -> str:
+    return " ".join(WORDS[(number * step + step) % 12] for step in range(1, 8)) + f" {number}"
+
+
+def lines(header: str, rows: list[str]) -> bytes:
+    return "\n".join([*([header] if header else []), *rows, ""]).encode()
+
+
+def objects(rows: list[dict[str, object]]) -> bytes:
+    return "".join(json.dumps(row) + "\n" for row in rows).encode()
+
+
+def score(row: int) -> float:
+    return (row * 7 % 51) / 10
+
+
+def sts_b() -> bytes:
+    header = "index\tgenre\tfilename\tyear\told_index\tsource1\tsource2\tsentence1\tsentence2\tscore"
+    genres = ("main-captions", "main-news")
+    rows = [
+        f"{row}\t{genres[row % 2]}\tMSRvid\t{2012 + row % 3}\t{row}\tnone\tnone\t{sentence(row)}\t{sentence(row + 99)}"
+        f"\t{score(row):.3f}"
+        for row in range(60)
+    ]
+    return lines(header, rows)
+
+
+def sts_b_without_names() -> bytes:
+    rows = [
+        f"main-news\tMSRvid\t2012test\t{row:04}\t{score(row):.3f}\t{sentence(row)}\t{sentence(row + 99)}"
+        for row in range(60)
+    ]
+    return lines("", rows)
+
+
+def sts_b_of_hugging_face() -> bytes:
+    rows = [{"sentence1": sentence(row), "sentence2": sentence(row + 99), "score": score(row)} for row in range(60)]
+    return objects(rows)
+
+
+@pytest.mark.parametrize("task", [None, "text_regression"])
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [("train.tsv", sts_b), ("sts-train.csv", sts_b_without_names), ("train.jsonl", sts_b_of_hugging_face)],
+)
+def test_a_score_of_two_sentences_is_predicted_from_both(tmp_path: Path, name: str, make, task: str | None) -> None:  # type: ignore[no-untyped-def]
+    report = upload(tmp_path, {name: make()}, task=task)
+    rows = Dataset.open(tmp_path / "dataset").rows("train").columns
+
+    assert (report.state, report.guess.task if report.guess else None) == ("ready", "text_regression")
+    assert (rows["text"][1], rows["value"][1]) == (f"{sentence(1)}\n\n{sentence(100)}", pytest.approx(0.7))
+
+
+def test_classes_of_two_sentences_go_before_their_score(tmp_path: Path) -> None:
+    judgments = ("NEUTRAL", "ENTAILMENT", "CONTRADICTION")
+    rows = [
+        f"{row}\t{sentence(row)}\t{sentence(row + 99)}\t{score(row):.1f}\t{judgments[row % 3]}" for row in range(60)
+    ]
+    header = "pair_ID\tsentence_A\tsentence_B\trelatedness_score\tentailment_judgment"
+    report = upload(tmp_path, {"SICK.txt": lines(header, rows)})
+
+    assert report.classes == sorted(judgments)
+
+
+def test_both_strings_of_mrpc_are_read(tmp_path: Path) -> None:
+    rows = [f"{row % 2}\t{700 + row}\t{900 + row}\t{sentence(row)}\t{sentence(row + 99)}" for row in range(60)]
+    report = upload(tmp_path, {"msr.txt": lines("Quality\t#1 ID\t#2 ID\t#1 String\t#2 String", rows)})
+
+    assert (report.classes, report.guess.columns["text"] if report.guess else "") == (
+        ["0", "1"],
+        "#1 String + #2 String",
+    )
+
+
+def test_answers_that_are_rejected_are_no_targets(tmp_path: Path) -> None:
+    rows: list[dict[str, object]] = [
+        {"chosen": f"Human: {sentence(row)} Assistant: yes", "rejected": f"Human: {sentence(row)} Assistant: no"}
+        for row in range(60)
+    ]
+    report = upload(tmp_path, {"a.jsonl": objects(rows)})
+
+    assert report.summary is not None
+    assert (report.summary.task, list(report.summary.columns)) == ("text_generation", ["text"])
+    assert sample(report, "fields_not_read")["column"] == "rejected"
+
+
+def test_turns_may_be_plain_texts(tmp_path: Path) -> None:
+    rows: list[dict[str, object]] = [
+        {"conversations": [f"{sentence(row)}?", sentence(row + 99)], "source": "exchange"} for row in range(60)
+    ]
+    report = upload(tmp_path, {"lima.jsonl": objects(rows)})
+    columns = Dataset.open(tmp_path / "dataset").rows("train").columns
+
+    assert (report.state, columns["text"][0]) == ("ready", sentence(99))
+    assert f"{sentence(0)}?" in columns["prompt"][0]
+
+
+def test_one_cell_for_all_rows_is_no_text(tmp_path: Path) -> None:
+    rows: list[dict[str, object]] = [{"source": "exchange", "turns": [{"a": row}]} for row in range(60)]
+    report = upload(tmp_path, {"a.jsonl": objects(rows)})
+
+    assert (report.state, codes(report) & {"no_columns"}) == ("rejected", {"no_columns"})
+
+
+def test_a_comma_in_every_text_is_no_column_where_all_cells_are_quoted(tmp_path: Path) -> None:
+    rows = [f'"{1 + row % 2}","{sentence(row)}, and so on"' for row in range(60)]
+    report = upload(tmp_path, {"a.csv": lines("", rows)})
+
+    assert (report.classes, list(report.guess.quoting.values()) if report.guess else []) == (
+        ["1", "2"],
+        ["quoting: doubled (cells in quotes, a quote within is doubled)"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "kind"),
+    [
+        ("a.mbox", "From ann@example.org Mon Jan  1 00:00:00 2024\nSubject: a\n\nA text.\n", "mbox"),
+        ("a.conllu", "# sent_id = 1\n# text = A\n1\tA\ta\tDET\tDT\t_\t0\troot\t_\t_\n\n", "CoNLL-U"),
+    ],
+)
+def test_files_whose_lines_are_no_texts_are_refused_by_name(tmp_path: Path, name: str, content: str, kind: str) -> None:
+    report = upload(tmp_path, {name: (content * 20).encode()})
+
+    assert (report.state, sample(report, "content_not_read")["found"]) == ("rejected", kind)
+
+
+def test_context_and_hypothesis_are_read_together(tmp_path: Path) -> None:
+    rows: list[dict[str, object]] = [
+        {"context": sentence(row), "hypothesis": sentence(row + 99), "label": "enc"[row % 3]} for row in range(60)
+    ]
+    report = upload(tmp_path, {"train.jsonl": objects(rows)})
+
+    assert (report.classes, report.guess.columns["text"] if report.guess else "") == (
+        ["c", "e", "n"],
+        "context + hypothesis",
+    )
