@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from store import jobs, workers
 from store.database import reading, transaction
-from store.errors import StaleClaim
-from store.notifications import notify_if_possible
+from store.errors import BrokerUnavailable, StaleClaim
+from store.notifications import notify, notify_if_possible
 from store.settings import store_settings
 from store.tables import FINAL_STATES, Lane, lane_of
 from worker.child_process import ChildProcess, environment_for_runs
@@ -76,9 +76,12 @@ class Supervisor:
 
         Those of jobs that wait may have gone to a worker that has died.
         """
-        for lane, slots in self._slots.items():
-            for _ in range(slots.size):
-                notify_if_possible("", lane)
+        try:
+            for lane, slots in self._slots.items():
+                for _ in range(slots.size):
+                    notify("", lane)
+        except BrokerUnavailable as error:
+            log.warning("jobs that wait are looked for later: %s", error)
 
     def handle(self, job_id: str, lane: Lane) -> None:
         """Run the jobs of a lane in their order until none is due.

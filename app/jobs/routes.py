@@ -223,11 +223,18 @@ async def read_job(job_id: JobId, request: Request, wait: WaitSeconds = 0) -> sc
     With `wait`, the response comes once the job has ended, or after that many seconds.
     """
 
+    def read_state() -> str:
+        with reading() as session:
+            return jobs.get(session, job_id).state
+
     def read() -> schemas.Job:
         with reading() as session:
             return service.to_response(session, jobs.get(session, job_id))
 
-    return await poll(read, until=lambda job: job.state in schemas.FINAL_STATES, request=request, seconds=wait)
+    if wait:
+        # The position in a long queue is not read again and again.
+        await poll(read_state, until=schemas.FINAL_STATES.__contains__, request=request, seconds=wait)
+    return await to_thread.run_sync(read)
 
 
 @router.delete("/{job_id}", status_code=204, responses=problem_responses("not_found", "conflict"))

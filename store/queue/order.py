@@ -10,7 +10,7 @@ so that its cost grows with owners, not with jobs.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import func, literal, select
 from sqlalchemy.orm import aliased
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from store.tables import Lane
+
+
+_FIRST: Final[ColumnElement[int]] = literal(1)
+_NONE: Final[ColumnElement[int]] = literal(0)
 
 
 def next_job(session: Session, lane: Lane, conditions: Sequence[ColumnElement[bool]]) -> str | None:
@@ -46,9 +50,7 @@ def next_job_query(lane: Lane, conditions: Sequence[ColumnElement[bool]]) -> Sel
         .scalar_subquery()
     )
     job = aliased(Job)
-    order = _order(
-        job.priority, _runs(lane, owners.c.owner_id), literal(1), _last_start(lane, owners.c.owner_id), job.id
-    )
+    order = _order(job.priority, _runs(lane, owners.c.owner_id), _last_start(lane, owners.c.owner_id), job.id)
     return select(job.id).select_from(owners).join(job, job.id == first).order_by(*order).limit(1)
 
 
@@ -61,14 +63,20 @@ def positions(
     ended meanwhile.
     """
     owners = _owners(lane)
-    turn = func.row_number().over(partition_by=Job.owner_id, order_by=(Job.priority, Job.id)).label("turn")
-    jobs = select(Job.id, Job.owner_id, Job.priority, turn).where(*_in_queue(lane), *conditions).subquery()
+    windows = {
+        "turn": func.row_number().over(partition_by=Job.owner_id, order_by=(Job.priority, Job.id)),
+        "turn_in_priority": func.row_number().over(partition_by=(Job.owner_id, Job.priority), order_by=Job.id),
+        "turns_two_above": func.count().over(partition_by=Job.owner_id, order_by=Job.priority, range_=(None, -2)),
+    }
+    columns = (Job.id, Job.owner_id, Job.priority, *(window.label(name) for name, window in windows.items()))
+    jobs = select(*columns).where(*_in_queue(lane), *conditions).subquery()
     states = select(
         owners.c.owner_id,
         _runs(lane, owners.c.owner_id).label("runs"),
         _last_start(lane, owners.c.owner_id).label("last_start"),
     ).subquery()
-    order = _order(jobs.c.priority, states.c.runs, jobs.c.turn, states.c.last_start, jobs.c.id)
+    turns = {name: jobs.c[name] for name in windows}
+    order = _order(jobs.c.priority, states.c.runs, states.c.last_start, jobs.c.id, **turns)
     position = func.row_number().over(order_by=order).label("position")
     queue = select(jobs.c.id, position).join(states, states.c.owner_id == jobs.c.owner_id).subquery()
     rows = session.execute(select(queue.c.id, queue.c.position).where(queue.c.id.in_(job_ids))).all()
@@ -78,16 +86,30 @@ def positions(
 def _order(
     priority: SQLColumnExpression[int],
     runs: ColumnElement[int],
-    turn: ColumnElement[int],
     last_start: ColumnElement[Any],
     job_id: SQLColumnExpression[str],
+    *,
+    turn: ColumnElement[int] = _FIRST,
+    turn_in_priority: ColumnElement[int] = _FIRST,
+    turns_two_above: ColumnElement[int] = _NONE,
 ) -> tuple[SQLColumnExpression[Any], ...]:
-    """Return the columns to order by.
+    """Return the columns to order by; by default for the next job of each owner.
 
-    `turn` counts the queued jobs of an owner from 1. By the time of its turn, an owner has as many runs more as turns
-    before. One that has had a turn meanwhile has started later than one that has not.
+    `turn` counts the queued jobs of an owner from 1, `turn_in_priority` those of the priority of the job, and
+    `turns_two_above` those of a priority that is higher by two. By the time of its turn, an owner has as many runs more
+    as turns before. Among equals the one goes first whose turn before was earlier: of a higher priority, as it has had
+    fewer turns in this one and then in that above, or none at all.
     """
-    return priority, runs + turn, turn, last_start.nulls_first(), job_id
+    turns_above = turn - turn_in_priority - turns_two_above
+    return (
+        priority,
+        runs + turn,
+        turn_in_priority,
+        turns_above,
+        turns_two_above,
+        last_start.nulls_first(),
+        job_id,
+    )
 
 
 def _in_queue(lane: Lane) -> tuple[ColumnElement[bool], ...]:

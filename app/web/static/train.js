@@ -96,7 +96,7 @@ async function start(event) {
   byId("start").disabled = true;
   byId("status").textContent = "Starting ...";
   try {
-    const job = await post(`${API}/jobs`, spec());
+    const job = await post(query(`${API}/jobs`, { priority: byId("priority").value }), spec());
     location.assign(`/jobs/${job.id}`);
   } catch (error) {
     byId("status").textContent = error.message;

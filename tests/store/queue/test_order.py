@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, update
+from sqlalchemy import insert, select, update
 
 from store import datasets, jobs
 from store.database import reading, transaction
 from store.jobs import Claim
 from store.queue.owner import current_owner
-from store.tables import Dataset, Job, JobKind, Lane, Priority, clock, lane_of
+from store.tables import PRIORITIES, Dataset, Job, JobKind, Lane, Priority, clock, lane_of
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -73,6 +74,23 @@ def test_the_owner_with_the_fewest_runs_goes_first() -> None:
 def test_owners_take_turns_where_there_is_one_slot() -> None:
     a, b, c = ([submit(owner) for _ in range(2)] for owner in ("ann", "bob", ""))
     assert run_all() == [a[0], b[0], c[0], a[1], b[1], c[1]]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_positions_are_the_order_of_starts(seed: int) -> None:
+    generator = random.Random(seed)
+
+    def submit_some(count: int) -> list[str]:
+        return [submit(generator.choice("abcde"), generator.choice(PRIORITIES)) for _ in range(count)]
+
+    submit_some(8)
+    for _ in range(5):
+        claim_next()
+    submit_some(25)
+    with reading() as session:
+        queued = session.scalars(select(Job.id).where(Job.state == "queued")).all()
+    numbers = dict(zip(positions(*queued), queued, strict=True))
+    assert start_all() == [numbers[position] for position in range(1, len(queued) + 1)]
 
 
 def test_a_higher_priority_goes_before_the_turn_of_another_owner() -> None:

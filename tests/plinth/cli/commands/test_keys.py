@@ -54,6 +54,23 @@ def test_a_key_is_named_by_its_name(stack: RunningStack) -> None:
     assert "No id" in run("keys", "revoke", "key_00").stderr
 
 
+def test_the_limits_of_a_key_are_changed_and_removed(stack: RunningStack) -> None:
+    def run(*arguments: str):
+        return run_command(*arguments, environment=stack.environment(), columns=300)
+
+    quotas = ("--max-jobs", "20", "--cpu-seconds-per-day", "14400")
+    created = json.loads(run("keys", "create", "student", "--scope", "train", *quotas, "--json").stdout)
+    assert (created["max_jobs"], created["cpu_seconds_per_day"]) == (20, 14_400)
+    changed = run("keys", "update", "student", "--max-jobs", "none", "--requests-per-minute", "600")
+    assert changed.stdout == "student may do: train 600/min 14400 CPU-s/day.\n"
+    assert "train 600/min 14400 CPU-s/day" in run("keys").stdout
+    assert "write a number, or none" in run("keys", "update", "student", "--max-jobs", "many").stderr
+    assert "no limit to change" in run("keys", "update", "student").stderr
+    with stack.client() as plinth:
+        assert plinth.keys.update(created["id"], max_jobs=3).max_jobs == 3
+        assert plinth.keys.create("assistant", max_jobs=5).max_jobs == 5
+
+
 def test_a_key_is_created_with_what_it_may_do_and_rotated(stack: RunningStack) -> None:
     def run(*arguments: str, key: str | None = None):
         environment = stack.environment() | ({"PLINTH_API_KEY": key} if key else {})
