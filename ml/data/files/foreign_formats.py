@@ -38,6 +38,11 @@ _FORMATS: Final = (
     ),
     ForeignText("XLIFF", re.compile(r"(<\?xml[^>]*>)?\s*<xliff\b.*"), "TMX, or a TSV of sources and targets"),
     ForeignText("gettext", re.compile(r'msgid ".*"'), "TMX (po2tmx of the Translate Toolkit), or a TSV"),
+    ForeignText(
+        "MIND's behaviors",
+        re.compile(r"\d+\tU\d+\t\d+/\d+/\d{4} [\d:]+ [AP]M\t(N\d+ ?)*\t(N\d+-[01] ?)+"),
+        "a table of user, item and time, with a row for each article that was read",
+    ),
     ForeignText("mbox", re.compile(r"From \S+ +\w{3} \w{3} [ \d]\d .*\d{4}"), "CSV or JSON lines of the texts"),
     ForeignText(
         "CoNLL-U",

@@ -25,6 +25,7 @@ INSPECTED_CHARACTERS: Final = 4_096
 _FEED_CHARACTERS: Final = 1 << 20
 _CLOCK: Final = r"(?:\d+:)?\d{1,2}:\d{2}[.,]\d{1,3}"
 _CUE_TIME: Final = re.compile(rf"\s*{_CLOCK}\s*-->\s*{_CLOCK}.*")
+_CUE_TIMES: Final = re.compile(rf"({_CLOCK})\s*(?:-->|,)\s*({_CLOCK})")
 _SBV_TIME: Final = re.compile(rf"{_CLOCK},{_CLOCK}\s*")
 _LYRICS: Final = re.compile(r"(?:\[\w+:[^\]\n]*\]\s*)*\[\d{1,3}:\d{2}(?:[.:]\d{1,3})?\]")
 _LYRICS_TAG: Final = re.compile(
@@ -77,6 +78,32 @@ def find_markup(start: str) -> Markup | None:
     if _HTML.match(start) or _WIKI_DOCUMENT.match(start):
         return Markup("HTML" if _HTML.match(start) else "WikiExtractor's documents", _strip_html)
     return Markup("XML", None) if _XML.match(start) else None
+
+
+class Cue(NamedTuple):
+    """A text that is shown or said between two times, in seconds."""
+
+    start: float
+    end: float
+    text: str
+
+
+def read_cues(lines: Iterable[str]) -> Iterator[Cue]:
+    """Yield the cues of subtitles that have a text."""
+    for block in _blocks(lines):
+        times = [number for number, line in enumerate(block) if _is_cue_time(line)]
+        for start, end in zip(times, [*times[1:], len(block) + 1], strict=False):
+            text = " ".join(filter(None, map(_strip_tags, block[start + 1 : end - 1])))
+            if text and (match := _CUE_TIMES.match(block[start].strip())):
+                yield Cue(_to_seconds(match[1]), _to_seconds(match[2]), text)
+
+
+def _to_seconds(clock: str) -> float:
+    """Return the seconds of hours, minutes and seconds."""
+    seconds = 0.0
+    for part in clock.replace(",", ".").split(":"):
+        seconds = seconds * 60 + float(part)
+    return seconds
 
 
 def strip_markup(lines: Iterable[str], file: str, issues: IssueLog) -> Iterator[str]:

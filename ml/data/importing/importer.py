@@ -38,7 +38,16 @@ from ml.data.importing.classes import (
     remove_marks,
     resolve_classes,
 )
-from ml.data.importing.corpora import class_files, class_list, fairseq, kaldi, tatoeba, tiny_imagenet, unread_objects
+from ml.data.importing.corpora import (
+    class_files,
+    class_list,
+    fairseq,
+    kaldi,
+    tatoeba,
+    tiny_imagenet,
+    transcripts,
+    unread_objects,
+)
 from ml.data.importing.corpora.base import CorpusFiles
 from ml.data.importing.data_card import CardSplits
 from ml.data.importing.duplicates import resolve_duplicates
@@ -448,10 +457,11 @@ class Importer:
         upload = CorpusFiles(sources, folder, self.issues, self.limits)
         try:
             tiny_imagenet.read(upload, required_columns)
+            unread_objects.refuse_formats(upload, required_columns)
         except DataRejected as rejection:
             self.issues.record(rejection)
             return []
-        for read in (kaldi.read, fairseq.read, unread_objects.read):
+        for read in (kaldi.read, fairseq.read, transcripts.read, unread_objects.read):
             read(upload)
         return upload.sources
 

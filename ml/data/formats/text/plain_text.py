@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, ClassVar, Final
@@ -63,7 +64,9 @@ class PlainText(Format):
         if archives and len(members) == 1 and required is None:
             return 0  # it is unpacked first: one file may be a table or one long text
         names += [_strip_compression(source.name) for source in sources if source.content == "text"]
-        text_count = sum(PurePosixPath(name).suffix.lower() in SUFFIXES for name in names)
+        # WikiExtractor's files have no suffix: `AA/wiki_00`.
+        bare = [name for name in names if not PurePosixPath(name).suffix and _is_extracted(name)]
+        text_count = len(bare) + sum(PurePosixPath(name).suffix.lower() in SUFFIXES for name in names)
         if text_count * 2 <= len(names):
             return 0
         if required is not None:
@@ -122,7 +125,7 @@ class PlainText(Format):
         for member in list_members(source, self.issues, self.limits):
             if is_ignored(member.parts[-1]):
                 self.issues.add("file_beside_data", at=Location(file=member.file))
-            elif PurePosixPath(member.parts[-1]).suffix.lower() in SUFFIXES:
+            elif PurePosixPath(member.parts[-1]).suffix.lower() in SUFFIXES or _is_extracted(member.file):
                 files.add(member.file)
             else:
                 expected = ", ".join(sorted(SUFFIXES))
@@ -191,6 +194,11 @@ class PlainText(Format):
         except DataRejected as rejection:
             self.issues.record(rejection, rows=1)
             return None
+
+
+def _is_extracted(name: str) -> bool:
+    """Return whether a file is named as WikiExtractor names its files."""
+    return re.fullmatch(r"wiki_\d\d+", PurePosixPath(name).name) is not None
 
 
 def _splits_of(files: Iterable[str], source: UploadedFile) -> dict[str, str | None]:

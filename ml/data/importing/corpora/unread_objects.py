@@ -6,11 +6,15 @@ https://cocodataset.org/#format-results, https://www.robots.ox.ac.uk/~vgg/softwa
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from ml.data.issues import Location
+from ml.data.files.images import SUFFIXES
+from ml.data.issues import DataRejected, Location
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ml.data.importing.corpora.base import CorpusFiles
 
 #: The first detection: an image, and a score or a caption, but no id of its own.
@@ -18,6 +22,51 @@ _FIRST: Final = re.compile(r"\s*\[\s*\{(?P<fields>(?:[^{}]|\{[^{}]*\})*)\}")
 #: First columns of the CSV that the VGG Image Annotator exports.
 _VIA_TABLE: Final = "filename,file_size,file_attributes,region_count"
 _ANNOTATIONS: Final = re.compile(r'"(annotations|images)"\s*:')
+
+
+class _Format(NamedTuple):
+    """A format of objects in images, by the beginning of its files."""
+
+    name: str
+    start: re.Pattern[str]
+    way_out: str
+
+
+_CONVERTED: Final = "COCO, YOLO or Pascal VOC: Datumaro and Roboflow convert it"
+_FORMATS: Final = (
+    _Format("CreateML", re.compile(r"\s*\[\s*\{[^]]*\"coordinates\"\s*:"), "COCO or YOLO, which Roboflow exports, too"),
+    _Format("BDD100K", re.compile(r"\s*\[\s*\{\s*\"name\"\s*:[^]]*\"(box2d|videoName|attributes)\""), _CONVERTED),
+    _Format("Supervisely", re.compile(r"\s*\{.*\"classTitle\"\s*:", re.DOTALL), _CONVERTED),
+    _Format("Labelbox", re.compile(r"\s*\{\s*\"data_row\"\s*:"), _CONVERTED),
+    _Format("SageMaker Ground Truth", re.compile(r"\s*\{\s*\"source-ref\"\s*:"), _CONVERTED),
+    _Format(
+        "DOTA", re.compile(r"(imagesource:.*\n)?(gsd:.*\n)?(-?\d+(\.\d+)? ){8}[a-z]\S* [012]\s*(\n|$)"), _CONVERTED
+    ),
+    _Format("VisDrone", re.compile(r"(\d+,){4}[01],\d{1,2},-?[01],[012],?\s*(\n|$)"), _CONVERTED),
+    _Format("WIDER FACE", re.compile(r"\S+\.jpg\n\d+\n(\d+ ){9}\d+\s*(\n|$)"), _CONVERTED),
+)
+#: MOT's rows of numbers are those of many tables; this is the name of its files.
+_MOT_FILE: Final = "gt/gt.txt"
+
+
+def refuse_formats(upload: CorpusFiles, required_columns: Mapping[str, str] | None) -> None:
+    """Raise `DataRejected` for annotations of a format that is not read.
+
+    They are read as something else, or not at all, if a task needs no objects.
+    """
+    has_images = any(PurePosixPath(name).suffix.lower() in SUFFIXES for name in upload.names)
+    if not has_images or (required_columns is not None and "objects" not in required_columns):
+        return
+    for source in upload.sources:
+        prefix = f"{source.name}/" if source.content in ("zip", "tar") else ""
+        for name, start in source.text_starts.items():
+            text = start.decode("utf-8", "replace").replace("\r\n", "\n")
+            match = next((form for form in _FORMATS if form.start.match(text)), None)
+            if match is None and f"/{name}".endswith(f"/{_MOT_FILE}"):
+                match = _Format("MOT", re.compile(""), _CONVERTED)
+            if match is not None:
+                at = Location(file=f"{prefix}{name}")
+                raise DataRejected("content_not_read", actual=match.name, expected=match.way_out, at=at)
 
 
 def read(upload: CorpusFiles) -> None:

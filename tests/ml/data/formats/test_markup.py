@@ -92,6 +92,21 @@ def test_a_language_model_learns_what_subtitles_show(tmp_path: Path, packing: st
     assert all(text.startswith("Good evening") and "-->" not in text for text in texts)
 
 
+@pytest.mark.parametrize("is_packed", [False, True])
+@pytest.mark.parametrize("task", [None, "text_generation"])
+def test_files_of_wikiextractor_have_no_suffix(tmp_path: Path, is_packed: bool, task: str | None) -> None:
+    files = {
+        f"wiki_{number:02}": f'<doc id="{number}" title="A">\nA\n\nIt is {number} &lt; b.\n</doc>\n'.encode()
+        for number in range(20)
+    }
+    packed = {"a.zip": make_zip((f"AA/{name}", content) for name, content in files.items())}
+    report = upload(tmp_path, packed if is_packed else files, task=task)
+    texts = Dataset.open(tmp_path / "dataset").rows("train").columns["text"]
+
+    assert (report.state, codes(report)) == ("ready", {"markup_removed"})
+    assert all("<" not in text.replace("< b", "") for text in texts)
+
+
 def test_web_pages_in_class_folders_are_read_without_tags(tmp_path: Path) -> None:
     members = [(f"{('a', 'b')[row % 2]}/{row}.html", HTML.replace("evening", f"{row}").encode()) for row in range(40)]
     report = upload(tmp_path, {"pages.zip": make_zip(members)})

@@ -129,6 +129,7 @@ def test_a_comma_in_every_text_is_no_column_where_all_cells_are_quoted(tmp_path:
     ("name", "content", "kind"),
     [
         ("a.mbox", "From ann@example.org Mon Jan  1 00:00:00 2024\nSubject: a\n\nA text.\n", "mbox"),
+        ("behaviors.tsv", "1\tU1\t11/11/2019 9:05:58 AM\tN1 N2\tN3-1 N4-0\n", "MIND's behaviors"),
         ("a.conllu", "# sent_id = 1\n# text = A\n1\tA\ta\tDET\tDT\t_\t0\troot\t_\t_\n\n", "CoNLL-U"),
     ],
 )

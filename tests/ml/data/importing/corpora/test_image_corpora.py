@@ -150,3 +150,37 @@ def test_a_table_of_via_is_refused_by_name(tmp_path: Path) -> None:
     report = upload(tmp_path, {"a.zip": make_zip([*PICTURES, table])})
 
     assert (report.state, sample(report, "content_not_read")["found"]) == ("rejected", "a table of VIA")
+
+
+OTHER_FORMATS = {
+    "CreateML": ("_annotations.createml.json", '[{"image": "0.png", "annotations": [{"coordinates": {"x": 3}}]}]'),
+    "BDD100K": ("det_train.json", '[{"name": "0.png", "attributes": {"weather": "clear"}, "labels": []}]'),
+    "Supervisely": ("ann/0.png.json", '{"size": {"width": 8}, "objects": [{"classTitle": "cat"}]}'),
+    "DOTA": ("labelTxt/0.txt", "imagesource:GoogleEarth\ngsd:0.1\n1 1 5 1 5 5 1 5 plane 0\n"),
+    "VisDrone": ("annotations/0.txt", "1,1,4,4,1,4,0,0\n2,2,3,3,0,0,0,0\n"),
+    "WIDER FACE": ("split/train_bbx_gt.txt", "0.jpg\n1\n1 1 4 4 0 0 0 0 0 0\n"),
+    "MOT": ("MOT17-02/gt/gt.txt", "1,1,1,1,4,4,1,1,1\n"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("task", [None, "object_detection"])
+@pytest.mark.parametrize("name", OTHER_FORMATS)
+def test_objects_in_formats_that_are_not_read_are_refused_by_name(tmp_path: Path, name: str, task: str | None) -> None:
+    file, content = OTHER_FORMATS[name]
+    report = upload(tmp_path, {"a.zip": make_zip([*PICTURES, (file, content.encode())])}, task=task)
+
+    assert (report.state, codes(report)) == ("rejected", {"content_not_read"})
+    assert sample(report, "content_not_read")["found"] == name
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("Labelbox", '{"data_row": {"external_id": "0.png"}}'),
+        ("SageMaker Ground Truth", '{"source-ref": "s3://a/0.png"}'),
+    ],
+)
+def test_exports_of_services_are_refused_by_name(tmp_path: Path, name: str, line: str) -> None:
+    report = upload(tmp_path, {"a.zip": make_zip(PICTURES), "export.ndjson": f"{line}\n".encode()})
+
+    assert (report.state, sample(report, "content_not_read")["found"]) == ("rejected", name)
