@@ -150,6 +150,7 @@ def _faults(passage: Passage, rules: WordRules) -> Iterator[tuple[int, str, str]
                 yield _line(passage, offset), rule.word, f"{passage.place.value}: {_quote(text)}; write: {rule.write}"
     if passage.place is Place.DOCSTRING:
         yield from ((passage.line, word, message) for word, message in _summary_faults(passage.text, rules))
+        yield from _openings(passage, prose, rules)
     elif passage.place is Place.TEST_NAME:
         opening = passage.text.partition(" ")[0]
         if opening in rules.test_openings:

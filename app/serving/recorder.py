@@ -194,7 +194,7 @@ def _to_rows(group: Sequence[AnsweredInput]) -> list[dict[str, Any]]:
 def _embed(predictor: Predictor, inputs: Sequence[Mapping[str, Any]]) -> list[bytes | None]:
     """Return the embeddings as float32, None for a model without.
 
-    Of a long text, its beginning is embedded.
+    Only the beginning of a long text is embedded.
     """
     import numpy as np
 

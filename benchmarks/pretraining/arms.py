@@ -1,6 +1,6 @@
 """Arms of one network, with the same steps and learning-rate search for each.
 
-Mean and range over seeds, which choose the labeled rows, the weights and the order. Of the models made, only the one
+Mean and range over seeds, which choose the labeled rows, the weights and the order. Only the model
 that validation chose answers the test rows.
 """
 

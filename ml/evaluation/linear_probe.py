@@ -71,7 +71,7 @@ def probe(
 ) -> ProbeReport:
     """Compare models on labeled rows.
 
-    Of more than `MAX_ROWS` rows a random sample is read, and fewer where that would take longer than
+    It reads a random sample of more than `MAX_ROWS` rows, and fewer where that would take longer than
     `BUDGET_SECONDS`. Raises `DataError` if no class has two rows.
     """
     order = np.random.default_rng(SEED).permutation(len(rows))

@@ -44,7 +44,7 @@ def select_boxes(
 ) -> Detection:
     """Return the boxes at the peaks of `scores` after non-maximum suppression.
 
-    Of two boxes of one class whose IoU exceeds `max_iou`, the one of lower score is dropped.
+    A box whose IoU with one of its class and of a higher score exceeds `max_iou` is dropped.
     """
     _, height, width = scores_KHW.shape
     padded = np.pad(scores_KHW, ((0, 0), (1, 1), (1, 1)), constant_values=-1)

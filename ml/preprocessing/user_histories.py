@@ -51,7 +51,7 @@ class UserHistories:
     def of(cls, histories: Mapping[str, np.ndarray]) -> UserHistories:
         """Keep the latest items of each user, int32 [T].
 
-        Of more users than the limit, the first ones are kept.
+        The first users are kept, up to the limit.
         """
         first = itertools.islice(histories.items(), MAX_USERS)
         selected = sorted((user.encode(), codes[-MAX_USER_ITEMS:]) for user, codes in first)

@@ -51,8 +51,8 @@ class Halving(Config):
         """Return whether a value is not among the best of a rung.
 
         `others` are the values of the other trials there. Half of the equal ones count as better: few validation rows
-        give many trials the same accuracy, and without this none of them would end. Of several `rungs` that are
-        reached at once, each selects: one of `factor ** rungs` continues.
+        give many trials the same accuracy, and without this none of them would end. Several `rungs` that
+        are reached at once all select: one of `factor ** rungs` continues.
         """
         better = sum(competitor > value if higher_is_better else competitor < value for competitor in others)
         equal = sum(competitor == value for competitor in others)

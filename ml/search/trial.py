@@ -40,7 +40,7 @@ class Trial:
 def best_trial(trials: Sequence[Trial], *, higher_is_better: bool) -> Trial | None:
     """Return the complete trial with the best value.
 
-    Of equal ones it is that with the lower loss, then the earlier.
+    The lower loss decides between equal values, then the lower number.
     """
     complete = [trial for trial in trials if trial.outcome is Outcome.COMPLETE and trial.value is not None]
     sign = -1 if higher_is_better else 1

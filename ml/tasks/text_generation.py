@@ -115,7 +115,7 @@ class GeneratedToken(TokenProbability):
 class TextGenerationOutput(TextOutput):
     """The generated text, without the prompt.
 
-    Of a prompt that is longer than the model reads, the end is read.
+    The model reads only the end of a prompt that is too long for it.
     """
 
     text: str

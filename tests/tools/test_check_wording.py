@@ -118,6 +118,12 @@ def test_the_first_line_of_a_docstring_is_a_short_plain_phrase(run_check: RunChe
     assert any(line.startswith("app/a.py:2: docstring: ") and fault in line for line in lines)
 
 
+def test_a_turned_round_sentence_in_the_body_of_a_docstring_is_reported(run_check: RunCheck) -> None:
+    code = 'def read():\n    """Return rows.\n\n    Of several rows the first is read.\n    """\n'
+    (line,) = run_check(check_wording.main, {"app/a.py": code}, "app")
+    assert line == "app/a.py:4: docstring: sentence opens with 'Of'; start with its subject or verb"
+
+
 def test_a_bare_string_after_a_field_is_reported(run_check: RunCheck) -> None:
     code = 'class Row:\n    """A row."""\n\n    size: int\n    """Size in bytes."""\n'
     (line,) = run_check(check_wording.main, {"app/a.py": code}, "app")

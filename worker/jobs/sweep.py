@@ -1,7 +1,7 @@
 """`python -m worker.jobs.sweep JOB FENCE`: one look at the trials of a sweep.
 
 It starts the trials that are missing and leaves; the end of a trial rings it again. The last look evaluates the best
-trial on the test split and registers it. Whatever is killed, the rows of the trials say how far the sweep is.
+trial on the test split and registers it. After a kill, the rows of the trials say how far the sweep is.
 """
 
 from __future__ import annotations

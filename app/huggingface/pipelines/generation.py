@@ -109,7 +109,7 @@ def _to_details(output: Mapping[str, Any]) -> dict[str, Any]:
 def to_tokens(text: str, tokens: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return tokens as text-generation-inference describes them, whose texts joined are `text`.
 
-    `tokens` are its `logprobs`. Of the tokens of one character, the last has it.
+    `tokens` are its `logprobs`. The last token of a character has it.
     """
     start = tokens[0]["offset"] if tokens else 0
     ends = [token["offset"] - start for token in tokens[1:]]

@@ -647,7 +647,7 @@ class Importer:
     def _detect_task(self, summary: DatasetSummary) -> str | None:
         """Return the task that fits the dataset and uses most of its columns, or None.
 
-        Of several, it is one that is tested on other subjects than it learns from: that claims less.
+        A task that is tested on other subjects than it learns from goes before others: it claims less.
         """
         fitting = [
             name

@@ -336,7 +336,7 @@ def _used_names(cells: Mapping[str, Any], columns: Mapping[str, str | int], labe
 def _choose_label(cells: Mapping[str, Any]) -> str | None:
     """Return the column of labels.
 
-    Of several, one with names goes before one with numbers: `category` before `target` in ESC-50.
+    A column of names goes before one of numbers: `category` before `target` in ESC-50.
     """
     names = [name for name in ALIASES["label"] if not _is_blank(cells.get(name))]
     return min(names, key=lambda name: str(cells[name]).strip().isdecimal(), default=None)

@@ -97,7 +97,7 @@ class BaseModels:
     def tensors(self) -> list[tuple[Manifest, dict[str, Tensor]]]:
         """Return manifest and tensors of each package, named as in the network.
 
-        Of a package that is named for a slot, they are those of its backbone, or of its body if that crosses.
+        A package that is named for a slot gives those of its backbone, or of its body if that crosses.
         """
         result = []
         for slot, package in self.packages.items():

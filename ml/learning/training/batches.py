@@ -66,7 +66,7 @@ class BatchSource(Protocol):
     def epoch(self, number: int, *, start: int = 0, stride: int = 1) -> Iterator[tuple[Tensors, int]]:
         """Yield every `stride`-th batch of an epoch from the `start`-th on, with their row counts.
 
-        Of a batch that is divided come the parts of this process, one after the other.
+        A batch that is divided among processes comes as the parts of this one, in order.
         """
 
 

@@ -88,7 +88,7 @@ def load(directory: Path) -> Checkpoint:
 class Checkpoints:
     """A run's own checkpoints, and those fetched for it by a worker (see `RunFolder`).
 
-    Of the processes of a run, one writes.
+    Only one process of a run writes.
     """
 
     def __init__(self, workdir: Path, *, writes: bool = True) -> None:

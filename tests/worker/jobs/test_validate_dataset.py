@@ -1,6 +1,6 @@
 """A validation runs in the sandbox.
 
-Whatever happens there, the dataset gets a result and the service continues.
+The dataset gets a result and the service continues after any failure there.
 """
 
 from __future__ import annotations

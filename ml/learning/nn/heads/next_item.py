@@ -147,8 +147,8 @@ class NextItem(Head):
     def infer(self, features: Mapping[str, Features], batch: Mapping[str, Tensor]) -> Tensors:
         """Return what the signals in the batch give.
 
-        Of histories these are the `logits` [B, V] of the next item, and the `state` [B, D], whose product with the
-        vector of an item is its logit. Of texts it is the `item_vector` [N, D] of an item with this text.
+        Histories give the `logits` [B, V] of the next item, and the `state` [B, D], whose product with the vector of an
+        item is its logit. Texts give the `item_vector` [N, D] of an item with this text.
         """
         outputs: Tensors = {}
         if self.text_slot in features:

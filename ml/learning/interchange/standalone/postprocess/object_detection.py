@@ -2,8 +2,8 @@
 
 `scores` [batch, classes, H, W] is the confidence that the center of an object of a class lies at a position of the
 grid, `boxes` [batch, 4, H, W] the box of an object there: left, top, right, bottom as fractions of the image. An object
-is a position whose score is the highest of the nine around it, and at least `confidence`. Of two boxes of one class
-that overlap by more than `config.overlap` (intersection over union), the one of lower score is dropped; at most
+is a position whose score is the highest of the nine around it, and at least `confidence`. A box that overlaps
+another of its class and of a higher score by more than `config.overlap` (intersection over union) is dropped; at most
 `max_objects` remain. `runtime/non_maximum_suppression.py` selects the boxes.
 """
 

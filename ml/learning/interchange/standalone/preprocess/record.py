@@ -1,7 +1,7 @@
 """Values by column as numbers and codes.
 
 For each of `numbers`: the value minus `mean` over `deviation`, from -8 to 8; its quantile from 0 to 1, interpolated
-between `knots`; and 1 if it is missing, else 0. A missing value is 0, 0, 1. Of a date, `part` is the days since
+between `knots`; and 1 if it is missing, else 0. A missing value is 0, 0, 1. `part` of a date is the days since
 1970-01-01, the day of the year, the weekday from 0 for Monday, or the hour. Then a code for each of `categories`: 0 for
 an unknown one, 1 for a missing one, 2 for the first of `names`, and so on, plus the number of codes of the columns
 before. The array is float32 [batch, 3 x numbers + categories].
