@@ -43,6 +43,9 @@ WEBHOOK: Final[Links] = {
     "test": _link("test_webhook", "Send a test event.", webhook_id="id"),
     "deliveries": _link("list_webhook_deliveries", "What was sent, and how it was received.", webhook_id="id"),
 }
+DELIVERY: Final[Links] = {
+    "delivery": _link("read_webhook_delivery", "How it was received.", webhook_id="webhook", delivery_id="id"),
+}
 ALIAS: Final[Links] = {
     "alias": _link("read_model_alias", "The alias with its history.", name="model", alias="alias"),
     "version": _link("read_model_version", "The version that it names.", name="model", version="version"),

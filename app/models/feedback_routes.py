@@ -8,6 +8,7 @@ from anyio import to_thread
 from fastapi import APIRouter, Body, Query
 
 from app.dependencies import ModelName, PredictServiceDep, SessionDep
+from app.http import links
 from app.http.errors import problem_responses
 from app.http.request_body import JSONRoute
 from app.models import feedback_service as service
@@ -60,7 +61,10 @@ def list_label_candidates(name: ModelName, limit: Annotated[int, Query(ge=1, le=
 @router.post(
     "/{name}/feedback/dataset",
     status_code=202,
-    responses=problem_responses("not_found", "conflict", "invalid_spec", "quota_reached"),
+    responses={
+        202: {"links": links.DATASET},
+        **problem_responses("not_found", "conflict", "invalid_spec", "quota_reached"),
+    },
 )
 def create_feedback_dataset(
     name: ModelName,

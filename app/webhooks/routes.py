@@ -81,7 +81,10 @@ def delete_webhook(webhook_id: WebhookId, session: SessionDep) -> None:
 
 
 @router.post(
-    "/{webhook_id}/test", status_code=202, response_model=Delivery, responses=problem_responses("not_found", "conflict")
+    "/{webhook_id}/test",
+    status_code=202,
+    response_model=Delivery,
+    responses={202: {"links": links.DELIVERY}, **problem_responses("not_found", "conflict")},
 )
 def test_webhook(webhook_id: WebhookId, session: SessionDep, once: IdempotentRequestDep) -> Response:
     """Send an event of the type `webhook.test`. Poll the delivery for its result."""

@@ -208,7 +208,7 @@ def test_every_create_links_to_the_operations_that_read_it() -> None:
     assert linked["create_dataset"] >= {"dataset", "report"}
     assert linked["create_job"] >= {"job", "events", "report"}
     assert linked["import_model"] >= {"job", "events", "report"}
-    assert {"create_upload", "create_key", "set_model_alias"} <= set(linked)
+    assert {"create_upload", "create_key", "set_model_alias", "create_feedback_dataset", "test_webhook"} <= set(linked)
 
 
 def follow_links(api: ApiProcess, links: Mapping[str, Any], created: Mapping[str, Any]) -> None:
