@@ -151,8 +151,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("paths", nargs="*", type=Path, help="files or folders; default: every room of the product")
     options = parser.parse_args(arguments)
     rules = ErrorRules.load()
-    paths = options.paths or [path for path in default_paths() if f"{path.as_posix()}/" in PRODUCT]
-    violations = list(check(python_modules(paths), rules))
+    modules = python_modules(options.paths or default_paths())
+    violations = list(check((module for module in modules if module.path.as_posix().startswith(PRODUCT)), rules))
     if not options.paths:
         violations.extend(rules.allowed.list_unused())
     return report(violations)

@@ -46,7 +46,7 @@ class InstancesRoute(FastRoute):
 
 
 class InvocationsRoute(FastRoute):
-    """SageMaker and MLflow."""
+    """Answers `/invocations`, the path of SageMaker and MLflow."""
 
     template = "/invocations"
     prefix = b"/invocations"
@@ -72,7 +72,7 @@ class InvocationsRoute(FastRoute):
 
 
 class PredictionsRoute(FastRoute):
-    """TorchServe."""
+    """Answers `/predictions/NAME`, the path of TorchServe."""
 
     template = "/predictions/{model}"
     prefix = b"/predictions/"

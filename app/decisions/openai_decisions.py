@@ -32,7 +32,7 @@ class _Asked(BaseModel):
 
 
 class Predicate(_Asked):
-    """Yes or no."""
+    """A question whose answer is yes or no."""
 
     type: Literal["predicate"]
 

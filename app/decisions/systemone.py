@@ -41,7 +41,7 @@ class NoulCriteria(BaseModel):
 
 
 class NoulQuestion(_AskedQuestion):
-    """Yes or no."""
+    """A question whose answer is yes or no."""
 
     type: Literal["noul"]
     criteria: NoulCriteria | None = None

@@ -80,7 +80,7 @@ class FastRoute(ABC):
 
 
 class NativeRoute(FastRoute):
-    """`/predict`."""
+    """Answers `/predict/NAME`, the native path."""
 
     template = "/predict/{model}"
     prefix = b"/predict/"

@@ -9,7 +9,7 @@ from plinth.client.types import DiskCleaned, DiskSpace, build
 
 
 class Disk:
-    """`plinth.disk`."""
+    """Disk space of a service, at `plinth.disk`."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport

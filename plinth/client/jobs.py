@@ -27,7 +27,7 @@ Choice = str | Mapping[str, Any]
 
 
 class Jobs:
-    """`plinth.jobs`."""
+    """Jobs of a service, at `plinth.jobs`."""
 
     def __init__(self, transport: Transport, datasets: Datasets) -> None:
         self._transport = transport

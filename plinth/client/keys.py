@@ -11,7 +11,7 @@ from plinth.client.types import Key, build
 
 
 class Keys:
-    """`plinth.keys`."""
+    """API keys of a service, at `plinth.keys`."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport

@@ -13,7 +13,7 @@ POLL_SECONDS: Final = 0.5
 
 
 class Webhooks:
-    """`plinth.webhooks`."""
+    """Webhooks of a service, at `plinth.webhooks`."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
