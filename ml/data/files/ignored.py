@@ -18,11 +18,10 @@ _SIDE_SUFFIXES: Final = (".ids", ".scores", ".xml", ".info", ".align", ".meta")
 
 #: What tools write beside the data of a dataset.
 _TOOL_FILES: Final = frozenset(
-    {
-        *("dataset_infos.json", "dataset_info.json", "dataset_dict.json", "state.json", "croissant.json"),
-        *("md5sums.txt", "sha256sums.txt", "sha256sum.txt", "checksums.txt", "manifest.sha256"),
-    }
+    {"dataset_infos.json", "dataset_info.json", "dataset_dict.json", "state.json", "croissant.json"}
 )
+#: Lists of hashes: `SHA256SUMS`, `md5sum.txt`, `data.sha256`.
+_CHECKSUMS: Final = re.compile(r"(md5|sha\d{1,3}|check)sums?(\.\w+)?|.+\.(md5|sha\d{1,3})(sums?)?")
 #: Lists of what was rejected or not checked, and templates of results.
 _NOT_LEARNED: Final = re.compile(
     r"(\w+[_ -]?)?submissions?|submission[_ -]?(sample|template|format)|template"
@@ -32,7 +31,8 @@ _NOT_LEARNED: Final = re.compile(
 
 def is_tool_file(name: str) -> bool:
     """Return whether a tool wrote the file beside the data: `dataset_infos.json`."""
-    return PurePosixPath(name).name.lower() in _TOOL_FILES
+    file = PurePosixPath(name).name.lower()
+    return file in _TOOL_FILES or _CHECKSUMS.fullmatch(file) is not None
 
 
 def is_not_learned(name: str) -> bool:
