@@ -36,7 +36,7 @@ SPEC = {
     "dataset": "digits",
     "task": "image_classification",
     "architecture": {"name": "cnn"},
-    "schedule": {"epochs": 30, "batch_size": 32, "precision": "float32", "checkpoint_every_seconds": 0.1},
+    "schedule": {"epochs": 30, "batch_size": 32, "precision": "float32", "checkpoint_every_seconds": 0.3},
     "seed": 7,
     "model": "digits",
 }

@@ -21,7 +21,7 @@ from migrations.__main__ import upgrade
 from plinth.local.broker import EmbeddedBroker
 from store import database, datasets, job_events, jobs, models, notifications, workers
 from store.blobs import blobs
-from store.database import transaction
+from store.database import reading, transaction
 from store.settings import store_settings
 from store.tables import Dataset, Job, JobKind, Model
 from tests.support.worker.waiting import PATIENCE_SECONDS, until
@@ -112,7 +112,7 @@ class Machine:
 
     def workers_alive(self) -> bool:
         """Return whether a worker has sent a heartbeat."""
-        with transaction() as session:
+        with reading() as session:
             return bool(workers.list_alive(session))
 
     def start_api(self, port: int) -> subprocess.Popen[bytes]:
@@ -157,7 +157,7 @@ class Machine:
         """Wait until a dataset is ready or rejected, and return it."""
 
         def find_validated() -> Dataset | None:
-            with transaction() as session:
+            with reading() as session:
                 dataset = datasets.get(session, dataset_id)
             return dataset if dataset.state in ("ready", "rejected") else None
 
@@ -172,7 +172,7 @@ class Machine:
 
     def job(self, job_id: str) -> Job:
         """Return the row as it is now."""
-        with transaction() as session:
+        with reading() as session:
             return jobs.get(session, job_id)
 
     def wait_for(self, job_id: str, *states: str, seconds: float = PATIENCE_SECONDS) -> Job:
@@ -184,7 +184,7 @@ class Machine:
 
     def checkpoint_step(self, job_id: str) -> int:
         """Return the step of the newest checkpoint; 0 without one."""
-        with transaction() as session:
+        with reading() as session:
             checkpoints = jobs.checkpoints(session, job_id)
         return checkpoints[0].step if checkpoints else 0
 
@@ -201,7 +201,7 @@ class Machine:
 
     def models_of(self, job_id: str) -> list[Model]:
         """Return every model that the job registered."""
-        with transaction() as session:
+        with reading() as session:
             return [
                 model
                 for name in models.names(session)
@@ -217,7 +217,7 @@ class Machine:
 
     def event_data(self, job_id: str, kind: str) -> list[dict[str, Any]]:
         """Return the data of all events of one kind, in order."""
-        with transaction() as session:
+        with reading() as session:
             return [event.data for event in job_events.events(session, job_id, limit=10_000) if event.kind == kind]
 
     def _runs_of(self, job_id: str) -> list[psutil.Process]:
