@@ -257,8 +257,9 @@ CASES: Final = (
         starts_from_minilm=True,
         # All weights of so large a network are sure of few rows, right or wrong.
         fields={"tuning": "head_only"},
-        # A training takes minutes.
-        seeds=1,
+        # Seeds differ by which rows they draw: 61 to 74 % of the 180 rows out of fold are right, where 73 % of all
+        # rows are, so that the calibration error of one seed is 0.014 to 0.103.
+        seeds=9,
         max_p50_ms=15,
     ),
     Case(
