@@ -154,7 +154,7 @@ def test_parts_become_one_dataset_and_others_its_next_versions(plinth: Plinth, t
     plinth.datasets.wait(plinth.datasets.upload(logs[1], name="log", task="recommendation").id, timeout_seconds=60)
     joined = plinth.datasets.wait(plinth.datasets.upload(logs[0], name="log", append=True).id, timeout_seconds=60)
     assert plinth.datasets.preview(joined.id, split="test")[0]["input"]["history"] == [f"i{step}" for step in range(7)]
-    with pytest.raises(PlinthError, match="Name the dataset"):
+    with pytest.raises(PlinthError, match="Name the one to append to"):
         plinth.datasets.upload(parts[2], append=True)
 
 

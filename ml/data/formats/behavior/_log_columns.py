@@ -95,6 +95,11 @@ def find_fields(names: Sequence[str]) -> dict[str, int]:
     }
 
 
+def names_session(names: Sequence[str], position: int | None) -> bool:
+    """Return whether the column at a position has ids of sessions."""
+    return position is not None and normalize_name(names[position]) in SESSION_NAMES
+
+
 def refine_layout(layout: LogLayout, rows: Sequence[Sequence[Any]], requested: Mapping[str, Any]) -> LogLayout:
     """Choose columns by their first cells, where names do not decide.
 
@@ -109,8 +114,11 @@ def refine_layout(layout: LogLayout, rows: Sequence[Sequence[Any]], requested: M
     if "history" in positions and "history" not in requested and not _are_lists(columns[positions["history"]]):
         del positions["history"]
     if "user" in positions and "user" not in requested and _are_blank(columns[positions["user"]]):
-        sessions = [index for index, name in enumerate(layout.names) if normalize_name(name) in SESSION_NAMES]
+        sessions = [index for index in range(len(layout.names)) if names_session(layout.names, index)]
         positions["user"] = next((index for index in sessions if not _are_blank(columns[index])), positions["user"])
+    if "history" in positions and "user" not in requested and names_session(layout.names, positions.get("user")):
+        # A session is one list, where lists of a user are one history.
+        positions["session"] = positions.pop("user")
     if "timestamp" not in positions and layout.has_header:
         free = [index for index in range(len(columns)) if index not in positions.values()]
         times = [index for index in free if _are_times(layout.names[index], columns[index])]
@@ -193,6 +201,12 @@ def _are_lists(cells: Sequence[Any]) -> bool:
     """Return whether any cell holds several items, and none a sentence."""
     lists = [parse_items(cell) for cell in cells]
     return any(len(items) > 1 for items in lists)
+
+
+def holds_ids(cell: Any) -> bool:
+    """Return whether a cell is a list of ids with digits, which no sentence is."""
+    items = [str(item) for item in parse_items(cell)]
+    return len(items) > 1 and all(re.search(r"\d", item) for item in items)
 
 
 def _are_blank(cells: Sequence[Any]) -> bool:

@@ -31,6 +31,8 @@ from ml.data.formats.behavior._log_columns import (
     FIELDS,
     LogLayout,
     find_fields,
+    holds_ids,
+    names_session,
     normalize_name,
     parse_items,
     refine_layout,
@@ -350,12 +352,29 @@ class Interactions(Format):
             )
             return
         items = parse_items(fields["history"])
-        items += [fields["item"]] if fields.get("item") not in (None, "") else []
+        has_target = fields.get("item") not in (None, "")
+        items += [fields["item"]] if has_target else []
+        # A table with items to predict repeats the same history, one item longer in each row.
+        self._add_items(source, items, None if has_target else fields.get("user"), at, log, sessions)
+
+    def _add_items(
+        self,
+        source: UploadedFile,
+        items: list[Any],
+        user: Any,
+        at: Location,
+        log: InteractionLog,
+        sessions: list[History],
+    ) -> None:
+        """Add a list of items: a session, or the next events of a user."""
         if not items:
             self.issues.add("history_empty", at=at, rows=1)
-            return
-        split = log.splits.get(source.name)
-        sessions.append(History(items, at, None if split is None else [split], is_session=True))
+        elif user in (None, ""):
+            split = log.splits.get(source.name)
+            sessions.append(History(items, at, None if split is None else [split], is_session=True))
+        else:
+            for item in items:
+                log.add(user, item, None, at)
 
     def _read_parquet(self, source: UploadedFile, log: InteractionLog, sessions: list[History]) -> None:
         import pyarrow as pa
@@ -388,6 +407,7 @@ class Interactions(Format):
 
     def _read_json(self, source: UploadedFile, log: InteractionLog, sessions: list[History]) -> None:
         layout: LogLayout | None = None
+        unread = UnreadFields()
         with open_text(source, self.issues, self.limits) as text:
             for number, line in enumerate(read_lines(text), start=1):
                 if not line.strip():
@@ -395,12 +415,13 @@ class Interactions(Format):
                 at = Location(file=source.name, line=number, row=number)
                 try:
                     session = _parse_list(line)
-                    if session is None:
-                        record = _parse_object(line)
-                        session = self._find_session(record)
-                    if session is not None:
-                        split = log.splits.get(source.name)
-                        sessions.append(History(session, at, None if split is None else [split], is_session=True))
+                    record = {} if session is not None else _parse_object(line)
+                    names = {} if session is not None else self._find_session(record)
+                    if session is not None or names:
+                        items = _to_items(record[names["history"]]) if session is None else session
+                        unread.add_all(record, names.values(), at)
+                        self.detected_columns = self.detected_columns or dict(names)
+                        self._add_items(source, items, record.get(names.get("user", "")), at, log, sessions)
                         continue
                     layout = layout or self._detect_layout(source, list(record), [list(record.values())])
                     fields = {field: record.get(layout.names[index]) for field, index in layout.positions.items()}
@@ -410,15 +431,16 @@ class Interactions(Format):
                         return  # all further lines would be rejected as well
                     continue
                 self._add_row(source, fields, at, log, sessions)
+        unread.report(self.issues)
 
-    def _find_session(self, record: Mapping[str, Any]) -> list[Any] | None:
-        """Return the items of a record that holds a session, else None.
-
-        Raises `DataRejected` if they are no list.
-        """
+    def _find_session(self, record: Mapping[str, Any]) -> dict[str, str]:
+        """Return the keys of a list of items and of its user, if any."""
         request = self.requested_columns.get("history")
-        key = request if isinstance(request, str) else _history_key(record)
-        return None if key is None or key not in record else _to_items(record[key])
+        history = request if isinstance(request, str) else _history_key(record)
+        if history is None or history not in record:
+            return {}
+        user = self.requested_columns.get("user", _user_key(record))
+        return {"history": history, **({"user": user} if isinstance(user, str) else {})}
 
     def _detect_layout(
         self, source: UploadedFile, first_row: Sequence[str], rows: Sequence[Sequence[Any]]
@@ -545,15 +567,17 @@ def _is_log(source: UploadedFile) -> bool:
         return _are_log_columns(_parquet_names(source))
     try:
         with open_text(source, IssueLog(max_samples=0), Limits()) as text:
-            first = next((line for line in read_lines(text) if line.strip()), "")
+            lines = (line for line in read_lines(text) if line.strip())
+            first, second = next(lines, ""), next(lines, "")
         if source.content == "json":
             record = _parse_object(first)
             return _are_log_columns(list(record)) or _history_key(record) is not None
-        cells = _split_first_line(first)
+        cells, row = _split_first_line(first), _split_first_line(second)
     except DataRejected:
         return False  # the format that reads this file reports what is wrong with it
     is_item = _ITEM_LINE.fullmatch(first.strip()) is not None and _is_grouped(source)
-    return _are_log_columns(cells) or _is_event(cells) or is_item or _parse_list(first) is not None
+    is_history = _are_history_columns(cells, row)
+    return _are_log_columns(cells) or _is_event(cells) or is_item or is_history or _parse_list(first) is not None
 
 
 def _lacks_user(source: UploadedFile) -> bool:
@@ -582,6 +606,12 @@ def _are_log_columns(names: Sequence[str]) -> bool:
     return not has_text and {"user", "item"} <= find_fields(names).keys()
 
 
+def _are_history_columns(names: Sequence[str], row: Sequence[str]) -> bool:
+    """Return whether columns name user and history, and the first row lists ids."""
+    fields = find_fields(names)
+    return {"user", "history"} <= fields.keys() and len(row) == len(names) and holds_ids(row[fields["history"]])
+
+
 def _is_event(cells: Sequence[str]) -> bool:
     """Return whether a row without column names is an event.
 
@@ -597,6 +627,13 @@ def _is_event(cells: Sequence[str]) -> bool:
 def _history_key(record: Mapping[str, Any]) -> str | None:
     """Return the key of a list with a usual name of a history."""
     return next((key for key in record if normalize_name(key) in HISTORY_NAMES and _holds_items(record[key])), None)
+
+
+def _user_key(record: Mapping[str, Any]) -> str | None:
+    """Return the key of a user; an id of a session is none."""
+    names = list(record)
+    position = find_fields(names).get("user")
+    return None if position is None or names_session(names, position) else names[position]
 
 
 def _holds_items(value: Any) -> bool:

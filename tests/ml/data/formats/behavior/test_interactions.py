@@ -90,13 +90,43 @@ def test_all_layouts_yield_the_same_histories(files: dict[str, bytes], tmp_path:
     assert report.summary.facts["history"]["items"] == 5
 
 
+LISTS_OF_USERS = {
+    "JSON lines": {
+        "sessions.jsonl": b"""{"user": "ann", "items": ["i1", "i2"], "city": "Ulm"}
+{"user": "bob", "items": ["i2", "i4", "i1"]}
+{"user": "ann", "items": ["i3", "i4"]}"""
+    },
+    "CSV": {"sessions.csv": b"user_id,history\nann,i1 i2\nbob,i2 i4 i1\nann,i3 i4\n"},
+}
+
+
+@pytest.mark.parametrize("files", list(LISTS_OF_USERS.values()), ids=list(LISTS_OF_USERS))
+def test_lists_of_items_of_one_user_are_one_history_with_its_user(files: dict[str, bytes], tmp_path: Path) -> None:
+    report = dataset_files.upload(tmp_path, files, task=None)
+
+    assert report.state == "ready", report.errors
+    columns = Dataset.open(tmp_path / "dataset").rows("test").columns
+    histories = dict(zip(columns["user"], columns["history"], strict=True))
+    assert histories == {"ann": ["i1", "i2", "i3", "i4"], "bob": ["i2", "i4", "i1"]}
+    assert ("fields_not_read" in dataset_files.all_codes(report)) == ("sessions.jsonl" in files)
+
+
+def test_sessions_with_an_id_stay_apart_and_prose_is_no_history(tmp_path: Path) -> None:
+    sessions = {"sessions.csv": b"session_id,items\ns1,i1 i2 i3\ns2,i2 i3 i1\ns1,i3 i1 i2\n"}
+    assert read(tmp_path, sessions).state == "ready"
+    assert len(imported_rows(tmp_path, "test")) == 3
+    prose = b"patient_id,history\np1,pain since 2019\np2,no pain any more\n"
+    report = dataset_files.upload(tmp_path / "prose", {"notes.csv": prose}, task=None)
+    assert "history" not in report.summary.columns
+
+
 def test_sessions_are_imported_as_histories(tmp_path: Path) -> None:
     lines = [["a", "b", "c"], {"user": 3, "history": [1, 2.0, "x"]}, {"items": ["a", "b"]}]
     report = read(tmp_path, {"sessions.jsonl": "\n".join(map(json.dumps, lines)).encode()})
 
     assert report.state == "ready", report.errors
-    assert imported_rows(tmp_path, "test") == [["a", "b", "c"], ["1", "2", "x"]]
-    assert imported_rows(tmp_path, "train") == [["a"], ["1"], ["a", "b"]]
+    assert sorted(imported_rows(tmp_path, "test")) == [["1", "2", "x"], ["a", "b", "c"]]
+    assert sorted(imported_rows(tmp_path, "train")) == [["1"], ["a"], ["a", "b"]]
 
 
 def test_a_log_is_detected_by_its_column_names(tmp_path: Path) -> None:
