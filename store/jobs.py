@@ -517,6 +517,18 @@ def requeue_expired(session: Session) -> list[str]:
     return [job.id for job in expired]
 
 
+def correct_lanes(session: Session) -> None:
+    """Move unfinished jobs to the lanes of their kinds.
+
+    Processes of the version before lanes, which may still run after a migration, submit all to the lane of trainings.
+    """
+    for lane in Lane:
+        kinds = [kind for kind in JobKind if lane_of(kind) is lane]
+        is_misplaced = (Job.state.in_(("queued", "running")), Job.lane == Lane.COMPUTING, Job.kind.in_(kinds))
+        if lane is not Lane.COMPUTING:
+            session.execute(update(Job).where(*is_misplaced).values(lane=lane))
+
+
 def jobs_to_notify(session: Session, lane: Lane, *, messages_waiting: int) -> list[str]:
     """Return the queued jobs of a lane to notify workers of now.
 
@@ -646,8 +658,7 @@ def remove(session: Session, job_id: str) -> list[str]:
         session.execute(delete(table).where(table.job_id.in_(ids)))
     values = {
         "deleted_at": clock(),
-        "progress": None,
-        "latest": None,
+        "latest": None,  # progress stays, as quotas count its CPU time
         "report": None,
         "warnings": None,
         "request": None,

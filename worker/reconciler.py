@@ -76,6 +76,7 @@ class Reconciler:
             is_oldest = workers.heartbeat(session, self.name, slots=self.settings.job_slots, devices=devices)
         with transaction() as session:
             expired = jobs.requeue_expired(session)
+            jobs.correct_lanes(session)
         for job_id in expired:
             log.warning("%s: its worker stopped renewing the lease; the job is queued again", job_id)
         notify_due_jobs()

@@ -651,7 +651,8 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
         "POST /api/v1/datasets/{dataset}/derive."
     ),
     "label_not_plain": _error(
-        "A row has one class. For several labels, use one class per combination, or one dataset per label."
+        "A row has one class. For several labels, use one class per combination, joined by another sign than |, or one "
+        "dataset per label."
     ),
     "label_too_long": _error("A label is a short name. If this column is a text, name the label column by `columns`."),
     "labels_as_floats": _repair("Labels like 1.0 were read as 1."),

@@ -9,6 +9,7 @@ import html
 import re
 from html.parser import HTMLParser
 from itertools import chain, groupby
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ml.data.issues import DataRejected, Location
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 #: Suffixes of files with markup.
 MARKUP_SUFFIXES: Final = frozenset({".srt", ".vtt", ".sbv", ".ass", ".ssa", ".lrc", ".html", ".htm", ".xhtml"})
+_MARKDOWN_SUFFIXES: Final = frozenset({".md", ".rst"})
 #: Characters that suffice to recognize markup.
 INSPECTED_CHARACTERS: Final = 4_096
 _FEED_CHARACTERS: Final = 1 << 20
@@ -27,13 +29,15 @@ _CLOCK: Final = r"(?:\d+:)?\d{1,2}:\d{2}[.,]\d{1,3}"
 _CUE_TIME: Final = re.compile(rf"\s*{_CLOCK}\s*-->\s*{_CLOCK}.*")
 _CUE_TIMES: Final = re.compile(rf"({_CLOCK})\s*(?:-->|,)\s*({_CLOCK})")
 _SBV_TIME: Final = re.compile(rf"{_CLOCK},{_CLOCK}\s*")
-_LYRICS: Final = re.compile(r"(?:\[\w+:[^\]\n]*\]\s*)*\[\d{1,3}:\d{2}(?:[.:]\d{1,3})?\]")
+#: Without tags about the song, times have hundredths: those of chats are hours and minutes.
+_LYRICS: Final = re.compile(r"(?:\[[a-z]+:[^\]\n]*\]\s*)+\[\d{1,3}:\d{2}(?:[.:]\d{1,3})?\]|\[\d{1,3}:\d{2}\.\d{1,3}\]")
 _LYRICS_TAG: Final = re.compile(
     r"\[(?:\d{1,3}:\d{2}(?:[.:]\d{1,3})?|(?:ar|ti|al|au|by|la|re|ve|length|offset):[^\]]*)\]"
 )
 _CUE_TAG: Final = re.compile(r"</?[a-zA-Z0-9][^<>\n]*>|\{\\[^{}\n]*\}")
 _HTML: Final = re.compile(
-    r"(?:<\?xml[^>]*>\s*|<!--.*?-->\s*)*<(?:!doctype html|html|head|body|div|article|section|table|p|h[1-6]|ul|ol)\b",
+    r"(?:<\?xml[^>]*>\s*|<!--(?:(?!-->).)*-->\s*)*"
+    r"<(?:!doctype html|html|head|body|div|article|section|table|p|h[1-6]|ul|ol)\b",
     re.IGNORECASE | re.DOTALL,
 )
 _WIKI_DOCUMENT: Final = re.compile(r'<doc id="')
@@ -109,8 +113,10 @@ def _to_seconds(clock: str) -> float:
 def strip_markup(lines: Iterable[str], file: str, issues: IssueLog) -> Iterator[str]:
     """Yield the lines of a file without its markup.
 
-    Markup becomes an issue. Raises `DataRejected` for XML.
+    Markup becomes an issue. Tags are part of Markdown, which stays as it is. Raises `DataRejected` for XML.
     """
+    if PurePosixPath(file).suffix.lower() in _MARKDOWN_SUFFIXES:
+        return iter(lines)
     iterator = iter(lines)
     start: list[str] = []
     while sum(map(len, start)) < INSPECTED_CHARACTERS and (line := next(iterator, None)) is not None:

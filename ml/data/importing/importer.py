@@ -26,7 +26,7 @@ from ml.data.files.token_labels import has_token_labels
 from ml.data.files.upload import UploadedFile
 from ml.data.flagged_rows import write_flagged_rows
 from ml.data.formats import FORMATS
-from ml.data.formats._markup import find_markup
+from ml.data.formats._markup import MARKUP_SUFFIXES, find_markup
 from ml.data.formats.base import UNLIKELY
 from ml.data.importing import writer
 from ml.data.importing.classes import (
@@ -276,7 +276,9 @@ class Importer:
         if not sources:
             return
         sources = self._select_files(self._unpack_archives(sources, extraction_folder, format, required_columns))
-        sources = self._join_tables(self._split_by_card(sources), extraction_folder, columns)
+        sources = self._join_tables(
+            self._split_by_card(sources), extraction_folder, columns, format=format, required_columns=required_columns
+        )
         sources = self._convert_arrow(sources, extraction_folder)
         sources = self._refuse_token_labels(self._refuse_foreign(sources))
         sources = self._convert_lists(sources, extraction_folder, "member", format, required_columns) if sources else []
@@ -407,9 +409,9 @@ class Importer:
         accepted: list[UploadedFile] = []
         for source in sources:
             is_side = format_class.name == "aligned_texts" and is_side_file(source.name)
-            is_table = PurePosixPath(source.name).suffix.lower() in _TABLE_SUFFIXES  # tags may be part of its texts
-            is_read = source.content == "text" and not is_side and not is_table
-            start = b"".join(source.text_starts.values()) if is_read else b""
+            start = b"".join(source.text_starts.values()) if source.content == "text" and not is_side else b""
+            if _may_be_table(source.name, start):
+                start = b""  # tags may be part of its texts
             if markup := find_markup(start.decode("utf-8", "replace")):
                 at = Location(file=source.name)
                 expected = "task text_generation, or a table of the text"
@@ -466,17 +468,28 @@ class Importer:
         return upload.sources
 
     def _join_tables(
-        self, sources: list[UploadedFile], folder: Path, columns: Mapping[str, str | int]
+        self,
+        sources: list[UploadedFile],
+        folder: Path,
+        columns: Mapping[str, str | int],
+        *,
+        format: str | None,
+        required_columns: Mapping[str, str] | None,
     ) -> list[UploadedFile]:
-        """Join tables of one corpus, and take the names of numbered classes."""
+        """Join tables of one corpus, and take the names of numbered classes.
+
+        A task without classes needs no names of them.
+        """
+        has_classes = required_columns is None or "label" in required_columns
         upload = CorpusFiles(sources, folder, self.issues, self.limits)
         try:
             tatoeba.read(upload, columns)
-            class_files.read(upload)
+            if format is None:
+                class_files.read(upload)
         except DataRejected as rejection:
             self.issues.record(rejection)
             return []
-        self.class_list = class_list.read(upload)
+        self.class_list = class_list.read(upload) if has_classes else None
         return upload.sources
 
     def _unpack_archives(
@@ -709,6 +722,13 @@ def _unique_name(name: str, names: Collection[str]) -> str:
     stem, dot, suffix = name.partition(".")
     numbered = (f"{stem} ({number}){dot}{suffix}" for number in itertools.count(2))
     return name if name not in names else next(candidate for candidate in numbered if candidate not in names)
+
+
+def _may_be_table(name: str, start: bytes) -> bool:
+    """Return whether a name, or a tab in the first line, says a table."""
+    suffix = PurePosixPath(name).suffix.lower()
+    has_tab = b"\t" in start.strip().partition(b"\n")[0]
+    return suffix in _TABLE_SUFFIXES or (has_tab and suffix not in MARKUP_SUFFIXES)
 
 
 def _select_format(

@@ -30,16 +30,18 @@ MIN_CLASSES: Final = 2
 def find_no_label_marks(labels: Collection[str], *, learned: Collection[str]) -> list[str]:
     """Return the labels that stand for no label.
 
-    A minus is a class beside a plus, and -1 is one beside 1 alone or 0 and 1, where it may be a sentiment, unless it is
-    not among the labels `learned` from.
+    A sign is a class beside another sign: a minus beside a plus, a question mark beside a full stop. -1 is one beside 1
+    alone or 0 and 1, where it may be a sentiment, unless it is not among the labels `learned` from. A number is one
+    beside a lower one.
     """
     marks = [label for label in labels if label.lower() in _MARKS]
-    if "+" in labels:
-        marks = [mark for mark in marks if mark != "-"]
+    if any(_is_sign(label) for label in labels if label not in marks):
+        marks = [mark for mark in marks if not _is_sign(mark)]
     others = [label for label in labels if label not in marks]
     numbers = [label for label in labels if _to_number(label) in _NUMBERS]
     learned_numbers = [label for label in numbers if label in learned]
-    if len(numbers) == 1 and not (_is_symmetric(others) and learned_numbers):
+    is_class = (_is_symmetric(others) and learned_numbers) or any(_is_below(label, numbers) for label in others)
+    if len(numbers) == 1 and not is_class:
         marks += [label for label in others if _to_number(label) in _NUMBERS]
     return marks if len(labels) - len(marks) >= MIN_CLASSES else []
 
@@ -60,6 +62,16 @@ def _to_number(label: str) -> str:
     """Return a whole number without a point; other labels are returned unchanged."""
     match = _INTEGER.fullmatch(label)
     return match[1] if match else label
+
+
+def _is_sign(label: str) -> bool:
+    return not any(character.isalnum() for character in label)
+
+
+def _is_below(label: str, numbers: Sequence[str]) -> bool:
+    """Return whether a label is a whole number below one of `numbers`."""
+    match = _INTEGER.fullmatch(label)
+    return match is not None and any(int(match[1]) < int(_to_number(number)) for number in numbers)
 
 
 def _is_symmetric(labels: Sequence[str]) -> bool:

@@ -186,7 +186,7 @@ class ColumnQuery:
             if index not in assigned.values() and not NON_DATA_NAME.fullmatch(column.name.strip())
             if column.kind != "other" and kind in (None, column.kind) and not (has_texts and column.is_reference)
             if not (column.kind == "number" and column.is_distinct)
-            if not (self.has_header and plain_name(column.name) in REJECTED_NAMES)
+            if not (self.has_header and plain_name(column.name) in REJECTED_NAMES and not column.repeats_values)
         ]
 
     def check_complete(self, canonicals: Sequence[str], assigned: Mapping[str, int]) -> None:

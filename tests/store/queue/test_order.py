@@ -204,3 +204,15 @@ def test_the_next_job_is_found_without_reading_those_behind_it() -> None:
     assert claim.job_id == "job_00000000"
     # A reading of every queued row would be over 100,000 steps.
     assert read * 100 < 5000
+
+
+@pytest.mark.parametrize("kind", [JobKind.IMPORT, JobKind.EXPORT])
+def test_jobs_of_processes_that_know_no_lanes_start_in_theirs(kind: JobKind) -> None:
+    job_id, training_id = submit("ann", kind=kind), submit("ann")
+    with transaction() as session:
+        session.execute(update(Job).values(lane=Lane.COMPUTING))
+    assert claim_next(Lane.IMPORTING) is None
+    with transaction() as session:
+        jobs.correct_lanes(session)
+    claims = [claim_next(Lane.IMPORTING), claim_next()]
+    assert [claim.job_id if claim else None for claim in claims] == [job_id, training_id]

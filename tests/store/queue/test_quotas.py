@@ -99,6 +99,16 @@ def test_cpu_time_counts_for_a_day_after_the_start(key_id: str) -> None:
     assert 3500 < error.value.retry_seconds <= 3600
 
 
+def test_cpu_time_of_a_deleted_job_counts(key_id: str) -> None:
+    limit(key_id, cpu_seconds_per_day=100)
+    job_id = submit()
+    run(job_id, cpu_seconds=100)
+    with transaction() as session:
+        jobs.remove(session, job_id)
+    with pytest.raises(QuotaReached):
+        submit()
+
+
 def test_settings_give_a_default_that_a_key_overrides(key_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PLINTH_KEY_MAX_JOBS", "1")
     forget_settings()

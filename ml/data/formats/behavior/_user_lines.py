@@ -21,6 +21,8 @@ INSPECTED_LINES: Final = 20
 MIN_LINES: Final = 5
 #: The largest rating; three numbers of which the last is larger are no user, item and rating.
 MAX_RATING: Final = 10
+#: Longer numbers are no ids.
+MAX_DIGITS: Final = 18
 
 
 def hold_user_lines(source: UploadedFile) -> bool:
@@ -40,7 +42,7 @@ def are_user_lines(lines: Sequence[str], name: str) -> bool:
     Equally many numbers in all lines may be a table as well, unless the file is called like a split.
     """
     rows = [line.split() for line in lines if line.strip()]
-    if not all(cell.isdecimal() for row in rows for cell in row) or not are_ascending([row[0] for row in rows]):
+    if not all(map(_is_id, itertools.chain(*rows))) or not are_ascending([row[0] for row in rows]):
         return False
     widths = {len(row) for row in rows}
     if len(widths) > 1:
@@ -51,7 +53,11 @@ def are_user_lines(lines: Sequence[str], name: str) -> bool:
 
 def are_ascending(firsts: Sequence[str]) -> bool:
     """Return whether the first ids number the lines; users without items may be left out."""
-    if not all(first.isdecimal() for first in firsts):
+    if not all(map(_is_id, firsts)):
         return False
     steps = [after - before for before, after in itertools.pairwise(map(int, firsts))]
     return bool(steps) and (all(step == 1 for step in steps) or (len(firsts) >= MIN_LINES and min(steps) > 0))
+
+
+def _is_id(text: str) -> bool:
+    return text.isdecimal() and len(text) <= MAX_DIGITS

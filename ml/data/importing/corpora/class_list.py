@@ -45,11 +45,11 @@ def read(upload: CorpusFiles) -> ClassList | None:
 def name_classes(labels: Collection[str], names: Sequence[str]) -> dict[str, str]:
     """Return the name of each numbered label.
 
-    There are none if the numbers are not those of the list. They begin at 1 if the last one occurs, and at 0 if that
-    does.
+    There are none if the numbers are not those of the list, or one is written in two ways: 1 and 01. They begin at 1 if
+    the last one occurs, and at 0 if that does.
     """
     numbers = {label: int(label) for label in labels if label.isdecimal()}
-    if len(numbers) < len(labels) or not numbers:
+    if len(set(numbers.values())) < len(labels) or not numbers:
         return {}
     first = 0 if 0 in numbers.values() else 1
     is_sure = first == 0 or len(names) in numbers.values()

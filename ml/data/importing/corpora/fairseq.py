@@ -26,7 +26,10 @@ _FRAMES: Final = re.compile(r"(?P<path>[^\t]+)\t(?P<frames>\d+)")
 
 def read(upload: CorpusFiles) -> None:
     """Replace every manifest and its texts by a list of clips and texts."""
-    for files in by_folder(upload.names).values():
+    names = upload.names
+    if not any(map(is_audio_file, names)):
+        return  # the tables of another upload may be large
+    for files in by_folder(names).values():
         for name in [name for name in files if PurePosixPath(name).suffix == ".tsv"]:
             lines = upload.read_texts([files[name]]).get(files[name], "").splitlines()
             clips = [match for line in lines[1:] if (match := _FRAMES.fullmatch(line))]

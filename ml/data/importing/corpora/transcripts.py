@@ -15,7 +15,7 @@ from ml.data.importing.corpora.base import by_folder
 from ml.data.tables.speech_manifests import is_audio_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from ml.data.importing.corpora.base import CorpusFiles
 
@@ -33,10 +33,10 @@ def read(upload: CorpusFiles) -> None:
     names = [
         name
         for name in upload.names
-        if PurePosixPath(name).suffix.lower() in _SUFFIXES and PurePosixPath(name).stem.partition(".")[0] in stems
+        if PurePosixPath(name).suffix.lower() in _SUFFIXES and _clip_of(name, stems) in stems
     ]
     texts = upload.read_texts(names) if stems else {}
-    rows = {name: list(_rows(name, text)) for name, text in texts.items()}
+    rows = {name: list(_rows(name, text, _clip_of(name, stems))) for name, text in texts.items()}
     read = {name: parts for name, parts in rows.items() if parts}
     if len(read) < len(texts) or not read:
         return  # JSON of another kind
@@ -46,10 +46,14 @@ def read(upload: CorpusFiles) -> None:
         upload.add_rows(f"{folder}/transcripts.jsonl".removeprefix("./"), parts)
 
 
-def _rows(name: str, text: str) -> Iterator[dict[str, Any]]:
-    path = PurePosixPath(name)
-    clip = path.stem.partition(".")[0]
-    match path.suffix.lower():
+def _clip_of(name: str, stems: Collection[str]) -> str:
+    """Return the clip of a transcript, whose name may end in a language: `a.en.vtt`."""
+    stem = PurePosixPath(name).stem
+    return stem if stem in stems else stem.rpartition(".")[0]
+
+
+def _rows(name: str, text: str, clip: str) -> Iterator[dict[str, Any]]:
+    match PurePosixPath(name).suffix.lower():
         case ".stm":
             for line in text.splitlines():
                 if (match := _STM.fullmatch(line.strip())) and match["text"] != _NOT_SCORED:

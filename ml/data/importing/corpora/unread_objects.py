@@ -34,8 +34,18 @@ class _Format(NamedTuple):
 
 _CONVERTED: Final = "COCO, YOLO or Pascal VOC: Datumaro and Roboflow convert it"
 _FORMATS: Final = (
-    _Format("CreateML", re.compile(r"\s*\[\s*\{[^]]*\"coordinates\"\s*:"), "COCO or YOLO, which Roboflow exports, too"),
-    _Format("BDD100K", re.compile(r"\s*\[\s*\{\s*\"name\"\s*:[^]]*\"(box2d|videoName|attributes)\""), _CONVERTED),
+    _Format(
+        "CreateML",
+        re.compile(r"\s*\[\s*\{[^]]*\"coordinates\"\s*:\s*\{\s*\"(x|y|width|height)\""),
+        "COCO or YOLO, which Roboflow exports, too",
+    ),
+    _Format(
+        "BDD100K",
+        re.compile(
+            r"\s*\[\s*\{\s*\"name\"\s*:[^]]*\"(box2d|videoName|attributes\"\s*:\s*\{\s*\"(weather|scene|timeofday))\""
+        ),
+        _CONVERTED,
+    ),
     _Format("Supervisely", re.compile(r"\s*\{.*\"classTitle\"\s*:", re.DOTALL), _CONVERTED),
     _Format("Labelbox", re.compile(r"\s*\{\s*\"data_row\"\s*:"), _CONVERTED),
     _Format("SageMaker Ground Truth", re.compile(r"\s*\{\s*\"source-ref\"\s*:"), _CONVERTED),

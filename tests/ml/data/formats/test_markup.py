@@ -44,6 +44,7 @@ Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
 Dialogue: 0,0:00:01.00,0:00:02.00,Default,,0,0,0,,{\\i1}Good{\\i0}\\Nevening, all
 Comment: 0,0:00:01.00,0:00:02.00,Default,,0,0,0,,not shown
 """
+PLAIN_LRC = "[00:01.00]Good evening\n[00:02.00]It is late\n"
 LRC = "[ar:Singer]\n[00:01.00]Good evening\n[00:02.00][00:09.00]It is late\n"
 HTML = """<!DOCTYPE html>
 <html><head><title>Shop</title><style>p {color: red}</style></head>
@@ -70,12 +71,30 @@ def test_markup_is_recognized_and_left_out(name: str) -> None:
     assert (markup.name, "".join(markup.strip(content.splitlines(keepends=True)))) == (name, text)
 
 
+def test_lyrics_without_tags_have_hundredths() -> None:
+    markup = find_markup(PLAIN_LRC)
+
+    assert (markup.name if markup else None) == "LRC lyrics"
+
+
 @pytest.mark.parametrize(
     "prose",
-    ["1\nA chapter", "12:30 --> home", "a < b", "WEBVTTs are files", "[1] A note", "# Title\n<br>", "<3 you"],
+    [
+        *("1\nA chapter", "12:30 --> home", "a < b", "WEBVTTs are files", "[1] A note", "# Title\n<br>", "<3 you"),
+        *("[12:30] <ann> hello", "[12:30:59] ann: hello", "<!-- a comment -->" * 200 + "prose"),
+    ],
 )
 def test_prose_has_no_markup(prose: str) -> None:
     assert find_markup(prose) is None
+
+
+def test_tags_are_part_of_markdown(tmp_path: Path) -> None:
+    lines = "".join(f"- item {row} is `a < b` in vector<int>\n" for row in range(300))
+    report = upload(tmp_path, {"a.md": f'<p align="center">Logo</p>\n\n{lines}'.encode()}, task="text_generation")
+    texts = Dataset.open(tmp_path / "dataset").rows("train").columns["text"]
+
+    assert (report.state, codes(report)) == ("ready", set())
+    assert all("vector<int>\n" in text for text in texts)
 
 
 @pytest.mark.parametrize("packing", ["loose", "zip", "txt", "zip of txt"])
@@ -114,9 +133,10 @@ def test_web_pages_in_class_folders_are_read_without_tags(tmp_path: Path) -> Non
     assert (report.classes, codes(report)) == (["a", "b"], {"markup_removed"})
 
 
-def test_tags_in_the_texts_of_a_table_are_no_markup(tmp_path: Path) -> None:
-    rows = "".join(f"<p>text {row}</p>,{row % 2}\n" for row in range(60))
-    report = upload(tmp_path, {"a.csv": rows.encode()}, task="text_classification")
+@pytest.mark.parametrize(("name", "delimiter"), [("a.csv", ","), ("a.txt", "\t")])
+def test_tags_in_the_texts_of_a_table_are_no_markup(tmp_path: Path, name: str, delimiter: str) -> None:
+    rows = "".join(f"<p>text {row}</p>{delimiter}{row % 2}\n" for row in range(60))
+    report = upload(tmp_path, {name: rows.encode()}, task="text_classification")
 
     assert (report.state, report.classes) == ("ready", ["0", "1"])
 

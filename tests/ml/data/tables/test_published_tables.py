@@ -149,3 +149,10 @@ def test_context_and_hypothesis_are_read_together(tmp_path: Path) -> None:
         ["c", "e", "n"],
         "context + hypothesis",
     )
+
+
+def test_a_class_may_have_the_name_of_rejected_answers(tmp_path: Path) -> None:
+    rows = [f"{sentence(row)},{row % 2}" for row in range(60)]
+    report = upload(tmp_path, {"a.csv": lines("sentence,negative", rows)}, task="text_classification")
+
+    assert (report.state, report.classes) == ("ready", ["0", "1"])

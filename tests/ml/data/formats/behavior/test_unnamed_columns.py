@@ -83,3 +83,10 @@ def test_milliseconds_that_are_no_number_are_reported(tmp_path: Path) -> None:
     report = upload(tmp_path, {"train-item-views.csv": log})
 
     assert (report.state, sample(report, "timestamp_invalid")["found"]) == ("rejected", "soon")
+
+
+def test_long_numbers_are_no_ids(tmp_path: Path) -> None:
+    lines = "".join(f"{row}{'1234567890' * 600}\n" for row in range(1, 9))
+    report = upload(tmp_path, {"digits.txt": lines.encode()})
+
+    assert (report.state, report.guess.task if report.guess else None) == ("ready", "text_generation")

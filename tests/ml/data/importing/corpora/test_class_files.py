@@ -38,3 +38,9 @@ def test_names_of_splits_before_the_class_hold(tmp_path: Path) -> None:
         True,
         True,
     )
+
+
+def test_a_requested_format_reads_the_files_as_they_are(tmp_path: Path) -> None:
+    report = upload(tmp_path, {"pos.txt": texts(0), "neg.txt": texts(60)}, format="plain_text")
+
+    assert (report.state, report.accepted) == ("ready", 2)

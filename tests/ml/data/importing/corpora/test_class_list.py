@@ -56,6 +56,7 @@ def test_a_list_that_names_no_numbers_is_reported(tmp_path: Path) -> None:
         (["1", "2"], {}),
         (["1", "2", "4"], {}),
         (["a", "1", "3"], {}),
+        (["1", "01", "3"], {}),
     ],
 )
 def test_numbers_begin_at_one_if_the_last_occurs_and_at_zero_if_that_does(

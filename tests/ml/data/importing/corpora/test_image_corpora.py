@@ -184,3 +184,16 @@ def test_exports_of_services_are_refused_by_name(tmp_path: Path, name: str, line
     report = upload(tmp_path, {"a.zip": make_zip(PICTURES), "export.ndjson": f"{line}\n".encode()})
 
     assert (report.state, sample(report, "content_not_read")["found"]) == ("rejected", name)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"file_name": "0.png", "coordinates": {"lat": 1.5, "lon": 2.5}},
+        {"name": "0.png", "attributes": {"color": "red"}},
+    ],
+)
+def test_facts_about_images_are_no_objects_of_another_format(tmp_path: Path, entry: dict[str, object]) -> None:
+    report = upload(tmp_path, {"a.zip": make_zip([*PICTURES, ("facts.json", json.dumps([entry]).encode())])})
+
+    assert (report.state, codes(report)) == ("ready", {"file_ignored"})

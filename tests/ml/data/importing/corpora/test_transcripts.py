@@ -69,3 +69,11 @@ def test_speakers_of_stm_are_read(tmp_path: Path) -> None:
     assert set(Dataset.open(tmp_path / "dataset").rows("train").columns["speaker"]) <= {
         f"spk{row}" for row in range(12)
     }
+
+
+def test_names_of_clips_may_have_points(tmp_path: Path) -> None:
+    members = [(f"talk.v1.{row}.wav", clip) for row, clip in enumerate(CLIPS)]
+    members += [(f"talk.v1.{row}.{('srt', 'en.srt')[row % 2]}", as_srt(row).encode()) for row in range(COUNT)]
+    report = upload(tmp_path, {"a.zip": make_zip(members)}, task="speech_recognition")
+
+    assert (report.state, report.accepted) == ("ready", 2 * COUNT)
