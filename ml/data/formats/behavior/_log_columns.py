@@ -111,6 +111,8 @@ def refine_layout(layout: LogLayout, rows: Sequence[Sequence[Any]], requested: M
         return layout
     if "signal" in positions and "signal" not in requested and not _are_marks(columns[positions["signal"]]):
         del positions["signal"]
+    if "milliseconds" in positions and not all(map(_is_number, _without_blanks(columns[positions["milliseconds"]]))):
+        del positions["milliseconds"]  # such as morning and evening
     if "history" in positions and "history" not in requested and not _are_lists(columns[positions["history"]]):
         del positions["history"]
     if "user" in positions and "user" not in requested and _are_blank(columns[positions["user"]]):
@@ -219,6 +221,10 @@ def _are_times(name: str, cells: Sequence[Any]) -> bool:
     if not values or not all(map(is_time, values)):
         return False
     return not (_NUMBER_NAME.fullmatch(normalize_name(name)) and all(_is_number(value) for value in values))
+
+
+def _without_blanks(cells: Sequence[Any]) -> list[Any]:
+    return [cell for cell in cells if cell is not None and str(cell).strip().lower() not in BLANK_CELLS]
 
 
 def _is_number(cell: Any) -> bool:

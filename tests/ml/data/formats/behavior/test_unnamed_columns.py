@@ -79,7 +79,9 @@ def test_milliseconds_of_a_day_order_the_clicks_of_diginetica(tmp_path: Path) ->
 
 
 def test_milliseconds_that_are_no_number_are_reported(tmp_path: Path) -> None:
-    log = make_log(lambda user, step: f"{user};NA;{item(user, step)};soon;2016-05-01", HEADER)
+    log = make_log(
+        lambda user, step: f"{user};NA;{item(user, step)};{'soon' if user >= 30 else step * 9_000};2016-05-01", HEADER
+    )
     report = upload(tmp_path, {"train-item-views.csv": log})
 
     assert (report.state, sample(report, "timestamp_invalid")["found"]) == ("rejected", "soon")
@@ -90,3 +92,13 @@ def test_long_numbers_are_no_ids(tmp_path: Path) -> None:
     report = upload(tmp_path, {"digits.txt": lines.encode()})
 
     assert (report.state, report.guess.task if report.guess else None) == ("ready", "text_generation")
+
+
+def test_words_for_times_of_a_day_are_no_milliseconds(tmp_path: Path) -> None:
+    log = make_log(
+        lambda user, step: f"{user},{item(user, step)},{1511544070 + step * 60},{('morning', 'evening')[step % 2]}",
+        "user,item,timestamp,timeframe",
+    )
+    report = upload(tmp_path, {"log.csv": log})
+
+    assert (report.state, sample(report, "fields_not_read")["found"]) == ("ready", "not read: timeframe")
