@@ -256,7 +256,9 @@ def _kind_in_words(name: str, value: Any) -> str:
 
 
 def show(value: Any, digits: int = 4) -> str:
-    """Return a number as people write it."""
+    """Return a number, or yes or no, as people write it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if not isinstance(value, int | float):
         return "-" if value is None else str(value)
     if isinstance(value, int) or value == int(value):

@@ -62,6 +62,7 @@ def main() -> None:
 def to_shell_words(message: str) -> str:
     """Replace requests that a message of the API names by the commands that send them."""
     message = re.sub(r"GET /api/v1/datasets/(\S+)/report lists", r"`plinth datasets report \1` lists", message)
+    message = message.replace("GET /api/v1/jobs/{job_id} has its state", "`plinth jobs show` has its state")
     return re.sub(r"GET /api/v1/(datasets|jobs|models|keys|webhooks) lists", r"`plinth \1` lists", message)
 
 

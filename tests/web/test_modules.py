@@ -102,6 +102,22 @@ def test_functions_of_modules_return_what_people_read(visitor: Visitor, addresse
         assert page.evaluate(call, [addresses[module], name, arguments]) == result, (name, arguments)
 
 
+@pytest.mark.parametrize(
+    ("row", "parts"),
+    [
+        ({"history": ["tea", "cup"], "user": "u7", "portrait": False, "count": 10}, ["teacup", "u7"]),
+        ({"age": 40, "plan": "pro", "joined": "2024-03-01", "cost": None}, ["age40planprojoined2024-03-01"]),
+        ({"a_b": 1, "c": 2, "d": 3, "e": False}, ["a b1c2d3efalse"]),
+    ],
+)
+def test_a_row_shows_its_columns_without_settings_of_the_answer(
+    row: dict[str, Any], parts: list[str], visitor: Visitor
+) -> None:
+    page = visitor.open("/jobs")
+    code = "async ([url, row]) => [(await import(url)).input(row)].flat().map((part) => part.textContent)"
+    assert page.evaluate(code, [static_files.url("values.js"), row]) == parts
+
+
 def test_the_axis_of_a_fraction_ends_at_1(visitor: Visitor) -> None:
     page = visitor.open("/jobs")
     code = """async (url) => {

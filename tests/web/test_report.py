@@ -186,6 +186,11 @@ def test_the_system_page_shows_parts_keys_and_settings_without_secrets(
     page.get_by_label("Name").fill(f"laptop-{scheme}")
     page.get_by_role("button", name="Create a key").click()
     expect(page.locator("#secret")).to_contain_text("plinth_")
+    expect(page.get_by_role("row", name=f"laptop-{scheme}")).to_contain_text("predict")  # no more than it needs
+    page.get_by_label("Name").fill(f"owner-{scheme}")
+    page.get_by_label("May", exact=True).select_option("do everything")
+    page.get_by_role("button", name="Create a key").click()
+    expect(page.get_by_role("row", name=f"owner-{scheme}")).to_contain_text("admin")
     secret = page.locator("#secret code").inner_text()
     page.reload()
     assert secret not in page.content()

@@ -9,7 +9,7 @@ function fill(element, attributes, children) {
     else if (name in element && typeof value !== "string" && element.namespaceURI !== SVG) element[name] = value;
     else element.setAttribute(name, value === true ? "" : String(value));
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
   return element;
 }
 

@@ -69,7 +69,7 @@ byId("new-key").addEventListener("submit", async (event) => {
   event.preventDefault();
   const form = event.target;
   try {
-    const key = await post(`${API}/keys`, { name: new FormData(form).get("name") });
+    const key = await post(`${API}/keys`, Object.fromEntries(new FormData(form)));
     show(byId("secret"), h("div", { class: "notice good" }, h("p", null, `The secret of ${key.name}; it is not shown again:`), h("p", null, h("code", null, key.secret))));
     form.reset();
     await keys();

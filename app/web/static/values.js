@@ -57,7 +57,7 @@ function media(text, objects, name, classes = null) {
   return h("audio", { controls: true, src: URL.createObjectURL(toBlob(text, type)), "aria-label": name });
 }
 
-const isShown = (name, value) => value !== null && value !== undefined && !["confidence", "max_objects", "max_new_tokens", "temperature", "stop", "count", "seed"].includes(name);
+const isShown = (name, value) => value !== null && value !== undefined && !["confidence", "max_objects", "max_new_tokens", "temperature", "stop", "count", "seed", "portrait"].includes(name);
 
 function value(name, content, objects, classes) {
   const player = media(content, objects, words(name), classes);
@@ -66,10 +66,10 @@ function value(name, content, objects, classes) {
   return h("p", { class: "text" }, typeof content === "object" ? JSON.stringify(content) : String(content));
 }
 
-/** An input of /predict; boxes of the target are drawn on its image, in the colors of their class among `classes`. */
+/** An input of /predict, columns by their names; boxes of the target are drawn on its image, in the colors of their class among `classes`. */
 export function input(fields, target = null, classes = null) {
   const entries = Object.entries(fields).filter(([name, content]) => isShown(name, content));
-  const columns = entries.length > 3 && entries.every(([, content]) => mediaType(content) === null && typeof content !== "object");
+  const columns = entries.length > 1 && entries.every(([, content]) => mediaType(content) === null && typeof content !== "object");
   if (columns) return h("dl", { class: "facts" }, entries.map(([name, content]) => [h("dt", null, words(name)), h("dd", null, String(content))]));
   return entries.map(([name, content]) => value(name, content, target?.objects ?? [], classes));
 }

@@ -77,7 +77,7 @@ class NearDuplicateCheck(CrossCheck):
             assert twin is not None, "flagged rows have twins"
             at = staged.locate(twin)
             where = at.file if at.row is None else f"{at.file}, row {at.row}"
-            return f"{similarity[row]:.1%} like {where} in {SPLITS[splits[twin]]}", f"a {self.key_type} of its own"
+            return f"{similarity[row]:.1%} like {where} in {SPLITS[splits[twin]]}", f"a different {self.key_type}"
 
         column = staged.key_column
         self.report(code, [flag.row for flag in flags], staged, describe, column=column, flagged_rows=flags)

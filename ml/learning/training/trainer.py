@@ -51,6 +51,9 @@ CHECKPOINT_COST: Final = 0.01
 #: After several rounds, the last weights are kept if they lose at most this fraction of what validation has gained: the
 #: learning rate has fallen to 0, and few validation rows tell no smaller difference.
 KEPT_GAIN_LOSS: Final = 0.05
+#: Loss of a classifier that is right on every validation row with 99 % confidence: what it gains below is no better
+#: answer, and costs as many steps as all rounds before.
+PERFECT_LOSS: Final = 0.01
 #: Answers of `should_stop`, by the number under which processes agree on them.
 REQUESTS: Final = (None, Stop.FINISH, Stop.LEAVE)
 
@@ -256,7 +259,9 @@ class Trainer:
         return True
 
     def _still_improves(self) -> bool:
-        """Tell whether the best epoch is in the last quarter of the round."""
+        """Tell whether the round ended with its best epoch, and not perfect."""
+        if self.metrics.get("validation/accuracy") == 1 and self.metrics["validation/loss"] < PERFECT_LOSS:
+            return False
         last_quarter = self.epochs - max(1, self.round_epochs * 2**self.state.rounds // 4)
         return self.state.best_epoch is not None and self.state.best_epoch > last_quarter
 

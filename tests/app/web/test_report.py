@@ -196,9 +196,10 @@ def test_mistakes_of_every_task_have_the_index_of_their_row(document: dict[str, 
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(None, "-"), (3, "3"), (1234567, "1,234,567"), (0.12345678, "0.1235"), (2.0, "2"), ("a", "a")]
+    ("value", "text"),
+    [(None, "-"), (3, "3"), (1234567, "1,234,567"), (0.12345678, "0.1235"), (2.0, "2"), (True, "yes")],
 )
-def test_numbers_are_written_for_people(value: Any, text: str) -> None:
+def test_values_are_written_for_people(value: Any, text: str) -> None:
     assert report.show(value) == text
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from plinth.cli.main import to_shell_words
 from tests.support.command import run_command
 from tests.support.stack import RunningStack, clean_environment
 
@@ -24,6 +25,17 @@ def run(*arguments: str, environment: dict[str, str] | None = None) -> subproces
 @pytest.fixture
 def plinth_command(stack: RunningStack) -> Run:
     return lambda *arguments: run(*arguments, environment=stack.environment())
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        ("GET /api/v1/jobs lists all.", "`plinth jobs` lists all."),
+        ("GET /api/v1/jobs/{job_id} has its state.", "`plinth jobs show` has its state."),
+    ],
+)
+def test_hints_of_the_api_name_commands(message: str, words: str) -> None:
+    assert to_shell_words(message) == words
 
 
 def test_help_comes_without_waiting_for_libraries() -> None:

@@ -48,6 +48,7 @@ def test_a_test_text_like_a_training_text_is_reported_and_dropped(tmp_path: Path
     issue = sample(report, "near_duplicates_across_splits")
     assert (issue["file"], issue["column"], issue["split"]) == ("test.csv", "text", "test")
     assert "like train.csv, row 1 in" in issue["found"]
+    assert issue["expected"] == "a different text"
 
     operations = parse_operations([{"operation": "drop_rows", "finding": "near_duplicates_across_splits"}])
     derived = derive_dataset(tmp_path / "dataset", tmp_path / "derived", operations, name="x@1", tasks=TASKS)

@@ -253,6 +253,17 @@ def test_training_ends_with_its_epochs_without_budget_or_improvement(
     assert (result.reason, result.epochs) == ("completed", epochs)
 
 
+@pytest.mark.parametrize(("accuracy", "loss", "continues"), [(1.0, 0.0099, False), (1.0, 0.2, True), (0.96, 0.0, True)])
+def test_training_does_not_continue_once_validation_is_perfect(
+    accuracy: float, loss: float, continues: bool, tmp_path: Path
+) -> None:
+    run = trainer(tmp_path, schedule=schedule(epochs=2, max_steps=100))
+    run.state.best_epoch = 2
+    assert run._still_improves()  # other tasks have no accuracy
+    run.metrics = {"validation/accuracy": accuracy, "validation/loss": loss}
+    assert run._still_improves() == continues
+
+
 def test_an_unknown_monitor_is_refused_with_the_known_ones(tmp_path: Path) -> None:
     plan = schedule(early_stopping={"monitor": "validation/beauty"})
     with pytest.raises(SpecError, match="validation/loss"):
