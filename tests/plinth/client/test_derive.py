@@ -68,29 +68,29 @@ def test_the_command_fixes_what_the_report_suggests(stack: RunningStack, tmp_pat
     def command(*arguments: str):
         return run(*arguments, environment=stack.environment())
 
-    assert command("upload", str(path), "--name", "broken").returncode == 1
-    shown = command("datasets", "fix", "broken", "--also", "nothing")
+    assert command("upload", str(path), "--name", "mended").returncode == 1
+    shown = command("datasets", "fix", "mended", "--also", "nothing")
     assert shown.returncode == 2
-    fixed = command("datasets", "fix", "broken", "--yes")
+    fixed = command("datasets", "fix", "mended", "--yes")
     assert fixed.returncode == 0, fixed.stdout + fixed.stderr
     assert "apply       1 x errors of single rows" in fixed.stdout
-    assert "broken@2 is ready, from broken@1" in fixed.stdout
+    assert "mended@2 is ready, from mended@1" in fixed.stdout
 
-    declined = command("datasets", "fix", "broken")
+    declined = command("datasets", "fix", "mended")
     assert declined.returncode == 2, "without a terminal nobody agrees"
     assert "--yes" in declined.stderr
-    fixed = command("datasets", "fix", "broken", "-y")
+    fixed = command("datasets", "fix", "mended", "-y")
     assert "x duplicate_rows" in fixed.stdout
-    assert "broken@3 is ready, from broken@2" in fixed.stdout
-    rows = command("datasets", "rows", "broken@2", "duplicate_rows")
+    assert "mended@3 is ready, from mended@2" in fixed.stdout
+    rows = command("datasets", "rows", "mended@2", "duplicate_rows")
     assert rows.stdout.split()[:5] == ["split", "index", "file", "row", "resembles"]
     assert "reviews.csv" in rows.stdout
 
     operations = tmp_path / "operations.json"
     operations.write_text(json.dumps([{"operation": "sample", "rows": 30}]))
-    derived = command("datasets", "derive", "broken", str(operations), "--name", "small")
-    assert "small@1 is ready, from broken@3" in derived.stdout, derived.stderr
-    wrong = command("datasets", "derive", "broken", '{"operation": "samle"}')
+    derived = command("datasets", "derive", "mended", str(operations), "--name", "small")
+    assert "small@1 is ready, from mended@3" in derived.stdout, derived.stderr
+    wrong = command("datasets", "derive", "mended", '{"operation": "samle"}')
     assert wrong.returncode == 1
     assert "sample" in wrong.stderr
 
