@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import resource
 import secrets
 import tempfile
@@ -31,11 +30,9 @@ from starlette.testclient import TestClient
 from app.main import create_app
 from app.settings import AppSettings
 from benchmarks.record import figure, parse_args
-from migrations.__main__ import upgrade
 from store.database import engine
 from store.tables import Dataset, Event, Job, MetricPoint, Model
-from tests.support.servers import Postgres
-from tests.support.settings import forget_settings
+from tests.support.database import empty_database
 
 NAMES: Final = 500
 REPORT_CLASSES: Final = 20
@@ -94,22 +91,11 @@ def measure(size: int, postgresql: bool) -> dict[str, tuple[float, str]]:
 
 @contextmanager
 def _service(home: Path, postgresql: bool) -> Iterator[TestClient]:
-    server = Postgres().start() if postgresql else None
-    os.environ["PLINTH_HOME"] = str(home)
-    os.environ["PLINTH_DATABASE_URL"] = server.url() if server else f"sqlite:///{home / 'plinth.db'}"
-    forget_settings()
-    try:
-        with engine().begin() as connection:
-            upgrade(connection)
+    with empty_database(home, postgresql=postgresql):
         app = create_app(AppSettings.model_validate({"api_key": KEY}))
         headers = {"Authorization": f"Bearer {KEY}"}
         with TestClient(app, base_url="http://localhost", headers=headers) as client:
             yield client
-    finally:
-        engine().dispose()
-        forget_settings()
-        if server:
-            server.stop()
 
 
 def _cpu_ms(request: Callable[[], Any]) -> float:

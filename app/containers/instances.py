@@ -198,7 +198,7 @@ def _read_inputs(value: Any) -> list[Any]:
     lengths = {name: len(column) if isinstance(column, list) else -1 for name, column in value.items()}
     if not lengths or len(set(lengths.values())) > 1 or -1 in lengths.values():
         hint = 'Send {"inputs": {"length": [5.1], "width": [3.5]}}.'
-        raise invalid("must be lists of one length, one for each field", path="inputs", hint=hint)
+        raise invalid("must be lists of one length, a list per field", path="inputs", hint=hint)
     return [dict(zip(value, row, strict=True)) for row in zip(*value.values(), strict=True)]
 
 

@@ -9,11 +9,9 @@ clock, so that those of a PostgreSQL server count.
 from __future__ import annotations
 
 import argparse
-import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
@@ -23,12 +21,10 @@ from rich.table import Table
 from sqlalchemy import insert, select
 
 from benchmarks.record import figure, parse_args
-from migrations.__main__ import upgrade
 from store import jobs
 from store.database import engine, reading, transaction
 from store.tables import Job, JobKind, Lane
-from tests.support.servers import Postgres
-from tests.support.settings import forget_settings
+from tests.support.database import empty_database
 
 TRIES: Final = 30
 BATCH: Final = 5000
@@ -55,7 +51,7 @@ def main() -> None:
 
 
 def _measure(size: int, owners: int, postgresql: bool) -> dict[str, list[float]]:
-    with tempfile.TemporaryDirectory() as folder, _database(Path(folder), postgresql):
+    with tempfile.TemporaryDirectory() as folder, empty_database(Path(folder), postgresql=postgresql):
         with engine().begin() as connection:
             for begin in range(0, 2 * size, BATCH):
                 numbers = range(begin, min(begin + BATCH, 2 * size))
@@ -66,23 +62,6 @@ def _measure(size: int, owners: int, postgresql: bool) -> dict[str, list[float]]
             "claim the next job": [_milliseconds(_claim) for _ in range(TRIES)],
             "position of one job": [_milliseconds(_read_position) for _ in range(TRIES // 3)],
         }
-
-
-@contextmanager
-def _database(home: Path, postgresql: bool) -> Iterator[None]:
-    server = Postgres().start() if postgresql else None
-    os.environ["PLINTH_HOME"] = str(home)
-    os.environ["PLINTH_DATABASE_URL"] = server.url() if server else f"sqlite:///{home / 'plinth.db'}"
-    forget_settings()
-    try:
-        with engine().begin() as connection:
-            upgrade(connection)
-        yield
-    finally:
-        engine().dispose()
-        forget_settings()
-        if server:
-            server.stop()
 
 
 def _job(number: int, size: int, owners: int) -> dict[str, Any]:

@@ -51,7 +51,7 @@ class UserHistories:
     def of(cls, histories: Mapping[str, np.ndarray]) -> UserHistories:
         """Keep the latest items of each user, int32 [T].
 
-        The first users are kept, up to the limit.
+        Above the limit, only the first users are stored.
         """
         first = itertools.islice(histories.items(), MAX_USERS)
         selected = sorted((user.encode(), codes[-MAX_USER_ITEMS:]) for user, codes in first)

@@ -41,7 +41,7 @@ _FORMATS: Final = (
     ForeignText(
         "MIND's behaviors",
         re.compile(r"\d+\tU\d+\t\d+/\d+/\d{4} [\d:]+ [AP]M\t(N\d+ ?)*\t(N\d+-[01] ?)+"),
-        "a table of user, item and time, with a row for each article that was read",
+        "a table of user, item and time, with a row per reading of an article",
     ),
     ForeignText("mbox", re.compile(r"From \S+ +\w{3} \w{3} [ \d]\d .*\d{4}"), "CSV or JSON lines of the texts"),
     ForeignText(

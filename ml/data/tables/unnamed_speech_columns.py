@@ -37,7 +37,7 @@ def name_columns(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _name_columns(columns: Sequence[list[str]]) -> list[str]:
-    """Return a name for each column, of which the first names the clips."""
+    """Return the names of all columns; the first holds the files of the clips."""
     width = len(columns)
     if width <= 2:
         return ["file_name", "text"]

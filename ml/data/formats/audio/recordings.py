@@ -59,7 +59,7 @@ class SpeechFiles(Format):
     summary = (
         "Zip or tar of audio files with a manifest: metadata.csv or .jsonl (file_name, text or label, speaker), NeMo "
         "(audio_filepath, text), Common Voice, LJSpeech, LibriSpeech, Kaldi, fairseq, Piper, VITS or ESC-50; with a "
-        "text file for each, such as LibriTTS and VCTK; or audio files alone"
+        "text file per clip, such as LibriTTS and VCTK; or audio files alone"
     )
     columns: ClassVar[Mapping[str, str]] = {
         "audio": "audio",

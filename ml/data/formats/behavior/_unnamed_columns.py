@@ -16,7 +16,7 @@ _SECONDS: Final = r"1\d{9}"
 
 
 class _Signature(NamedTuple):
-    """Cells of a row, one pattern each, and the fields among them."""
+    """Patterns of the cells of a row, and the positions of its fields."""
 
     cells: tuple[str, ...]
     fields: Mapping[str, int]

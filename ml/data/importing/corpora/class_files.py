@@ -1,4 +1,4 @@
-"""A file of texts for each class, one a line: `rt-polarity.pos` and `rt-polarity.neg`."""
+"""Class files: lines of text per class, such as `rt-polarity.pos` and `.neg`."""
 
 from __future__ import annotations
 

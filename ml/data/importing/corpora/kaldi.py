@@ -41,7 +41,7 @@ def _parse(text: str) -> dict[str, str]:
 
 
 def _rows(lists: Mapping[str, Mapping[str, str]]) -> Iterator[dict[str, Any]]:
-    """Yield a row for each utterance, in the order of the texts."""
+    """Yield the rows of all utterances, in the order of the texts."""
     clips, texts, speakers = (lists.get(name, {}) for name in (_AUDIO, _TEXT, _SPEAKERS))
     segments = lists.get(_SEGMENTS)
     for utterance in texts or segments or clips:
