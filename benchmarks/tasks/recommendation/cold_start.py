@@ -72,9 +72,7 @@ def _record_seen(pairs: Sequence[tuple[float, float]]) -> None:
     figure("HR@10, seen films, model of texts", by_text, unit="%", aim=aim, note=note)
 
 
-def _compare_seen(
-    files: Sequence[Path], folder: Path, seed: int, config: Mapping[str, float]
-) -> tuple[float, float]:
+def _compare_seen(files: Sequence[Path], folder: Path, seed: int, config: Mapping[str, float]) -> tuple[float, float]:
     """Return hit rates in percent for the last film of all users: by texts, and of the id model."""
     _import(files, folder / "all")
     by_id, seconds = _train(folder, "all", "recommendation", seed)
