@@ -99,7 +99,7 @@ def figure(
 ) -> None:
     """Append one figure to the history, if the benchmark runs with `--record`.
 
-    `values` are repetitions, of which the median and the range are stored, or one value.
+    `values` are repetitions, whose median and range are stored, or one value.
     """
     if _recorder.path is None:
         return

@@ -39,6 +39,7 @@ from store.tables import (
     DATASET_KINDS,
     FINAL_STATES,
     PRIORITIES,
+    ApiKey,
     Checkpoint,
     Dataset,
     Event,
@@ -113,6 +114,8 @@ class JobFilter:
     id_prefix: str | None = None
     #: `name@3` of the model that a job evaluates.
     evaluates: str | None = None
+    #: Name or id of the API key that submitted a job.
+    owner: str | None = None
     #: Sweep whose trials are listed. Without it, and without an `id_prefix`, trials are left out.
     parent: str | None = None
 
@@ -216,6 +219,9 @@ def _conditions(matching: JobFilter) -> list[ColumnElement[bool]]:
         conditions.append(Job.dataset_id.in_(select(Dataset.id).where(or_(Dataset.id == matching.dataset, named))))
     if matching.evaluates is not None:
         conditions += [Job.kind == JobKind.EVALUATE, Job.spec["model"].as_string() == matching.evaluates]
+    if matching.owner is not None:
+        keys = select(ApiKey.id).where(or_(ApiKey.id == matching.owner, ApiKey.name == matching.owner))
+        conditions.append(Job.owner_id.in_(keys))
     if matching.parent is not None:
         conditions.append(Job.parent_id == matching.parent)
     elif matching.id_prefix is None:
@@ -630,6 +636,19 @@ def resume(session: Session, job_id: str) -> Job:
             resume(session, trial.id)
     _request(session, job, None)
     _notify_if_waiting(session, job)
+    return get(session, job_id)
+
+
+def set_priority(session: Session, job_id: str, priority: Priority) -> Job:
+    """Change the priority of a job and its trials. A run goes on, and has it if it is queued again.
+
+    Raises as `cancel` does, and `Conflict` for a trial, which has the priority of its sweep.
+    """
+    job = _lock_unfinished(session, job_id, "changed")
+    if job.parent_id is not None:
+        raise Conflict(f"{job_id} is a trial of {job.parent_id}; change the priority of that sweep")
+    changed = or_(Job.id == job_id, and_(Job.parent_id == job_id, Job.state.not_in(FINAL_STATES)))
+    session.execute(update(Job).where(changed).values(priority=PRIORITIES.index(priority)))
     return get(session, job_id)
 
 

@@ -13,7 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import Field
 from starlette.responses import Response, StreamingResponse
 
-from app.dependencies import REFERENCE, BlobsDep, IdPrefix, JobId, SessionDep, read_catalog
+from app.dependencies import NAME, REFERENCE, BlobsDep, IdPrefix, JobId, SessionDep, read_catalog
 from app.http import links
 from app.http.errors import problem_responses
 from app.http.pagination import Cursor, Limit, ListOf, NumberCursor
@@ -21,7 +21,7 @@ from app.http.request_body import JSONRoute
 from app.jobs import schemas, service
 from app.jobs.predictions import JSON_LINES, PARQUET, respond_with_predictions
 from app.jobs.stream import MEDIA_TYPE, stream
-from app.jobs.submission import JobSubmissionDep
+from app.jobs.submission import JobSubmissionDep, check_priority
 from app.polling import WaitSeconds, poll
 from store import job_events, jobs
 from store.blobs import Blobs
@@ -135,6 +135,10 @@ ChangesBody = Annotated[
         description="Fields of the spec to change, as a JSON merge patch (RFC 7396): null removes a field.",
     ),
 ]
+UpdateBody = Annotated[
+    schemas.JobUpdate,
+    Body(openapi_examples={"first": {"summary": "Before all other jobs", "value": {"priority": "high"}}}),
+]
 States = Annotated[
     list[schemas.JobStateFilter] | None,
     Query(alias="state", description="One or several states; `paused` are queued jobs that were paused."),
@@ -146,6 +150,9 @@ OfModel = Annotated[
 ]
 OfDataset = Annotated[
     str | None, Query(pattern=REFERENCE, max_length=200, description="Only jobs of this dataset: `name`, `name@2`, id.")
+]
+OfOwner = Annotated[
+    str | None, Query(pattern=NAME, max_length=100, description="Only jobs of this API key, by its name or id.")
 ]
 OfSweep = Annotated[
     str | None, Query(pattern=REFERENCE, max_length=100, description="Only the trials of this sweep, by its id.")
@@ -203,6 +210,7 @@ def list_jobs(
     dataset: OfDataset = None,
     id_prefix: IdPrefix = None,
     parent: OfSweep = None,
+    owner: OfOwner = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> ListOf[schemas.Job]:
@@ -211,7 +219,7 @@ def list_jobs(
     Validations of datasets are listed only for `kind=validate`, and the trials of a sweep only for `parent`.
     """
     matching = jobs.JobFilter(
-        states=state, kinds=kind, model=model, dataset=dataset, id_prefix=id_prefix, parent=parent
+        states=state, kinds=kind, model=model, dataset=dataset, id_prefix=id_prefix, parent=parent, owner=owner
     )
     return service.to_responses(session, jobs.listing(session, matching=matching, limit=limit, cursor=cursor))
 
@@ -235,6 +243,16 @@ async def read_job(job_id: JobId, request: Request, wait: WaitSeconds = 0) -> sc
         # The position in a long queue is not read again and again.
         await poll(read_state, until=schemas.FINAL_STATES.__contains__, request=request, seconds=wait)
     return await to_thread.run_sync(read)
+
+
+@router.patch("/{job_id}", responses=problem_responses("not_found", "conflict"))
+def update_job(job_id: JobId, body: UpdateBody, request: Request, session: SessionDep) -> schemas.Job:
+    """Change the priority of a job that has not ended, and of the trials of a sweep.
+
+    `high` needs a key of the scope `admin`.
+    """
+    check_priority(request.state.access, body.priority)
+    return service.to_response(session, jobs.set_priority(session, job_id, body.priority))
 
 
 @router.delete("/{job_id}", status_code=204, responses=problem_responses("not_found", "conflict"))

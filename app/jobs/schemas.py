@@ -85,6 +85,14 @@ class JobOwner(BaseModel):
     name: str
 
 
+class JobUpdate(BaseModel):
+    """What can be changed about a job that has not ended."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    priority: JobPriority = Field(description="Jobs of a higher priority start first; a run is not interrupted.")
+
+
 class ModelVersionReference(BaseModel):
     """One version of a model."""
 

@@ -32,6 +32,16 @@ class Resolve(Protocol):
         """Return a valid spec; raises `SpecError` with every fault, and the errors of `app.jobs.service`."""
 
 
+def check_priority(access: KeyAccess, priority: Priority | None) -> None:
+    """Raise `ProblemError` 403 for a priority that a key may not set."""
+    if priority == "high" and not access.includes("admin"):
+        detail = (
+            f"The priority high needs a key of the scope admin; this one has {access.scope}. Send the priority normal "
+            "or low, or another key."
+        )
+        raise ProblemError(HTTPStatus.FORBIDDEN, "insufficient_scope", detail)
+
+
 class JobSubmission:
     """Starts the job of a request."""
 
@@ -67,7 +77,7 @@ class JobSubmission:
         `body` tells requests of one `Idempotency-Key` apart; `origin_id` is the job that is repeated, whose priority
         is that of the new one if `priority` is None.
         """
-        self._check_priority(priority)
+        check_priority(self._access, priority)
         if validate_only:
             resolved = self._resolve(resolve)
             bases = propose_bases(self.session, resolved, catalog=self._catalog, blobs=self._blobs)
@@ -86,15 +96,6 @@ class JobSubmission:
 
         fingerprint = body if priority is None else b"%b\npriority=%b" % (body, priority.encode())
         return self._once.respond(self.session, body=fingerprint, status=202, create=create)
-
-    def _check_priority(self, priority: Priority | None) -> None:
-        """Raise `ProblemError` 403 for a priority that the key may not set."""
-        if priority == "high" and not self._access.includes("admin"):
-            detail = (
-                f"The priority high needs a key of the scope admin; this one has {self._access.scope}. Send the "
-                "priority normal or low, or another key."
-            )
-            raise ProblemError(HTTPStatus.FORBIDDEN, "insufficient_scope", detail)
 
     def _priority_of(self, origin_id: str | None) -> Priority:
         """Return the priority of the repeated job, if the key may set it."""

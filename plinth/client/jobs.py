@@ -258,12 +258,14 @@ class Jobs:
         dataset: str | None = None,
         id_prefix: str | None = None,
         parent: str | None = None,
+        owner: str | None = None,
         limit: int | None = 50,
     ) -> Sequence[Job]:
         """List the newest jobs; all of them with `limit=None`.
 
         The state "paused" selects queued jobs that were paused. `model` is a name or `name@3`, `dataset` a name,
-        `name@2` or an id. The trials of a sweep are listed only with its id as `parent`.
+        `name@2` or an id, `owner` the name or id of an API key. The trials of a sweep are listed only with its id as
+        `parent`.
         """
         filters = {
             "state": state,
@@ -272,6 +274,7 @@ class Jobs:
             "dataset": dataset,
             "id_prefix": id_prefix,
             "parent": parent,
+            "owner": owner,
         }
         return self._transport.list_items(Job, f"{API}/jobs", limit=limit, **filters)
 
@@ -287,6 +290,14 @@ class Jobs:
             clone("job_...", {"schedule": {"epochs": 30}, "model": "digits-long"})
         """
         return build(Job, self._transport.post(f"{API}/jobs/{job_id}/clone", dict(changes or {}), priority=priority))
+
+    def update(self, job_id: str, *, priority: str) -> Job:
+        """Change the priority of a job that has not ended: "high", "normal" or "low".
+
+        Raises `Conflict` for a job that has ended, and for a trial of a sweep.
+        """
+        changes = {"priority": priority}
+        return build(Job, self._transport.send("PATCH", f"{API}/jobs/{job_id}", json=changes, retry=True).json())
 
     def delete(self, job_id: str) -> None:
         """Delete an ended job with its logs, metrics, report and checkpoints.

@@ -1,11 +1,11 @@
-"""The order in which queued jobs run.
+"""Priorities and fair share: the order in which queued jobs run.
 
 The highest priority goes first. Within it goes the owner with the fewest runs in the lane, where a sweep with all its
 trials is one; among those with equally many the one whose last start is the longest ago, so that owners take turns
 also where there is one slot. The jobs of one owner go first in, first out.
 
-That is `_order`, by which both the next job and positions are found. The next job is read from one job of each owner,
-so that its cost grows with owners, not with jobs.
+That is `_order`, which both the next job and positions are sorted by. The next job is read from the first job of every
+owner, so that its cost grows with owners, not with jobs.
 """
 
 from __future__ import annotations

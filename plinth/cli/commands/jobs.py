@@ -20,7 +20,7 @@ from plinth.cli.commands.context import (
     resolve_dataset,
     resolve_job_id,
 )
-from plinth.cli.commands.train import PriorityOption, drop_none, start
+from plinth.cli.commands.train import Priority, PriorityOption, drop_none, start
 from plinth.cli.plain_help import PlainTyper
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ def list_jobs(
         str | None, typer.Option(help="Only jobs of this dataset.", autocompletion=completion.dataset_references)
     ] = None,
     parent: Annotated[str | None, typer.Option(help="Only the trials of this sweep.")] = None,
+    owner: Annotated[str | None, typer.Option(help="Only jobs of this API key, by its name or id.")] = None,
     limit: Annotated[int, typer.Option(help="Maximum number of jobs.", min=1)] = 20,
     as_json: AsJson = False,
 ) -> None:
@@ -80,6 +81,7 @@ def list_jobs(
             model=model,
             dataset=resolve_dataset(plinth, dataset) if dataset else None,
             parent=resolve_job_id(plinth, parent) if parent else None,
+            owner=owner,
         )
         running = plinth.jobs.list(state="running", limit=limit, **filters) if state is None else []
         newest = plinth.jobs.list(state=state, limit=limit, **filters)
@@ -252,6 +254,24 @@ def clone_job(
             changes["dataset"] = resolve_dataset(plinth, dataset)
         clone = plinth.jobs.clone(resolve_job_id(plinth, job), changes, priority=priority)
         start(plinth, clone, detach=detach, as_json=as_json)
+
+
+@app.command("update")
+def update_job(
+    job: JobId,
+    priority: Annotated[Priority, typer.Option(help="Jobs of a higher priority start first; high needs scope admin.")],
+    as_json: AsJson = False,
+) -> None:
+    """Change the priority of a job that has not ended; a run is not interrupted."""
+    from plinth.cli.render import console
+
+    with connect() as plinth:
+        updated = plinth.jobs.update(resolve_job_id(plinth, job), priority=priority)
+    if as_json:
+        print_json(updated)
+        return
+    place = f", number {updated.queue_position} of its queue" if updated.queue_position else ""
+    console.print(f"{updated.id} has the priority {updated.priority}{place}.", soft_wrap=True)
 
 
 @app.command("delete")

@@ -84,8 +84,9 @@ SearchSpace = Annotated[
         metavar="PATH=VALUES",
     ),
 ]
+Priority = Literal["high", "normal", "low"]
 PriorityOption = Annotated[
-    Literal["high", "normal", "low"] | None,
+    Priority | None,
     typer.Option("--priority", help="Jobs of a higher priority start first (default: normal)."),
 ]
 DryRun = Annotated[

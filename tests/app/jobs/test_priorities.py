@@ -105,3 +105,46 @@ def test_used_cpu_time_is_a_429_with_the_time_to_wait(client: TestClient) -> Non
     refused = client.post("/api/v1/jobs", json=finetune(), headers=ann)
     assert refused.json()["code"] == "quota_reached"
     assert 86_300 < int(refused.headers["retry-after"]) <= 86_400
+
+
+def test_the_priority_of_a_queued_job_changes_its_place(client: TestClient) -> None:
+    ready_dataset()
+    _, ann = new_key(client, "ann", scope="train")
+    first, second = (client.post("/api/v1/jobs", json=finetune()).json()["id"] for _ in range(2))
+    assert client.patch(f"/api/v1/jobs/{first}", json={"priority": "low"}, headers=ann).json()["queue_position"] == 2
+    refused = client.patch(f"/api/v1/jobs/{first}", json={"priority": "high"}, headers=ann)
+    assert (refused.status_code, refused.json()["code"]) == (403, "insufficient_scope")
+    raised = client.patch(f"/api/v1/jobs/{first}", json={"priority": "high"}).json()
+    assert (raised["priority"], raised["queue_position"]) == ("high", 1)
+    assert client.get(f"/api/v1/jobs/{second}").json()["queue_position"] == 2
+
+
+def test_the_priority_of_an_ended_job_and_of_none_is_refused(client: TestClient) -> None:
+    ready_dataset()
+    job_id = client.post("/api/v1/jobs", json=finetune()).json()["id"]
+    assert client.patch(f"/api/v1/jobs/{job_id}", json={"priority": "urgent"}).status_code == 422
+    client.post(f"/api/v1/jobs/{job_id}/cancel")
+    refused = client.patch(f"/api/v1/jobs/{job_id}", json={"priority": "low"})
+    assert (refused.status_code, refused.json()["code"]) == (409, "conflict")
+    assert client.patch("/api/v1/jobs/job_none", json={"priority": "low"}).status_code == 404
+
+
+def test_a_sweep_changes_priority_with_its_trials(client: TestClient) -> None:
+    with transaction() as session:
+        sweep = jobs.submit(session, kind="sweep", spec={}).id
+        trial = jobs.submit(session, kind="finetune", spec={}, parent_id=sweep, trial=0).id
+    refused = client.patch(f"/api/v1/jobs/{trial}", json={"priority": "low"})
+    assert refused.status_code == 409
+    assert sweep in refused.json()["detail"]
+    client.patch(f"/api/v1/jobs/{sweep}", json={"priority": "low"})
+    assert [client.get(f"/api/v1/jobs/{job_id}").json()["priority"] for job_id in (sweep, trial)] == ["low", "low"]
+
+
+def test_jobs_are_listed_by_owner(client: TestClient) -> None:
+    ready_dataset()
+    key_id, ann = new_key(client, "ann", scope="train")
+    client.post("/api/v1/jobs", json=finetune())
+    own = client.post("/api/v1/jobs", json=finetune(), headers=ann).json()["id"]
+    for owner in ("ann", key_id):
+        assert [job["id"] for job in client.get("/api/v1/jobs", params={"owner": owner}).json()["data"]] == [own]
+    assert client.get("/api/v1/jobs?owner=nobody").json()["data"] == []
