@@ -247,9 +247,9 @@ async def read_job(job_id: JobId, request: Request, wait: WaitSeconds = 0) -> sc
 
 @router.patch("/{job_id}", responses=problem_responses("not_found", "conflict"))
 def update_job(job_id: JobId, body: UpdateBody, request: Request, session: SessionDep) -> schemas.Job:
-    """Change the priority of a job that has not ended, and of the trials of a sweep.
+    """Change the priority of a job that has not ended.
 
-    `high` needs a key of the scope `admin`.
+    Trials follow their sweep. `high` needs a key of the scope `admin`.
     """
     check_priority(request.state.access, body.priority)
     return service.to_response(session, jobs.set_priority(session, job_id, body.priority))

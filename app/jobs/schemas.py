@@ -86,7 +86,7 @@ class JobOwner(BaseModel):
 
 
 class JobUpdate(BaseModel):
-    """What can be changed about a job that has not ended."""
+    """Changes of a job that has not ended."""
 
     model_config = ConfigDict(extra="forbid")
 

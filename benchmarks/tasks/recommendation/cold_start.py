@@ -63,7 +63,10 @@ def main() -> None:
 
 
 def _record_seen(pairs: Sequence[tuple[float, float]]) -> None:
-    """Record hit rates in percent, (of the model of texts, of the id model) by seed."""
+    """Record hit rates in percent, as pairs of both models.
+
+    The first of a pair is that of the model of texts, the second that of the id model.
+    """
     by_text, by_id = zip(*pairs, strict=True)
     figure("HR@10, seen films, id model", by_id, unit="%")
     differences = [ours - theirs for ours, theirs in pairs]
@@ -73,7 +76,10 @@ def _record_seen(pairs: Sequence[tuple[float, float]]) -> None:
 
 
 def _compare_seen(files: Sequence[Path], folder: Path, seed: int, config: Mapping[str, float]) -> tuple[float, float]:
-    """Return hit rates in percent for the last film of all users: by texts, and of the id model."""
+    """Return hit rates in percent of both models, for the last film of each user.
+
+    The first is that of the model of texts, the second that of the id model.
+    """
     _import(files, folder / "all")
     by_id, seconds = _train(folder, "all", "recommendation", seed)
     _show("seen", "recommendation", seed, by_id["metrics"], by_id["rows"], seconds)
