@@ -642,7 +642,8 @@ def resume(session: Session, job_id: str) -> Job:
 def set_priority(session: Session, job_id: str, priority: Priority) -> Job:
     """Change the priority of a job and its trials.
 
-    A run is not interrupted, and has the new priority if it is queued again. Raises as `cancel` does, and `Conflict` for a trial, which has the priority of its sweep.
+    A run is not interrupted, and has the new priority if it is queued again. Raises as `cancel` does, and `Conflict`
+    for a trial, which has the priority of its sweep.
     """
     job = _lock_unfinished(session, job_id, "changed")
     if job.parent_id is not None:
