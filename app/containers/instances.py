@@ -192,7 +192,9 @@ def _read_list(form: str) -> Callable[[Any], list[Any]]:
 
 
 def _read_inputs(value: Any) -> list[Any]:
-    """Read a list of rows, or an object with a list for each field."""
+    """Read a list of rows, one text, or an object with a list for each field."""
+    if isinstance(value, str):
+        return [value]
     if not isinstance(value, dict):
         return _read_list("inputs")(value)
     lengths = {name: len(column) if isinstance(column, list) else -1 for name, column in value.items()}

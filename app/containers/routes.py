@@ -57,6 +57,10 @@ TargetModel = Annotated[
         description="The model. Without it: `PLINTH_INVOCATIONS_MODEL`, else the only one.",
     ),
 ]
+EndpointTargetModel = Annotated[
+    str | None,
+    Header(alias=TARGET_MODEL, pattern=REFERENCE, max_length=200, description="The model, if the path names another."),
+]
 _PROBLEMS: Final = problem_responses(*PREDICTION_PROBLEMS)
 _INSTANCE: Final = {"pixels": [[0, 9], [90, 255]]}
 _OBJECT: Final = {"schema": {"type": "object"}}
@@ -111,9 +115,31 @@ async def invoke(
     Send MLflow's JSON (`dataframe_split`, `dataframe_records`, `instances` or `inputs`, and `params`), `text/csv`, or
     one image, audio clip or text as it is.
     """
-    body = await read_limited(request, settings.max_predict_bytes)
     named = target or settings.invocations_model
     reference = await to_thread.run_sync(_only_model) if named is None else named
+    return await _invoke(reference, request, service, settings)
+
+
+@router.post(
+    "/endpoints/{model}/invocations", response_model=Predictions, openapi_extra=_INVOCATION_BODY, responses=_PROBLEMS
+)
+async def invoke_endpoint(
+    model: ModelReference,
+    request: Request,
+    service: PredictServiceDep,
+    settings: SettingsDep,
+    target: EndpointTargetModel = None,
+) -> Response:
+    """Predict as the runtime of SageMaker does; bodies are those of `/invocations`.
+
+    `boto3.client("sagemaker-runtime", endpoint_url="http://127.0.0.1:8000", aws_access_key_id=KEY,
+    aws_secret_access_key="any", region_name="any").invoke_endpoint(EndpointName="reviews", ...)` sends it.
+    """
+    return await _invoke(target or model, request, service, settings)
+
+
+async def _invoke(reference: str, request: Request, service: PredictService, settings: SettingsDep) -> Response:
+    body = await read_limited(request, settings.max_predict_bytes)
     model = await service.load(reference)
     instances = _parse(request.headers.get("content-type", ""), body, model)
     outputs = await _predict(service, model, reference, instances)

@@ -335,10 +335,14 @@ async def _send_problem(scope: Scope, body: Body, sender: _ResponseSender, error
         await response(scope, body.receive, body.send)
 
 
+#: The id of an access key in a signature of AWS (version 4).
+_AWS_ACCESS_KEY: Final = re.compile(r"(?:^|[\s,])Credential=([^/,\s]+)/")
+
+
 def _secret_of(authorization: str) -> str:
     """Return the key of an Authorization header; "" without one.
 
-    Clients that know no bearer token send it as the password of any user.
+    Clients that know no bearer token send it as the password of any user, and those of AWS as the id of an access key.
     """
     scheme, _, credentials = authorization.partition(" ")
     match scheme.lower():
@@ -347,6 +351,9 @@ def _secret_of(authorization: str) -> str:
         case "basic":
             with suppress(ValueError):  # invalid base64 or text
                 return base64.b64decode(credentials, validate=True).decode().partition(":")[2]
+        case "aws4-hmac-sha256":
+            if match := _AWS_ACCESS_KEY.search(credentials):
+                return match[1]
     return ""
 
 

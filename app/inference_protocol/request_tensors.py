@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NoReturn
@@ -93,16 +94,16 @@ def parse_body(
     body: bytes, header_length: str | None, *, decode: Callable[[bytes], Any] = strict_json
 ) -> TensorRequest:
     """Parse a body of JSON, or of JSON and binary tensors; raises `ProblemError` 422."""
-    size = _json_size(body, header_length)
-    request = parse(InferRequest.model_validate, decode(body[:size]), schema=_schema(), check=lambda _: None)
+    content, rest = _split(body, header_length, decode)
+    has_rest = bool(rest)
+    request = parse(InferRequest.model_validate, content, schema=_schema(), check=lambda _: None)
     _check_parameters(request.parameters)
-    rest = memoryview(body)[size:]
     tensors: dict[str, np.ndarray | Sequence[str | bytes]] = {}
     for index, tensor in enumerate(request.inputs):
         if tensor.name in tensors:
             _refuse(index, "was sent before", hint="Send each input once.", member="name")
         try:
-            tensors[tensor.name], used = _read(tensor, rest, has_rest=size < len(body))
+            tensors[tensor.name], used = _read(tensor, rest, has_rest=has_rest)
         except ValueError as error:
             _refuse(index, str(error))
         rest = rest[used:]
@@ -115,6 +116,22 @@ def parse_body(
 @cache
 def _schema() -> dict[str, Any]:
     return InferRequest.model_json_schema()
+
+
+def _split(body: bytes, header_length: str | None, decode: Callable[[bytes], Any]) -> tuple[Any, memoryview]:
+    """Return the JSON of a body, and the bytes after it; raises the errors of `decode`, and `ProblemError` 422.
+
+    tritonclient leaves the size of an earlier request in the headers of its caller: it is ignored if the whole body is
+    JSON.
+    """
+    try:
+        size = _json_size(body, header_length)
+        return decode(body[:size]), memoryview(body)[size:]
+    except (ProblemError, ValueError):
+        if header_length is not None and header_length.isdecimal():
+            with suppress(ProblemError, ValueError):
+                return decode(body), memoryview(b"")
+        raise
 
 
 def _json_size(body: bytes, header_length: str | None) -> int:

@@ -27,7 +27,9 @@ from app.openai.schemas import (
     ListedModels,
     Moderation,
     ModerationRequest,
+    ReadyModel,
     SystemOneModel,
+    VersionStatus,
 )
 from app.predict.event_stream import MEDIA_TYPE, STREAM_HEADERS, to_events
 from app.predict.handler import PREDICTION_PROBLEMS, RESPONSE_TYPE
@@ -88,11 +90,16 @@ def list_openai_models(session: SessionDep) -> ListedModels:
 
 
 @router.get("/models/{model}", responses=problem_responses("not_found"))
-def read_openai_model(model: ModelReference, session: SessionDep) -> ListedModel:
-    """Read a model, in the version that its name, number or alias means."""
+def read_openai_model(model: ModelReference, session: SessionDep) -> ReadyModel:
+    """Read a model, in the version that its name, number or alias means.
+
+    Clients of KServe (version 1) and TF Serving ask here whether it is ready, too.
+    """
     row = models.version(session, model)
     check_model(row.name)
-    return _to_listed(row, model)
+    listed = _to_listed(row, model)
+    status = VersionStatus(version=str(row.version))
+    return ReadyModel(**listed.model_dump(), name=row.name, model_version_status=[status])
 
 
 @router.post("/embeddings", response_model=Embeddings, responses=_TEXT_PROBLEMS)

@@ -35,6 +35,22 @@ class ListedModel(BaseModel):
     task: str | None = Field(description="Task of the model; null for a base model.")
 
 
+class VersionStatus(BaseModel):
+    """State of a version, as TF Serving describes it; one that is not in memory is loaded by its first request."""
+
+    version: str
+    state: Literal["AVAILABLE"] = "AVAILABLE"
+    status: dict[str, str] = {"error_code": "OK", "error_message": ""}
+
+
+class ReadyModel(ListedModel):
+    """A model, and what clients of KServe (version 1) and TF Serving read of it."""
+
+    name: str
+    ready: Literal[True] = True
+    model_version_status: list[VersionStatus]
+
+
 class SystemOneModel(BaseModel):
     """A model in the list of System One."""
 

@@ -50,7 +50,7 @@ RULES: Final = (
     _rule("predict", r"/v2/models/stats", methods=_READ, checks_models=True),
     _rule("predict", rf"/v2/(repository/)?models/{_MODEL}(@[^/]+)?(/.+)?"),
     _rule("predict", r"/v2(/health/(live|ready)|/repository/index)?", checks_models=True),
-    _rule("predict", r"/ping|/invocations", checks_models=True),
+    _rule("predict", r"/ping|/invocations|/endpoints/[^/]+/invocations", checks_models=True),
     _rule("predict", rf"/predictions/{_MODEL}(@[^/]+)?(/\d+)?"),
     _rule("predict", rf"/hf/{_MODEL}(@[^/]+)?(/.+)?"),
     # What a client must know to predict.

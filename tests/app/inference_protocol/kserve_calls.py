@@ -57,6 +57,7 @@ async def ask(address, key):
         "texts": await infer("text_classification", [tensor("text", "BYTES", texts, binary=True)]),
         "columns": await infer("tabular_classification", columns),
         "refusal": await refusal("shades", [tensor("pixel", "UINT8", pixels, binary=True)]),
+        "older is ready": await older.is_model_ready(address, "shades", headers=headers),
         "predictions": await older.infer(
             address, {"instances": [{"text": "a quiet film"}]}, model_name="text_classification", headers=headers
         ),

@@ -107,6 +107,31 @@ def pixels(count: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (count, SIDE, SIDE), dtype=np.uint8)
 
 
+@pytest.mark.parametrize("count", [1, 40], ids=["a shorter body", "a longer body"])
+def test_headers_that_the_client_left_after_a_binary_request_do_no_harm(
+    triton: Any, api: ApiProcess, client: Any, count: int
+) -> None:
+    headers: dict[str, str] = {}
+    for binary in (True, False):
+        inputs = [tensor(triton, "pixels", pixels(2 if binary else count), binary=binary)]
+        answer = client.infer("shades", inputs, headers=headers)
+        assert answer.as_numpy("label").shape == (2 if binary else count,)
+    assert "Inference-Header-Content-Length" in headers, "the client copies headers now: the test is of no use"
+    status, _, body = api.request(
+        "POST", "/v2/models/shades/infer", headers={"Inference-Header-Content-Length": "5"}, body=b'{"inputs": '
+    )
+    assert status == 422, body
+
+
+def test_what_triton_offers_and_this_service_does_not_is_refused_with_a_hint(triton: Any, client: Any) -> None:
+    from tritonclient.utils import InferenceServerException
+
+    with pytest.raises(InferenceServerException, match="send tensors in the request"):
+        client.get_system_shared_memory_status()
+    with pytest.raises(InferenceServerException, match="OTEL_EXPORTER"):
+        client.get_trace_settings()
+
+
 def test_health_needs_no_key_and_metadata_does(triton: Any, api: ApiProcess, client: Any) -> None:
     from tritonclient.utils import InferenceServerException
 
@@ -307,8 +332,10 @@ def kserve_answers(api: ApiProcess, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.mark.client("kserve (InferenceRESTClient)", "kserve", "health, readiness, infer (JSON, binary), v1 predict")
 def test_kserves_client_gets_what_predict_answers(api: ApiProcess, kserve_answers: dict[str, Any]) -> None:
-    health = {name: kserve_answers[name] for name in ("live", "ready", "model is ready", "nothing is ready")}
-    assert health == {"live": True, "ready": True, "model is ready": True, "nothing is ready": False}
+    names = ("live", "ready", "model is ready", "nothing is ready", "older is ready")
+    health = {name: kserve_answers[name] for name in names}
+    expected_health = dict.fromkeys(names, True) | {"nothing is ready": False}
+    assert health == expected_health
     images = np.arange(3 * 28 * 28, dtype=np.uint8).reshape(3, 28, 28)
     expected = native(api, "shades", [{"pixels": image.tolist()} for image in images])
     for answer in kserve_answers["pixels"]:
@@ -426,7 +453,7 @@ BODIES: Final[dict[str, tuple[bytes, str | None, str]]] = {
         None,
         HEADER_LENGTH,
     ),
-    "a header beyond the body": (b"{}", "3", "the body has 2 bytes"),
+    "a header beyond the body": (b"{x", "3", "the body has 2 bytes"),
     "a header that is no number": (b"{}", "-1", HEADER_LENGTH),
     "a timeout that is no number": (
         json.dumps({"inputs": [ONE | {"data": [1]}], "parameters": {"timeout": "1"}}).encode(),

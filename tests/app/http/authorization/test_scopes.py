@@ -64,6 +64,7 @@ SCOPES = {
         "infer",
         "infer_version",
         "invoke",
+        "invoke_endpoint",
         "list_inference_models",
         "list_model_aliases",
         "list_model_versions",
