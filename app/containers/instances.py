@@ -192,7 +192,7 @@ def _read_list(form: str) -> Callable[[Any], list[Any]]:
 
 
 def _read_inputs(value: Any) -> list[Any]:
-    """Read a list of rows, one text, or an object with a list for each field."""
+    """Read a list of rows, one text, or an object of lists by field."""
     if isinstance(value, str):
         return [value]
     if not isinstance(value, dict):

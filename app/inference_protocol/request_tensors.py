@@ -119,7 +119,9 @@ def _schema() -> dict[str, Any]:
 
 
 def _split(body: bytes, header_length: str | None, decode: Callable[[bytes], Any]) -> tuple[Any, memoryview]:
-    """Return the JSON of a body, and the bytes after it; raises the errors of `decode`, and `ProblemError` 422.
+    """Return the JSON of a body, and the bytes after it.
+
+    Raises the errors of `decode`, and `ProblemError` 422.
 
     tritonclient leaves the size of an earlier request in the headers of its caller: it is ignored if the whole body is
     JSON.

@@ -36,7 +36,10 @@ class ListedModel(BaseModel):
 
 
 class VersionStatus(BaseModel):
-    """State of a version, as TF Serving describes it; one that is not in memory is loaded by its first request."""
+    """State of a version, as TF Serving describes it.
+
+    One that is not in memory is loaded by its first request.
+    """
 
     version: str
     state: Literal["AVAILABLE"] = "AVAILABLE"

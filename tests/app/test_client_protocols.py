@@ -38,7 +38,7 @@ REFUSED_AS_TEXT = {
 
 
 @pytest.mark.parametrize("path", REFUSED)
-def test_what_is_not_offered_of_openai_is_refused_in_its_form_with_what_to_use(client: TestClient, path: str) -> None:
+def test_further_paths_of_openai_are_refused_in_its_form_with_a_hint(client: TestClient, path: str) -> None:
     answer = client.post(path, json={})
     assert answer.status_code == 404
     assert REFUSED[path] in answer.json()["error"]["message"]
@@ -46,7 +46,7 @@ def test_what_is_not_offered_of_openai_is_refused_in_its_form_with_what_to_use(c
 
 
 @pytest.mark.parametrize("path", REFUSED_AS_TEXT)
-def test_what_is_not_offered_of_other_protocols_is_refused_as_a_text(client: TestClient, path: str) -> None:
+def test_further_paths_of_other_protocols_are_refused_with_a_text(client: TestClient, path: str) -> None:
     answer = client.post(path, json={})
     assert answer.status_code in (404, 405), answer.text
     assert REFUSED_AS_TEXT[path] in answer.json()["error"]

@@ -123,7 +123,7 @@ def test_headers_that_the_client_left_after_a_binary_request_do_no_harm(
     assert status == 422, body
 
 
-def test_what_triton_offers_and_this_service_does_not_is_refused_with_a_hint(triton: Any, client: Any) -> None:
+def test_further_calls_of_triton_are_refused_with_a_hint(triton: Any, client: Any) -> None:
     from tritonclient.utils import InferenceServerException
 
     with pytest.raises(InferenceServerException, match="send tensors in the request"):
