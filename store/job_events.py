@@ -54,6 +54,14 @@ def log_lines(session: Session, job_id: str, *, after: int = 0, limit: int) -> S
     return session.scalars(_events(job_id, after, limit).where(Event.kind == literal_column("'log'"))).all()
 
 
+def append_state(
+    session: Session, job_id: str, state: str, reason: str | None = None, error: Mapping[str, Any] | None = None
+) -> None:
+    """Append the event of a change of a job's state."""
+    data = {"state": state} | ({"reason": reason} if reason else {}) | ({"error": dict(error)} if error else {})
+    append_events(session, job_id, ("state", data))
+
+
 def _events(job_id: str, after: int, limit: int) -> Select[Event]:
     return select(Event).where(Event.job_id == job_id, Event.number > after).order_by(Event.number).limit(limit)
 

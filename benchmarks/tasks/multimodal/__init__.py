@@ -1,1 +1,1 @@
-"""Digits seen and heard, by models of one part and of both."""
+"""Models of several parts of a row beside models of one part."""

@@ -17,24 +17,17 @@ import gzip
 import io
 import sys
 import tempfile
-import time
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import torch
 from PIL import Image
-from pydantic import TypeAdapter
 
-from benchmarks.record import figure, parse_args
+from benchmarks.record import parse_args
+from benchmarks.tasks.multimodal.comparison import Comparison, Model
 from ml.audio.waveform import Audio
 from ml.data.files import audio
-from ml.data.importing.importer import import_dataset
-from ml.learning.pipeline.train import train
-from ml.spec.schema import Spec
-from ml.tasks import TASKS
 from tests.support.repository import SHARED_DATA
 
 if TYPE_CHECKING:
@@ -55,21 +48,14 @@ IMAGE_HEADER_BYTES: Final = 16
 LABEL_HEADER_BYTES: Final = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Model:
-    """A task, its options, and whether its rows lack parts."""
-
-    task: str
-    config: Mapping[str, Any]
-    has_missing: bool = False
-
-
+#: Models whose rows lack parts.
+HALF_MISSING: Final = "half_missing"
 MODELS: Final[Mapping[str, Model]] = {
     "image": Model("image_classification", {}),
     "audio": Model("audio_classification", {"augmentation": "light"}),
     "gated_sum": Model("multimodal_classification", {"audio_augmentation": "light"}),
     "transformer": Model("multimodal_classification", {"audio_augmentation": "light", "fusion": "transformer"}),
-    "half_missing": Model("multimodal_classification", {"audio_augmentation": "light"}, has_missing=True),
+    HALF_MISSING: Model("multimodal_classification", {"audio_augmentation": "light"}),
 }
 
 
@@ -126,32 +112,6 @@ def is_take(clip: Path, digit: str, *, is_test: bool) -> bool:
     return word == digit and (int(take) < TEST_TAKES) == is_test
 
 
-def import_archive(archive: Path, folder: Path) -> Path:
-    """Import the archive; other tasks read one column of the same dataset."""
-    report = import_dataset([archive], folder / archive.stem, task="multimodal_classification", tasks=dict(TASKS))
-    if report.state != "ready":
-        sys.exit(f"the digits were rejected: {report.errors}")
-    return folder / archive.stem
-
-
-def run(dataset: Path, folder: Path, model: Model) -> tuple[Mapping[str, Any], float]:
-    """Return the report and the CPU seconds of a training."""
-    spec = TypeAdapter[Spec](Spec).validate_python(
-        {
-            "kind": "finetune",
-            "dataset": "digits",
-            "model": "digits",
-            "task": {"name": model.task, "config": model.config},
-            "schedule": SCHEDULE,
-        }
-    )
-    began = time.process_time()
-    with tempfile.TemporaryDirectory(dir=folder) as work:
-        result = train(spec, dataset, Path(work), device="cpu", threads=1)
-    report: Any = result.report
-    return report, time.process_time() - began
-
-
 def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -160,34 +120,14 @@ def main() -> None:
     arguments = parse_args(parser)
     if not (SHARED_DATA / "fsdd").is_dir() or not (SHARED_DATA / "mnist").is_dir():
         sys.exit(f"skipped: no mnist and fsdd in {SHARED_DATA}")
-    torch.set_num_threads(1)
-    accuracies: dict[str, float] = {}
-    print(f"{'model':<14} {'accuracy':>8} {'image alone':>12} {'audio alone':>12} {'CPU s':>6}")
     with tempfile.TemporaryDirectory() as name:
-        folder, datasets = Path(name), dict[bool, Path]()
-        for label in arguments.models:
-            model = MODELS[label]
-            if model.has_missing not in datasets:
-                archive = write(folder, arguments.rows, has_missing=model.has_missing)
-                datasets[model.has_missing] = import_archive(archive, folder)
-            report, seconds = run(datasets[model.has_missing], folder, model)
-            accuracies[label] = accuracy = report["metrics"]["accuracy"]
-            parts = [f"{report['parts'][part]['accuracy']:>12.3f}" for part in report.get("parts", {})]
-            print(f"{label:<14} {accuracy:>8.3f} {' '.join(parts):>25} {seconds:>6.0f}", flush=True)
-            figure(
-                f"{label}: accuracy", 100 * accuracy, unit="%", interval=_percent(report), note=f"{seconds:.0f} CPU s"
-            )
-    singles = [accuracies[label] for label in ("image", "audio") if label in accuracies]
-    for label in ("gated_sum", "transformer"):
-        if len(singles) == 2 and label in accuracies:
-            points = 100 * (accuracies[label] - max(singles))
-            print(f"{label}: {points:+.1f} points above the better single part")
-            figure(f"{label}: above the better single part", points, unit="points", aim=">= 5")
-
-
-def _percent(report: Mapping[str, Any]) -> tuple[float, float]:
-    low, high = report["intervals"]["accuracy"]
-    return 100 * low, 100 * high
+        folder = Path(name)
+        comparison = Comparison(folder, MODELS, SCHEDULE)
+        for has_missing in (False, True):
+            labels = [label for label in arguments.models if (label == HALF_MISSING) is has_missing]
+            if labels:
+                comparison.run(write(folder, arguments.rows, has_missing=has_missing), labels)
+        comparison.judge(("gated_sum", "transformer"), singles=("image", "audio"), aim=5)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from store.errors import NotFound
 from store.ids import new_id
 from store.settings import store_settings
 from store.tables import Dataset, Job
-from tests.store.test_jobs import claim_job, in_transaction, make_model, submit_job
+from tests.store.jobs.test_jobs import claim_job, in_transaction, make_model, submit_job
 
 pytestmark = pytest.mark.usefixtures("database")
 

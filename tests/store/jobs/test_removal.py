@@ -11,7 +11,7 @@ from store.database import transaction
 from store.errors import Conflict, NotFound
 from store.jobs import Claim, JobFilter
 from store.tables import Checkpoint, Dataset, Event, Job, JobKind, MetricPoint
-from tests.store.test_jobs import claim_job, get_job, in_transaction, make_model, submit_job
+from tests.store.jobs.test_jobs import claim_job, get_job, in_transaction, make_model, submit_job
 
 pytestmark = pytest.mark.usefixtures("database")
 
