@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def reject_dataset(session: Session, kind: str, dataset_id: str | None, error: Mapping[str, Any]) -> None:
-    """Reject the dataset that a job was to make, with the jobs that wait for it."""
+    """Reject the dataset that a job makes, with the jobs that wait for it."""
     if kind in DATASET_KINDS:
         session.execute(update(Dataset).where(Dataset.id == dataset_id).values(state="rejected", error=dict(error)))
         outbox.emit_dataset(session, "rejected", dataset_id)

@@ -34,7 +34,7 @@ class Comparison:
     """Trains models by name, and prints and records their accuracies."""
 
     def __init__(self, folder: Path, models: Mapping[str, Model], schedule: Mapping[str, Any]) -> None:
-        """Take models by name and their schedule; an empty one is the recipe of the architectures."""
+        """Take models and their schedule; an empty one is the recipe."""
         torch.set_num_threads(1)
         self._folder = folder
         self._models = models
