@@ -8,18 +8,20 @@ Convolutions gain most, if the ranges of their inputs are known in advance.
 from __future__ import annotations
 
 import logging
+import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from ml.inference.onnx_weights import align_weights
 from ml.learning.export import per_row_quantization
+from ml.learning.export.shared_weights import copy_shared_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
     from ml.signals import Arrays
 
@@ -89,8 +91,9 @@ def write(candidate: QuantizationCandidate, source: Path, target: Path, calls: S
         QuantizationFailed: The tools fail.
     """
     try:
-        with _suppress_warnings():
-            candidate.write(source, target, calls)
+        with _suppress_warnings(), tempfile.TemporaryDirectory(dir=target.parent) as folder:
+            copied = Path(folder) / source.name
+            candidate.write(copied if copy_shared_weights(source, copied) else source, target, calls)
         align_weights(target)
     except Exception as error:  # the tools' exceptions have no common base
         raise QuantizationFailed(f"{candidate.name} of {source.name}: {type(error).__name__}: {error}") from error
