@@ -13,9 +13,9 @@ WEIGHT_INPUT: Final = 1
 
 
 def copy_shared_weights(source: Path, target: Path) -> bool:
-    """Write a graph in which each product has a weight of its own; return whether there was a shared one.
+    """Copy the weights that several products of a graph read, and write it.
 
-    ONNX Runtime refuses quantized products with a common weight on processors that need exact sums
+    Returns whether there were any. ONNX Runtime refuses quantized products with a common weight on processors that need exact sums
     (`ml.inference.cpu_features`). Without a shared weight, nothing is written.
     """
     import onnx
