@@ -15,8 +15,8 @@ WEIGHT_INPUT: Final = 1
 def copy_shared_weights(source: Path, target: Path) -> bool:
     """Copy the weights that several products of a graph read, and write it.
 
-    Returns whether there were any. ONNX Runtime refuses quantized products with a common weight on processors that need exact sums
-    (`ml.inference.cpu_features`). Without a shared weight, nothing is written.
+    Returns whether there were any; without, nothing is written. ONNX Runtime refuses quantized products with a common
+    weight on processors that need exact sums (`ml.inference.cpu_features`).
     """
     import onnx
 
