@@ -78,13 +78,13 @@ class FastPath:
         return self._default_lines
 
     def admit(self, data: bytes) -> Admitted | None:
-        """Look up the key of a request by its head, and perhaps the model.
+        """Look up the key of a request by its head.
 
         Return None where anything is unusual, or must be waited for.
         """
         start = data.find(END_OF_HEAD, 0, MAX_HEAD_BYTES) + len(END_OF_HEAD)
         head = self._heads.read(data[:start])
-        if head is None or (head.reference and self.peek(head.reference) is None):
+        if head is None:
             return None
         key_id = self.gateway.peek_key_id(head.host, head.authorization)
         if key_id is None:

@@ -72,14 +72,19 @@ class ImageEncoder(Encoder[np.ndarray]):
     def encode(self, values: Sequence[np.ndarray]) -> np.ndarray:
         """uint8 [N, C, H, W]."""
         config = self.config
+        shape = height, width, channels = config.height, config.width, config.channels
         array = getattr(values, "array", None)
-        if array is not None and array.shape[1:] == (config.height, config.width, config.channels):
+        if array is not None and array.shape[1:] == shape:
             return np.ascontiguousarray(array.transpose(0, 3, 1, 2))
-        size: dict[str, Any] = config.model_dump(include={"width", "height", "channels", "keep_ratio"})
-        encoded = np.empty((len(values), config.channels, config.height, config.width), dtype=np.uint8)
+        encoded = np.empty((len(values), channels, height, width), dtype=np.uint8)
+        # Of the same memory, so that an image of this shape is copied once.
+        encoded_NHWC = encoded.transpose(0, 2, 3, 1)
         for row, value in enumerate(values):
-            resized = resize(value, **size)
-            encoded[row] = resized.transpose(2, 0, 1)
+            encoded_NHWC[row] = (
+                value
+                if value.shape == shape
+                else resize(value, width=width, height=height, channels=channels, keep_ratio=config.keep_ratio)
+            )
         return encoded
 
     def collate(self, column: Column) -> dict[str, np.ndarray]:

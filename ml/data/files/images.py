@@ -73,7 +73,8 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
 
     Raises `UnreadableImage`, an `InputError`.
     """
-    return read(data, max_pixels=max_pixels).pixels
+    plain_pixels = fast_images.read(data, max_pixels=max_pixels)
+    return _read_slowly(data, max_pixels=max_pixels).pixels if plain_pixels is None else plain_pixels
 
 
 def encode_png(pixels: np.ndarray) -> bytes:
@@ -130,8 +131,10 @@ def read(data: bytes, *, max_pixels: int = MAX_PIXELS) -> DecodedImage:
     The header is checked before any pixel is unpacked.
     """
     plain_pixels = fast_images.read(data, max_pixels=max_pixels)
-    if plain_pixels is not None:
-        return DecodedImage(plain_pixels, ())
+    return _read_slowly(data, max_pixels=max_pixels) if plain_pixels is None else DecodedImage(plain_pixels, ())
+
+
+def _read_slowly(data: bytes, *, max_pixels: int) -> DecodedImage:
     code = find_unsupported(data[:132])
     if code is not None:
         message, hint = _UNSUPPORTED[code]
