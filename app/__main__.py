@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import signal
 import sys
+from typing import Final
 
 from app import event_log
 from app.dependencies import first_key, has_keys
 from app.http import multiprocess
 from app.http.middleware import is_loopback
 from app.settings import MAX_API_PROCESSES, AppSettings, app_settings
+
+#: Allocations before a collection of new objects, and collections before one of older objects. A request of 28 x 28
+#: pixels as JSON allocates 30 lists, so that the usual 700 are 20 requests.
+GC_THRESHOLDS: Final = (10_000, 10, 10)
 
 
 def main() -> int:
@@ -45,11 +51,21 @@ def main() -> int:
     # although an orderly end is a success.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: setattr(server, "should_exit", True))
+    _spare_lasting_objects()
     if inherited is not None:
         app.state.metrics.set_api_process(inherited.number)
         inherited.end_with_parent()
     server.run(sockets=[inherited.socket] if inherited else None)
     return 0 if server.started else 1
+
+
+def _spare_lasting_objects() -> None:
+    """Exempt the objects of the start from garbage collection, and collect less often.
+
+    They are 170,000 and stay for ever: one collection of all took 170 ms, in which nothing was answered.
+    """
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
 
 
 def _parse_settings() -> AppSettings:
