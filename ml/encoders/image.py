@@ -77,7 +77,7 @@ class ImageEncoder(Encoder[np.ndarray]):
         if array is not None and array.shape[1:] == shape:
             return np.ascontiguousarray(array.transpose(0, 3, 1, 2))
         encoded = np.empty((len(values), channels, height, width), dtype=np.uint8)
-        # Of the same memory, so that an image of this shape is copied once.
+        # A view, so that an image of this shape is copied once.
         encoded_NHWC = encoded.transpose(0, 2, 3, 1)
         for row, value in enumerate(values):
             encoded_NHWC[row] = (
