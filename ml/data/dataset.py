@@ -246,6 +246,11 @@ def unread_path(directory: Path, split: str) -> Path:
     return directory / f"{split}.unread.arrow"
 
 
+def parents_path(directory: Path, split: str) -> Path:
+    """Return the path of the hashes of what the rows of a split were cut from, uint64 [N]."""
+    return directory / f"parents.{split}.npy"
+
+
 def subjects_path(directory: Path, split: str) -> Path:
     """Return the path of the hashes of the subjects of a split, uint64 [N]."""
     return directory / f"subjects.{split}.npy"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ml.data.dataset import subjects_path
+from ml.data.dataset import parents_path, subjects_path
 from ml.data.derivation.selection import label_column, raw_values
 from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch
 from ml.data.importing.staging import LABEL
@@ -14,6 +14,7 @@ from ml.data.locations import Locations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from ml.data.dataset import StoredLocations
     from ml.data.derivation.selection import DatasetPart, Selection
@@ -24,6 +25,7 @@ def read_batches(selection: Selection) -> Iterator[Batch]:
     for part, split, rows in selection.groups():
         stored = part.rows(split, is_raw=True)
         subjects = _read_subjects(part, split)
+        parents = _read_hashes(parents_path(part.dataset.directory, split))
         origins = part.dataset.all_locations(split)
         step = min(ROWS_PER_BATCH, max(1, BYTES_PER_BATCH // part.bytes_per_row(split)))
         for start in range(0, len(rows), step):
@@ -42,6 +44,7 @@ def read_batches(selection: Selection) -> Iterator[Batch]:
                 columns,
                 Locations(f"{part.name} {split}", rows=indices + 1),
                 split,
+                parents=None if parents is None else parents[indices],
                 subjects=None if subjects is None else subjects[indices],
                 subject_name=part.dataset.summary.subject_name,
                 origins=None if origins is None else _pick(origins, indices),
@@ -61,8 +64,12 @@ def _pick(stored: StoredLocations, indices: np.ndarray) -> Locations:
 
 def _read_subjects(part: DatasetPart, split: str) -> np.ndarray | None:
     """Return the hashes of the subjects of a split, uint64 [N]; None without any."""
-    path = subjects_path(part.dataset.directory, split)
-    if not part.dataset.summary.subject_name or not path.exists():
+    return _read_hashes(subjects_path(part.dataset.directory, split)) if part.dataset.summary.subject_name else None
+
+
+def _read_hashes(path: Path) -> np.ndarray | None:
+    """Return the hashes in a file, uint64 [N]; None without the file."""
+    if not path.exists():
         return None
-    subjects: np.ndarray = np.load(path)
-    return subjects
+    hashes: np.ndarray = np.load(path)
+    return hashes

@@ -47,6 +47,9 @@ class Batch:
     #: Number of what each row belongs to, unique within the file of the batch, or within the upload if rows have a file
     #: each; rows with one number stay in one split.
     groups: Sequence[int] | None = None
+    #: Hash of the content of what each row was cut from, the same in every upload, uint64 [N]; 0 for a row of its own.
+    #: Rows with one hash stay in one split.
+    parents: np.ndarray | None = None
     #: Name of what each row is about (a patient, a speaker), "" for none; rows with one name stay in one split if there
     #: are many names.
     #: Stored rows have uint64 [N], the hashes of these names.

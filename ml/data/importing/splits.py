@@ -204,10 +204,12 @@ def _split_by_class(staging: Staging, rows: np.ndarray, fractions: Sequence[floa
 def group_rows(staging: Staging) -> np.ndarray:
     """Return uint64 [N], equal for rows of one split.
 
-    These are copies, turns of a conversation, and rows about one subject.
+    These are copies, turns of a conversation, clips of one recording, and rows about one subject.
     """
     keys = row_keys(staging)
-    memberships = [values for values in (staging.groups, subjects_to_separate(staging)) if values is not None]
+    parents = None if staging.parents is None else _number_zeros(staging.parents)
+    candidates = (staging.groups, parents, subjects_to_separate(staging))
+    memberships = [values for values in candidates if values is not None]
     if not memberships:
         return keys
     assert all(len(values) == len(keys) for values in memberships), "every row has a membership"
@@ -236,9 +238,15 @@ def subjects_to_separate(staging: Staging) -> np.ndarray | None:
     subjects = staging.subjects
     if not staging.subject_name or len(np.unique(subjects)) < MIN_SUBJECTS:
         return None
-    has_none = np.flatnonzero(subjects == 0)
-    subjects[has_none] = has_none.astype(np.uint64) + np.uint64(1)
-    return subjects
+    return _number_zeros(subjects)
+
+
+def _number_zeros(hashes: np.ndarray) -> np.ndarray:
+    """Return hashes, uint64 [N], with a number of its own in place of every 0."""
+    zeros = np.flatnonzero(hashes == 0)
+    numbered = hashes.copy()
+    numbered[zeros] = zeros.astype(np.uint64) + np.uint64(1)
+    return numbered
 
 
 def report_subjects(staging: Staging, splits: np.ndarray, issues: IssueLog) -> None:

@@ -101,6 +101,7 @@ class Staging:
         self._splits: list[np.ndarray] = []
         #: One entry per segment; None for rows that belong to nothing.
         self._groups: list[np.ndarray | None] = []
+        self._parents: list[np.ndarray] = []
         self._subjects: list[np.ndarray] = []
         #: Name of the column of subjects; "" without one.
         self.subject_name = ""
@@ -155,6 +156,7 @@ class Staging:
         self._codes.append(codes[codes != _REJECTED])
         self._splits.append(np.full(len(rows), split, dtype=np.int8))
         self._groups.append(_number_groups(batch, rows))
+        self._parents.append(np.zeros(len(rows), dtype=np.uint64) if batch.parents is None else batch.parents[rows])
         self.subject_name = self.subject_name or batch.subject_name
         self._subjects.append(_hash_names(batch.subjects, rows))
         self._starts.append(self._rows)
@@ -236,6 +238,15 @@ class Staging:
             if groups is not None:
                 numbers[segment.start : segment.start + len(segment)] = groups
         return numbers
+
+    @property
+    def parents(self) -> np.ndarray | None:
+        """Hashes of what rows were cut from, uint64 [N], 0 for a row of its own.
+
+        None if no row was cut from anything.
+        """
+        parents = np.concatenate([np.empty(0, dtype=np.uint64), *self._parents])
+        return parents if parents.any() else None
 
     @property
     def subjects(self) -> np.ndarray:

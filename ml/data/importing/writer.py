@@ -9,7 +9,16 @@ from typing import IO, TYPE_CHECKING, Any, Final
 import numpy as np
 import pyarrow as pa
 
-from ml.data.dataset import SPLITS, SUMMARY, array_path, locations_path, subjects_path, table_path, unread_path
+from ml.data.dataset import (
+    SPLITS,
+    SUMMARY,
+    array_path,
+    locations_path,
+    parents_path,
+    subjects_path,
+    table_path,
+    unread_path,
+)
 from ml.data.importing.staging import LABEL
 
 if TYPE_CHECKING:
@@ -56,6 +65,9 @@ def write(
                 writer.append_locations(segment.origins, segment.rows[selection])
     for writer in writers.values():
         writer.close()
+    if (parents := staging.parents) is not None:
+        for code in writers:
+            np.save(parents_path(directory, SPLITS[code]), parents[splits == code])
     if staging.subject_name:
         subjects = staging.subjects
         for code in writers:

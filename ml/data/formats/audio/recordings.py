@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from hashlib import blake2b
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, ClassVar, Final
-from zlib import crc32
+
+import numpy as np
 
 from ml.data.dataset import SPLITS
 from ml.data.files import audio
@@ -94,15 +96,23 @@ class SpeechFiles(Format):
                 self.issues.add("audio_without_text", at=Location(file=file))
         columns = self._choose_columns(entries.values())
         self.detected_columns = {name: name for name in columns}
-        contents = (
-            (clip, data if clip.segment is None or isinstance(data, DataRejected) else _cut(data, clip, entries[clip]))
-            for source in self.sources
-            for file, data in self._read_audio(
-                source, {file for file in clips_by_file if sources_by_file[file] is source}
-            )
-            for clip in clips_by_file[file]
-        )
+        contents = self._read_clips(clips_by_file, entries, sources_by_file)
         yield from self._batches(contents, entries, sources_by_file, columns)
+
+    def _read_clips(
+        self,
+        clips_by_file: Mapping[str, Sequence[Clip]],
+        entries: Mapping[Clip, ManifestEntry],
+        sources_by_file: Mapping[str, UploadedFile],
+    ) -> Iterator[tuple[Clip, bytes | DataRejected, int]]:
+        """Yield every clip with its content and the hash of the whole file, in the order of the archives."""
+        for source in self.sources:
+            files = {file for file in clips_by_file if sources_by_file[file] is source}
+            for file, data in self._read_audio(source, files):
+                parent = 0 if isinstance(data, DataRejected) else _hash(data)
+                for clip in clips_by_file[file]:
+                    is_whole = clip.segment is None or isinstance(data, DataRejected)
+                    yield clip, data if is_whole else _cut(data, clip, entries[clip]), parent
 
     def _select_lists(self, manifests: Mapping[str, bytes]) -> dict[str, bytes]:
         """Leave out lists that mean "not these", unless nothing else is there.
@@ -335,7 +345,7 @@ class SpeechFiles(Format):
 
     def _batches(
         self,
-        contents: Iterator[tuple[Clip, bytes | DataRejected]],
+        contents: Iterator[tuple[Clip, bytes | DataRejected, int]],
         entries: Mapping[Clip, ManifestEntry],
         sources_by_file: Mapping[str, UploadedFile],
         columns: Sequence[str],
@@ -343,23 +353,25 @@ class SpeechFiles(Format):
         """Group consecutive clips of one split into batches."""
         clips: list[Clip] = []
         encoded: list[bytes] = []
+        parents: list[int] = []
         split: str | None = None
         byte_count = 0
-        for clip, data in contents:
+        for clip, data, parent in contents:
             if isinstance(data, DataRejected):
                 self.issues.record(data, at=Location(file=clip.file), rows=1)
                 continue
             clip_split = _split_of(clip.file, entries[clip], sources_by_file[clip.file])
             is_full = len(clips) >= ROWS_PER_BATCH or byte_count >= BYTES_PER_BATCH
             if clips and (is_full or clip_split != split):
-                yield _batch(clips, encoded, entries, columns, split)
-                clips, encoded, byte_count = [], [], 0
+                yield _batch(clips, encoded, parents, entries, columns, split)
+                clips, encoded, parents, byte_count = [], [], [], 0
             split = clip_split
             byte_count += len(data)
             clips.append(clip)
             encoded.append(data)
+            parents.append(parent)
         if clips:
-            yield _batch(clips, encoded, entries, columns, split)
+            yield _batch(clips, encoded, parents, entries, columns, split)
 
 
 def _are_label_tracks(text: str) -> bool:
@@ -371,6 +383,7 @@ def _are_label_tracks(text: str) -> bool:
 def _batch(
     clips: Sequence[Clip],
     encoded: list[bytes],
+    parents: Sequence[int],
     entries: Mapping[Clip, ManifestEntry],
     columns: Sequence[str],
     split: str | None,
@@ -383,10 +396,14 @@ def _batch(
         Locations([clip.name for clip in clips]),
         split,
         # Parts of one file belong together, and so do the clips of one speaker.
-        groups=[crc32(clip.file.encode()) for clip in clips],
+        parents=np.array(parents, dtype=np.uint64),
         subjects=speakers if has_speakers else None,
         subject_name=_SPEAKER if has_speakers else "",
     )
+
+
+def _hash(content: bytes) -> int:
+    return int.from_bytes(blake2b(content, digest_size=8).digest(), "little")
 
 
 def _cut(data: bytes, clip: Clip, entry: ManifestEntry) -> bytes | DataRejected:

@@ -224,5 +224,7 @@ def _take(batch: Batch, rows: list[int]) -> Batch:
         for name, values in batch.columns.items()
     }
     subjects = None if batch.subjects is None else [batch.subjects[row] for row in rows]
+    parents = None if batch.parents is None else batch.parents[np.array(rows, dtype=int)]
     unread = {name: [cells[row] for row in rows] for name, cells in (batch.unread or {}).items()}
-    return replace(batch, columns=columns, locations=batch.locations.take(rows), subjects=subjects, unread=unread)
+    locations = batch.locations.take(rows)
+    return replace(batch, columns=columns, locations=locations, parents=parents, subjects=subjects, unread=unread)

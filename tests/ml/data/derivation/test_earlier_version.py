@@ -155,29 +155,45 @@ def new_texts(folder: Path, split: str) -> list[str]:
 
 
 def test_the_clips_of_an_appended_audio_file_stay_in_one_split(tmp_path: Path) -> None:
-    def speech(name: str, files: int) -> dict[str, bytes]:
-        generator, lines, members = np.random.default_rng(len(name)), [], []
-        for number in range(files):
-            samples = generator.uniform(-0.5, 0.5, 4_000).astype(np.float32)
-            members.append((f"{name}{number}.wav", encode_wav(Audio(samples, 4_000))))
-            lines += [
-                {
-                    "audio_filepath": f"{name}{number}.wav",
-                    "offset": clip / 4,
-                    "duration": 0.25,
-                    "text": f"file {number}",
-                }
-                for clip in range(4)
-            ]
-        manifest = "".join(json.dumps(line) + "\n" for line in lines).encode()
-        return {f"{name}.zip": make_zip([("manifest.json", manifest), *members])}
-
     upload(tmp_path / "first", speech("old", 20), task="speech_recognition")
     report = append(tmp_path / "next", speech("later", 40), to=tmp_path / "first")
     assert report.state == "ready", report.errors
     before, after = contents(tmp_path / "first"), contents(tmp_path / "next")
     files = {split: set(after[split][len(before[split]) :]) for split in SPLITS}
     assert sum(map(len, files.values())) == 40, "every file is in one split"
+
+
+def test_later_clips_of_an_audio_file_join_the_earlier_ones_over_all_versions(tmp_path: Path) -> None:
+    """The second part has the third clips, and the third part the fourth ones, of the same files."""
+    upload(tmp_path / "first", speech("rec", 30, clips=range(2)), task="speech_recognition")
+    append(tmp_path / "second", speech("rec", 30, clips=range(2, 3), archive="b"), to=tmp_path / "first")
+    operations = parse_operations([{"operation": "drop_rows", "rows": {"train": [0]}}])
+    (tmp_path / "derived").mkdir()
+    derive_dataset(tmp_path / "second/dataset", tmp_path / "derived/dataset", operations, name="a@2", tasks=TASKS)
+    report = append(tmp_path / "last", speech("rec", 30, clips=range(3, 4), archive="c"), to=tmp_path / "derived")
+    assert report.state == "ready", report.errors
+    files = {split: set(texts) for split, texts in contents(tmp_path / "last").items()}
+    assert sum(map(len, files.values())) == 30, "every file is in one split"
+    assert all(files.values())
+
+
+def speech(name: str, files: int, *, clips: range = range(4), archive: str = "") -> dict[str, bytes]:
+    """Audio files of one second with clips of a quarter, as NeMo lists them."""
+    generator, lines, members = np.random.default_rng(len(name)), [], []
+    for number in range(files):
+        samples = generator.uniform(-0.5, 0.5, 4_000).astype(np.float32)
+        members.append((f"{name}{number}.wav", encode_wav(Audio(samples, 4_000))))
+        lines += [
+            {
+                "audio_filepath": f"{name}{number}.wav",
+                "offset": clip / 4,
+                "duration": 0.25,
+                "text": f"file {number}",
+            }
+            for clip in clips
+        ]
+    manifest = "".join(json.dumps(line) + "\n" for line in lines).encode()
+    return {f"{archive or name}.zip": make_zip([("manifest.json", manifest), *members])}
 
 
 def test_classes_are_the_union_and_a_new_one_is_in_every_split(tmp_path: Path, first: Path) -> None:
