@@ -596,6 +596,11 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
         "Add interactions with it, or leave it out."
     ),
     "history_empty": _error("A history needs at least one item. Add one, or remove the row."),
+    "history_grows": _repair("Histories grow from row to row; each item was read once.", left_out="repeated histories"),
+    "sessions_joined": _warning(
+        "The sessions of a user are one history, in the order of the file. Name their column as the user to keep them "
+        "apart."
+    ),
     "history_too_long": _error("The history has too many items. Keep the latest ones."),
     "history_not_a_list": _error('Write a history as a list of items: ["one", "two"].'),
     "history_short": _warning("Users with too few interactions to hold any out are used for training only."),

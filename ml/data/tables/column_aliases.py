@@ -69,11 +69,17 @@ NON_DATA_NAME: Final = re.compile(
 )
 
 
-#: Names of a number that says how alike two texts are, or how well one translates or answers the other.
-SCORE_NAMES: Final = (
-    *("score", "similarity", "similarity_score", "relatedness", "relatedness_score", "sts_score", "gold_score"),
-    *("rating", "mean_score", "avg_score", "average_score"),
+#: Names of a number that says how alike two texts are.
+SIMILARITY_NAMES: Final = (
+    "similarity",
+    "similarity_score",
+    "relatedness",
+    "relatedness_score",
+    "sts_score",
+    "gold_score",
 )
+#: Names of a number that says how alike two texts are, or how well one translates or answers the other.
+SCORE_NAMES: Final = ("score", *SIMILARITY_NAMES, "rating", "mean_score", "avg_score", "average_score")
 #: Names of answers that are not to be given.
 REJECTED_NAMES: Final = ("rejected", "rejected_response", "response_rejected", "negative", "negatives", "distractors")
 

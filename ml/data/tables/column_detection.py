@@ -15,6 +15,7 @@ from ml.data.tables.column_aliases import (
     JUDGMENT_NAMES,
     NON_DATA_NAME,
     SCORE_NAMES,
+    SIMILARITY_NAMES,
     SYSTEM_NAMES,
     TRANSLATION,
     WRITTEN_LABEL_NAMES,
@@ -279,6 +280,8 @@ def _find_scored_pair(query: ColumnQuery) -> _ScoredPair | None:
         return None
     pairs = (pair for pair in find_pairs(names) if all(_holds_words(columns[position]) for position in pair))
     pair = next(pairs, None)
+    if pair and not query.required and names[pair[1]] in ANSWER_NAMES and names[score] not in SIMILARITY_NAMES:
+        return None  # rather a prompt and what answers it, with the votes for it
     return _ScoredPair(pair, score) if pair else None
 
 

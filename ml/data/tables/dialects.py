@@ -265,12 +265,14 @@ def _choose(readings: Sequence[_Reading]) -> tuple[_Reading, Evidence]:
 
 
 def _is_quoted_throughout(reading: _Reading) -> bool:
-    """Return whether all cells are in quotes, equally many in every row.
+    """Return whether all cells are in quotes, or those of some columns in every row, equally many cells in a row.
 
     A delimiter within a text, the same number of times in every row, is no sign of more columns then.
     """
+    if reading.width < 2 or reading.regularity < 1 or reading.swallows_rows:
+        return False
     cells = reading.needed_quotes + reading.quoted_cells.total()
-    return reading.width > 1 and reading.regularity == 1 and cells == reading.rows * reading.width
+    return cells == reading.rows * reading.width or 0 < reading.rows <= reading.needed_quotes
 
 
 def _choose_by_need(doubled: _Reading, none: _Reading) -> tuple[_Reading, Evidence]:

@@ -111,8 +111,10 @@ class SpeechFiles(Format):
             for file, data in self._read_audio(source, files):
                 parent = 0 if isinstance(data, DataRejected) else _hash(data)
                 for clip in clips_by_file[file]:
-                    is_whole = clip.segment is None or isinstance(data, DataRejected)
-                    yield clip, data if is_whole else _cut(data, clip, entries[clip]), parent
+                    if clip.segment is None or isinstance(data, DataRejected):
+                        yield clip, data, parent
+                    else:
+                        yield clip, _cut(data, clip, entries[clip]), parent
 
     def _select_lists(self, manifests: Mapping[str, bytes]) -> dict[str, bytes]:
         """Leave out lists that mean "not these", unless nothing else is there.

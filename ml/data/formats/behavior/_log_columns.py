@@ -33,7 +33,7 @@ ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
     "rating": ("rating", "ratings", "score", "stars", "bookrating", "value"),
     "timestamp": (
         *("timestamp", "time", "ts", "date", "datetime", "unixtime", "createdat", "eventtime", "unixreviewtime"),
-        *("timestampms", "eventdate", "reviewtime", "invoicedate", "orderdate"),
+        *("timestampms", "eventdate", "reviewtime", "invoicedate", "orderdate", "timestamps", "times"),
     ),
     #: Milliseconds after the time of the row, which may be a day.
     "milliseconds": ("timeframe",),

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
 _ID: Final = r"\S+"
 _NUMBER: Final = r"\d+"
 _DECIMAL: Final = r"-?\d+(?:\.\d+)?"
+#: Degrees, with more places than sensors measure.
+_COORDINATE: Final = r"-?\d{1,3}\.\d{4,}|-?\d{1,3}\.0"
+#: Gowalla's numbers, and Brightkite's hashes.
+_PLACE: Final = r"\d{2,}|[0-9a-f]{32,}"
 _ISO_TIME: Final = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z"
 _SECONDS: Final = r"1\d{9}"
 
@@ -31,7 +35,9 @@ _SIGNATURES: Final = (
         (_NUMBER, _NUMBER, _NUMBER, r"pv|buy|cart|fav", _SECONDS), {"user": 0, "item": 1, "event": 3, "timestamp": 4}
     ),
     # Gowalla and Brightkite: user, time, latitude, longitude, place.
-    _Signature((_ID, _ISO_TIME, _DECIMAL, _DECIMAL, _ID), {"user": 0, "timestamp": 1, "item": 4}),
+    _Signature((_NUMBER, _ISO_TIME, _COORDINATE, _COORDINATE, _PLACE), {"user": 0, "timestamp": 1, "item": 4}),
+    # Steam: user, name of the game, behavior, hours, a 0 that says nothing.
+    _Signature((_NUMBER, r".*\S.*", r"purchase|play", _DECIMAL, r"0"), {"user": 0, "item": 1, "event": 2}),
     # Last.fm 1K: user, time, artist id, artist, track id, track.
     _Signature((_ID, _ISO_TIME, r"[0-9a-f-]*", r".+", r"[0-9a-f-]*", r".+"), {"user": 0, "timestamp": 1, "item": 5}),
 )

@@ -26,14 +26,22 @@ from ml.data.formats.behavior._item_files import (
     is_item_table,
     read_item_table,
 )
+from ml.data.formats.behavior._item_lists import (
+    ItemList,
+    ItemLists,
+    element_fields,
+    history_key,
+    parse_list,
+    session_key,
+    to_events,
+    user_key,
+)
 from ml.data.formats.behavior._log_columns import (
     ALIASES,
     FIELDS,
     LogLayout,
     find_fields,
     holds_ids,
-    names_session,
-    normalize_name,
     parse_items,
     refine_layout,
 )
@@ -54,8 +62,6 @@ if TYPE_CHECKING:
 
     from ml.data.files.upload import FileContent, UploadedFile
 
-#: Usual names of the column that holds all items of a session.
-HISTORY_NAMES: Final = ("items", "history", "sequence", "session")
 #: Usual names of a log that has other files beside it.
 LOG_NAMES: Final = re.compile(
     r"(ratings?|u\.data|interactions?|events?|reviews?|transactions?|sessions?)\b", re.IGNORECASE
@@ -73,6 +79,8 @@ MAX_FOOTER_STRING_BYTES: Final = 16 << 20
 MAX_LOG_COLUMNS: Final = 1000
 #: A line of the Netflix Prize with the item of all lines below it.
 _ITEM_LINE: Final = re.compile(r"(\d+):")
+#: A number that is no id: `1.0` may be one, as pandas writes it.
+_FRACTION: Final = re.compile(r"[+-]?\d+\.\d*[1-9]\d*")
 INSPECTED_LINES: Final = 20
 SURE: Final = 2.0
 #: The last of three unnamed columns is a time from this number on (1973 in seconds), and a rating below it.
@@ -139,13 +147,15 @@ class Interactions(Format):
             self.issues.add("splits_at_random", actual=requested, expected=self.split_rule)
         log = InteractionLog(self.issues, self.limits, splits)
         for source in logs:
+            lists = ItemLists(log, sessions, log.splits.get(source.name), self.issues)
             try:
                 if source.content == "parquet":
-                    self._read_parquet(source, log, sessions)
+                    self._read_parquet(source, log, lists)
                 elif source.content == "json" or self._has_lists(source):
-                    self._read_json(source, log, sessions)
+                    self._read_json(source, log, lists)
                 else:
-                    self._read_table(source, log, sessions)
+                    self._read_table(source, log, lists)
+                lists.flush()
             except DataRejected as rejection:
                 self.issues.record(rejection, at=Location(file=source.name))
         for location in () if log.has_binary_ratings else self._rating_columns:
@@ -246,15 +256,15 @@ class Interactions(Format):
     def _has_lists(self, source: UploadedFile) -> bool:
         """Return whether the first line is a session, a list of items."""
         with open_text(source, IssueLog(max_samples=0), self.limits) as text:
-            return _parse_list(next((line for line in read_lines(text) if line.strip()), "")) is not None
+            return parse_list(next((line for line in read_lines(text) if line.strip()), "")) is not None
 
-    def _read_table(self, source: UploadedFile, log: InteractionLog, sessions: list[History]) -> None:
+    def _read_table(self, source: UploadedFile, log: InteractionLog, lists: ItemLists) -> None:
         encoding = detect_encoding(source, self.issues, self.limits)
         start = list(itertools.islice(filter(str.strip, open_lines(source, encoding, self.limits)), INSPECTED_LINES))
         if not start:
             raise DataRejected("empty_file")
         if are_user_lines(start, source.name) or _are_lines_of_ids(start):
-            self._read_lines_of_ids(source, open_lines(source, encoding, self.limits), start, log, sessions)
+            self._read_lines_of_ids(source, open_lines(source, encoding, self.limits), start, log, lists)
             return
         if _ITEM_LINE.fullmatch(start[0].strip()):
             self._read_grouped(source, open_lines(source, encoding, self.limits), log)
@@ -270,7 +280,7 @@ class Interactions(Format):
             at = Location(file=source.name, line=record.line, row=row)
             if cells := check_width(record, width, at, self.issues):
                 fields = {field: cells[index].strip() for field, index in layout.positions.items()}
-                self._add_row(source, fields, at, log, sessions)
+                self._add_row(fields, at, log, lists)
 
     def _records(self, source: UploadedFile, encoding: str, start: Sequence[str]) -> Callable[[], Iterator[Record]]:
         """Return a function that reads the rows anew.
@@ -294,7 +304,7 @@ class Interactions(Format):
         lines: Iterator[str],
         start: Sequence[str],
         log: InteractionLog,
-        sessions: list[History],
+        lists: ItemLists,
     ) -> None:
         """Read a session or the items of a user from each line, divided by blanks.
 
@@ -303,7 +313,6 @@ class Interactions(Format):
         firsts = [line.split()[0] for line in start]
         has_users = are_ascending(firsts)
         self.detected_columns = {"user": 1, "history": "2 to the last"} if has_users else {"history": "the line"}
-        split = log.splits.get(source.name)
         for number, line in enumerate(lines, start=1):
             ids = line.split()
             at = Location(file=source.name, line=number, row=number)
@@ -311,7 +320,7 @@ class Interactions(Format):
                 for item in ids[1:]:
                     log.add(ids[0], item, None, at)
             elif ids:
-                sessions.append(History(ids, at, None if split is None else [split], is_session=True))
+                lists.add(ItemList(to_events(ids), at))
 
     def _read_grouped(self, source: UploadedFile, lines: Iterator[str], log: InteractionLog) -> None:
         """Read ratings below a line with their item, as in the Netflix Prize."""
@@ -326,15 +335,8 @@ class Interactions(Format):
                 user, rating, time = cells
                 log.add(user, item, time, at, rating=rating)
 
-    def _add_row(
-        self,
-        source: UploadedFile,
-        fields: Mapping[str, Any],
-        at: Location,
-        log: InteractionLog,
-        sessions: list[History],
-    ) -> None:
-        """Add an event, or a session if the row has a list of items.
+    def _add_row(self, fields: Mapping[str, Any], at: Location, log: InteractionLog, lists: ItemLists) -> None:
+        """Add an event, or the list of items of the row.
 
         The item beside the list is the one to predict.
         """
@@ -351,32 +353,19 @@ class Interactions(Format):
                 weight=fields.get("weight"),
             )
             return
-        items = parse_items(fields["history"])
+        try:
+            events = to_events(parse_items(fields["history"]), fields.get("timestamp"))
+        except DataRejected as rejection:
+            self.issues.record(rejection, at=at, rows=1)
+            return
         has_target = fields.get("item") not in (None, "")
-        items += [fields["item"]] if has_target else []
-        # A table with items to predict repeats the same history, one item longer in each row.
-        self._add_items(source, items, None if has_target else fields.get("user"), at, log, sessions)
+        events += to_events([fields["item"]], fields.get("timestamp")) if has_target else []
+        user = fields.get("user")
+        # A table with items to predict has a row for each, and the history before it.
+        is_joined = not has_target and user not in (None, "")
+        lists.add(ItemList(events, at, fields.get("session") if user is None else user, is_joined))
 
-    def _add_items(
-        self,
-        source: UploadedFile,
-        items: list[Any],
-        user: Any,
-        at: Location,
-        log: InteractionLog,
-        sessions: list[History],
-    ) -> None:
-        """Add a list of items: a session, or the next events of a user."""
-        if not items:
-            self.issues.add("history_empty", at=at, rows=1)
-        elif user in (None, ""):
-            split = log.splits.get(source.name)
-            sessions.append(History(items, at, None if split is None else [split], is_session=True))
-        else:
-            for item in items:
-                log.add(user, item, None, at)
-
-    def _read_parquet(self, source: UploadedFile, log: InteractionLog, sessions: list[History]) -> None:
+    def _read_parquet(self, source: UploadedFile, log: InteractionLog, lists: ItemLists) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -401,11 +390,11 @@ class Interactions(Format):
                     for cells in zip(*columns, strict=True):
                         row += 1
                         fields = dict(zip(layout.positions, cells, strict=True))
-                        self._add_row(source, fields, Location(file=source.name, row=row), log, sessions)
+                        self._add_row(fields, Location(file=source.name, row=row), log, lists)
         except (pa.ArrowException, OSError, ValueError, KeyError, IndexError) as error:
             raise DataRejected("damaged_file", actual=error) from error
 
-    def _read_json(self, source: UploadedFile, log: InteractionLog, sessions: list[History]) -> None:
+    def _read_json(self, source: UploadedFile, log: InteractionLog, lists: ItemLists) -> None:
         layout: LogLayout | None = None
         unread = UnreadFields()
         with open_text(source, self.issues, self.limits) as text:
@@ -414,14 +403,16 @@ class Interactions(Format):
                     continue
                 at = Location(file=source.name, line=number, row=number)
                 try:
-                    session = _parse_list(line)
+                    session = parse_list(line)
                     record = {} if session is not None else _parse_object(line)
                     names = {} if session is not None else self._find_session(record)
                     if session is not None or names:
-                        items = _to_items(record[names["history"]]) if session is None else session
+                        row = ItemList(to_events(session), at) if session is not None else _to_list(record, names, at)
                         unread.add_all(record, names.values(), at)
-                        self.detected_columns = self.detected_columns or dict(names)
-                        self._add_items(source, items, record.get(names.get("user", "")), at, log, sessions)
+                        if not self.detected_columns:
+                            self.detected_columns = dict(names)
+                            self._report_sessions(source, names, list(record))
+                        lists.add(row)
                         continue
                     layout = layout or self._detect_layout(source, list(record), [list(record.values())])
                     fields = {field: record.get(layout.names[index]) for field, index in layout.positions.items()}
@@ -430,17 +421,33 @@ class Interactions(Format):
                     if rejection.code == "column_missing":
                         return  # all further lines would be rejected as well
                     continue
-                self._add_row(source, fields, at, log, sessions)
+                self._add_row(fields, at, log, lists)
         unread.report(self.issues)
 
     def _find_session(self, record: Mapping[str, Any]) -> dict[str, str]:
-        """Return the keys of a list of items and of its user, if any."""
-        request = self.requested_columns.get("history")
-        history = request if isinstance(request, str) else _history_key(record)
-        if history is None or history not in record:
+        """Return the keys of a list of items, and of its user and time, if any.
+
+        A session whose items have times is a user, whose events are in the order of these.
+        """
+        requests = self.requested_columns
+        history = requests.get("history", history_key(record))
+        if not isinstance(history, str) or history not in record:
             return {}
-        user = self.requested_columns.get("user", _user_key(record))
-        return {"history": history, **({"user": user} if isinstance(user, str) else {})}
+        user = requests.get("user", user_key(record))
+        if user is None and "timestamp" in element_fields(record[history]):
+            user = session_key(list(record))
+        names = list(record)
+        position = find_fields(names).get("timestamp")
+        time = requests.get("timestamp", None if position is None else names[position])
+        fields = {"history": history, "user": user, "timestamp": time}
+        return {field: name for field, name in fields.items() if isinstance(name, str)}
+
+    def _report_sessions(self, source: UploadedFile, fields: Mapping[str, Any], names: Sequence[str]) -> None:
+        """Report that lists of sessions become one history of their user."""
+        session = session_key(names)
+        if {"history", "user"} <= fields.keys() and session is not None and session not in fields.values():
+            expected = f'columns {{"user": "{session}"}} to keep them apart'
+            self.issues.add("sessions_joined", at=Location(file=source.name, column=session), expected=expected)
 
     def _detect_layout(
         self, source: UploadedFile, first_row: Sequence[str], rows: Sequence[Sequence[Any]]
@@ -476,6 +483,7 @@ class Interactions(Format):
         self.detected_columns = self.detected_columns or {
             field: names[index] if layout.has_header else index + 1 for field, index in sorted(layout.positions.items())
         }
+        self._report_sessions(source, self.detected_columns, names)
         if "rating" in layout.positions:
             self._rating_columns.append(Location(file=source.name, column=names[layout.positions["rating"]]))
         unread = UnreadFields()
@@ -571,13 +579,13 @@ def _is_log(source: UploadedFile) -> bool:
             first, second = next(lines, ""), next(lines, "")
         if source.content == "json":
             record = _parse_object(first)
-            return _are_log_columns(list(record)) or _history_key(record) is not None
+            return _are_log_columns(list(record)) or history_key(record) is not None
         cells, row = _split_first_line(first), _split_first_line(second)
     except DataRejected:
         return False  # the format that reads this file reports what is wrong with it
     is_item = _ITEM_LINE.fullmatch(first.strip()) is not None and _is_grouped(source)
     is_history = _are_history_columns(cells, row)
-    return _are_log_columns(cells) or _is_event(cells) or is_item or is_history or _parse_list(first) is not None
+    return _are_log_columns(cells) or _is_event(cells) or is_item or is_history or parse_list(first) is not None
 
 
 def _lacks_user(source: UploadedFile) -> bool:
@@ -620,39 +628,10 @@ def _is_event(cells: Sequence[str]) -> bool:
     if find_unnamed_fields(cells):
         return True
     *ids, time = cells
+    if len(ids) > 1 and _FRACTION.fullmatch(ids[1].strip()):
+        return False  # a measurement
     is_numeric = is_number(time) and (len(ids) == 2 or (len(ids) == 3 and is_number(ids[2])))
     return is_numeric and _is_time(time) and not any(" " in cell.strip() or not cell.strip() for cell in ids)
-
-
-def _history_key(record: Mapping[str, Any]) -> str | None:
-    """Return the key of a list with a usual name of a history."""
-    return next((key for key in record if normalize_name(key) in HISTORY_NAMES and _holds_items(record[key])), None)
-
-
-def _user_key(record: Mapping[str, Any]) -> str | None:
-    """Return the key of a user; an id of a session is none."""
-    names = list(record)
-    position = find_fields(names).get("user")
-    return None if position is None or names_session(names, position) else names[position]
-
-
-def _holds_items(value: Any) -> bool:
-    """Return whether a value is a list without lists: those are turns of a conversation."""
-    return isinstance(value, list) and not any(isinstance(item, list) for item in value)
-
-
-def _parse_list(line: str) -> list[Any] | None:
-    """Parse a session that is a list of items, `["one", "two"]`.
-
-    Returns None for any other line.
-    """
-    if not line.startswith("["):
-        return None
-    try:
-        items = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return items if isinstance(items, list) and all(isinstance(item, str | int) for item in items) else None
 
 
 def _parquet_names(source: UploadedFile) -> list[str]:
@@ -705,8 +684,11 @@ def _parse_object(line: str) -> dict[str, Any]:
     return record
 
 
-def _to_items(items: Any) -> list[Any]:
-    """Return the items of a session, which may be objects with a key `item`."""
+def _to_list(record: Mapping[str, Any], names: Mapping[str, str], at: Location) -> ItemList:
+    """Return the list of items of an object; raises `DataRejected` if it is none."""
+    items = record[names["history"]]
     if not isinstance(items, list):
         raise DataRejected("history_not_a_list", actual=items, expected='["one", "two"]')
-    return [item["item"] if isinstance(item, dict) and "item" in item else item for item in items]
+    user = record.get(names.get("user", ""))
+    events = to_events(items, record.get(names.get("timestamp", "")))
+    return ItemList(events, at, user, is_joined=user not in (None, ""))

@@ -50,6 +50,12 @@ def test_quotes_of_a_corpus_are_characters(tmp_path: Path, delimiter: str, sente
     assert report.rows == ROWS + 2
 
 
+def test_a_column_in_quotes_with_a_delimiter_in_every_row_is_one_column() -> None:
+    lines = [f'{row},"Game, {row}",play,0\n' for row in range(ROWS)]
+    detected = detect_dialect(lambda: iter(lines))
+    assert (detected.dialect.quoting, detected.evidence) == ("doubled", "clear")
+
+
 def test_a_lone_quote_does_not_swallow_the_rows_below_up_to_the_next_quote(tmp_path: Path) -> None:
     rows = [*PLAIN[:20], ('"Hello', "pos"), *PLAIN[20:40], ('and left"', "pos"), *PLAIN[40:]]
     report = upload(tmp_path, {"a.tsv": write_bare(rows)}, splits=TRAIN_ONLY)

@@ -64,6 +64,16 @@ def test_a_score_of_two_sentences_is_predicted_from_both(tmp_path: Path, name: s
     assert (rows["text"][1], rows["value"][1]) == (f"{sentence(1)}\n\n{sentence(100)}", pytest.approx(0.7))
 
 
+def test_votes_for_an_answer_are_no_target_unless_the_task_says_so(tmp_path: Path) -> None:
+    lines = [f"{sentence(row)}?,{sentence(row + 99)},{score(row):.2f}" for row in range(60)]
+    files = {"answers.csv": "\n".join(["question,answer,score", *lines, ""]).encode()}
+    report = upload(tmp_path / "a", files)
+    assert (report.guess and report.guess.columns) == {"prompt": "question", "text": "answer"}
+    assert "not read: score" in report.reading
+    report = upload(tmp_path / "b", files, task="text_regression")
+    assert (report.guess and report.guess.columns) == {"text": "question + answer", "value": "score"}
+
+
 def test_classes_of_two_sentences_go_before_their_score(tmp_path: Path) -> None:
     judgments = ("NEUTRAL", "ENTAILMENT", "CONTRADICTION")
     rows = [

@@ -30,7 +30,7 @@ LOGS = {
         f"{user},{item(user, step)},{300 + step},{BEHAVIORS[step - 1]},{1511544070 + step * 60}"
     ),
     "Gowalla_totalCheckins.txt": lambda user, step: (
-        f"{user}\t2010-10-19T23:{step:02}:27Z\t30.2359\t-97.79\t{item(user, step)}"
+        f"{user}\t2010-10-19T23:{step:02}:27Z\t30.2359091\t-97.7951395\t{item(user, step)}"
     ),
     "userid-timestamp.tsv": lambda user, step: (
         f"user_{user:06}\t2009-05-04T23:{step:02}:57Z\tf1b1cf71-bd35\tDeep Dish\t\t{item(user, step)}"
@@ -47,6 +47,29 @@ def test_published_logs_without_column_names_are_read(tmp_path: Path, name: str,
     assert report.summary is not None
     assert (report.state, report.summary.format) == ("ready", "interactions")
     assert [str(item(0, step)) for step in (1, 2, 3, 4)] in [list(history) for history in histories]
+
+
+def test_games_of_steam_keep_the_order_of_the_file(tmp_path: Path) -> None:
+    bought = ("purchase", "play")
+    log = make_log(lambda user, step: f'{100 + user},"Game, {item(user, step)}",{bought[step % 2]},{step * 3}.5,0')
+    report = upload(tmp_path, {"steam-200k.csv": log})
+    assert (report.state, report.guess and report.guess.format) == ("ready", "interactions")
+    histories = Dataset.open(tmp_path / "dataset").rows("test").columns["history"]
+    assert list(histories[0]) == [f"Game, {item(0, step)}" for step in STEPS]
+    assert "interactions_without_time" in codes(report)
+
+
+def test_measurements_at_times_are_no_places_that_users_visit(tmp_path: Path) -> None:
+    rows = [
+        f"s{row % 5},2026-01-01T00:{row:02}:00Z,{20 + row / 7:.2f},{50 + row / 9:.2f},{row % 3}.25" for row in range(60)
+    ]
+    for name, lines in {
+        "five": rows,
+        "three": [f"s{row % 5},{20 + row / 7:.2f},{1600000000 + row}" for row in range(60)],
+    }.items():
+        report = upload(tmp_path / name, {"sensor.csv": "\n".join(lines).encode()})
+        assert (report.state, report.guess and report.guess.format) == ("rejected", "csv")
+        assert "target_not_named" in codes(report)
 
 
 def test_items_of_the_netflix_prize_stand_above_their_ratings(tmp_path: Path) -> None:
