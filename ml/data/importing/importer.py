@@ -42,6 +42,7 @@ from ml.data.importing.corpora import (
     class_files,
     class_list,
     fairseq,
+    image_lists,
     kaldi,
     tatoeba,
     tiny_imagenet,
@@ -463,8 +464,10 @@ class Importer:
         except DataRejected as rejection:
             self.issues.record(rejection)
             return []
-        for read in (kaldi.read, fairseq.read, transcripts.read, unread_objects.read):
+        for read in (kaldi.read, fairseq.read, transcripts.read):
             read(upload)
+        image_lists.read(upload, required_columns)
+        unread_objects.read(upload)
         return upload.sources
 
     def _join_tables(
