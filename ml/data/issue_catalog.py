@@ -312,6 +312,10 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
         "These values count as missing. Correct them, or name the kind of the column in the spec: "
         'encoders {"features": {"kinds": {"name": "category"}}}.'
     ),
+    "feature_may_mean_none": _warning(
+        "This number is far from all others of the column and is learned from as a measurement. If it means that there "
+        "is none, leave the cell empty."
+    ),
     "dates_ambiguous": _warning(
         "All dates of the column fit day/month/year as well. If that is right, write them as YYYY-MM-DD, or name the "
         'kind in the spec: encoders {"features": {"kinds": {"name": "date_day_first"}}}.'
@@ -319,6 +323,15 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
     "record_empty": _repair("Rows without any value beside the target were left out."),
     "record_not_an_object": _error("The features of a row are values by column. Send a table with a column for each."),
     "value_missing": _repair("Rows without a number in the target column were left out."),
+    "number_means_none": _warning(
+        "This number stands for a missing one beside all others, so its rows were left out. If it is a measurement, "
+        "write all of them in another unit.",
+        left_out="rows",
+    ),
+    "number_may_mean_none": _warning(
+        "This number is the only negative one of the target, and is learned from. If it means that there is none, "
+        "leave the cell empty."
+    ),
     "value_not_a_number": _error(
         "The target of a regression is a number. Correct the cell, leave out the row, or name another column by "
         "`columns`."

@@ -6,7 +6,7 @@ import struct
 from typing import TYPE_CHECKING, Any, Final
 
 from ml.data.cell_values import to_single_number, to_value
-from ml.data.column_types._running_range import RunningRange
+from ml.data.column_types._missing_marks import Mark, MarkedNumbers
 from ml.data.column_types.base import ColumnType
 from ml.data.issues import DataRejected
 
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from ml.data.issues import IssueLog, Location
     from ml.data.limits import Limits
 
-_FORMAT: Final = "<d"
+#: Format of a stored number.
+NUMBER_FORMAT: Final = "<d"
 
 
 class NumberType(ColumnType[float]):
@@ -26,12 +27,24 @@ class NumberType(ColumnType[float]):
 
     def __init__(self, *, issues: IssueLog, limits: Limits) -> None:
         super().__init__(issues=issues, limits=limits)
-        self._values = RunningRange()
+        self._values = MarkedNumbers()
+        #: Number that stands for a missing one, whose rows are left out; None without one.
+        self._missing: float | None = None
 
     def pack(self, value: float, at: Location) -> bytes:
         """Return the number as 8 bytes."""
         self._values.add(value)
-        return struct.pack(_FORMAT, value)
+        return struct.pack(NUMBER_FORMAT, value)
+
+    def leave_out_mark(self) -> Mark | None:
+        """Return the number that stands for a missing one, after the last value; the facts leave it out."""
+        mark = self._values.find_mark()
+        self._missing = None if mark is None else mark.number
+        return mark
+
+    def find_doubtful_mark(self) -> Mark | None:
+        """Return a number that may stand for a missing one."""
+        return self._values.find_doubtful()
 
     @classmethod
     def from_cell(cls, cell: Any) -> float:
@@ -50,10 +63,10 @@ class NumberType(ColumnType[float]):
     @classmethod
     def unpack(cls, data: bytes) -> float:
         """Return the number."""
-        (value,) = struct.unpack(_FORMAT, data)
+        (value,) = struct.unpack(NUMBER_FORMAT, data)
         return float(value)
 
     def facts(self) -> dict[str, Any]:
         """Return the mean and the range."""
-        values = self._values
+        values = self._values.range(without=self._missing)
         return {"mean": values.mean, "min": values.min, "max": values.max} if values.count else {}

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ml.data.cell_values import TEXT_FORMS, CellValue, ColumnKind, is_id_name, to_category, to_value
+from ml.data.column_types._missing_marks import MarkedNumbers
 from ml.data.column_types.base import ColumnType
 from ml.data.issues import DataRejected, Location
 
@@ -55,6 +56,7 @@ class ColumnStatistics:
     #: Different values, as names of categories; None if there are more than `MAX_COUNTED_VALUES`.
     distinct: set[str] | None = field(default_factory=set)
     are_integers: bool = True
+    marked: MarkedNumbers = field(default_factory=MarkedNumbers)
     smallest: float = float("inf")
     largest: float = float("-inf")
 
@@ -68,6 +70,7 @@ class ColumnStatistics:
         elif value is not None and not isinstance(value, bool):
             self.numbers += 1
             self.are_integers &= float(value).is_integer()
+            self.marked.add(float(value))
             self.smallest, self.largest = min(self.smallest, value), max(self.largest, value)
         if self.distinct is not None:
             self.distinct.add(to_category(value) or "")
@@ -176,6 +179,10 @@ class RecordType(ColumnType[dict[str, CellValue]]):
         judgments = self.judge_columns()
         for name, judgment in judgments.items():
             at = Location(column=name)
+            mark = self._columns[name].marked.find_mark() if judgment.kind == "number" else None
+            if mark is not None:
+                actual = f"{mark.number:g}: {mark.count:,} of {self._rows:,} rows"
+                self.issues.add("feature_may_mean_none", at=at, actual=actual)
             if judgment.kind == "omitted":
                 self.issues.add("feature_omitted", at=at, actual=f"{name}: {judgment.reason}")
             elif judgment.reason:

@@ -48,12 +48,14 @@ from ml.data.importing.corpora import (
     tiny_imagenet,
     transcripts,
     unread_objects,
+    voxforge,
 )
 from ml.data.importing.corpora.base import CorpusFiles
 from ml.data.importing.data_card import CardSplits
 from ml.data.importing.duplicates import resolve_duplicates
 from ml.data.importing.flags import locate_flagged_rows
 from ml.data.importing.flatten_archives import flatten, has_nested_archives
+from ml.data.importing.missing_numbers import find_missing_numbers
 from ml.data.importing.nested_archives import unpack
 from ml.data.importing.note_files import read_notes
 from ml.data.importing.reading import describe_reading
@@ -464,7 +466,7 @@ class Importer:
         except DataRejected as rejection:
             self.issues.record(rejection)
             return []
-        for read in (kaldi.read, fairseq.read, transcripts.read):
+        for read in (kaldi.read, voxforge.read, fairseq.read, transcripts.read):
             read(upload)
         image_lists.read(upload, required_columns)
         unread_objects.read(upload)
@@ -595,6 +597,8 @@ class Importer:
             at = staging.locate(int(np.flatnonzero(unlabeled)[0]))
             issues.add("split_without_labels", at=at, count=int(unlabeled.sum()))
         left_out = find_rows_to_leave_out(staging)
+        if not self.split_plan.is_final:
+            left_out |= find_missing_numbers(staging, issues)
         splits, messages, random_splits = assign_splits(staging, self.split_plan, left_out)
         if issues.leaves_out_bad_rows and classes is not None:
             splits[codes == NO_LABEL] = DROPPED

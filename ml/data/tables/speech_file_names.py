@@ -6,11 +6,12 @@ Corpora such as LibriTTS and VCTK have a text file for each audio clip, and a fo
 from __future__ import annotations
 
 import re
+from itertools import takewhile
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 #: Endings of the stem of a transcript, the likeliest to be spoken like that first: LibriTTS has the text as printed,
 #: too.
@@ -48,7 +49,21 @@ def _find_clip(text: PurePosixPath, stem: str, by_stem: Mapping[str, list[str]])
     beside = [clip for clip in clips if PurePosixPath(clip).parent == text.parent]
     if beside:
         return beside[0]
-    return clips[0] if len(folders) == 1 else None
+    return clips[0] if len(folders) == 1 else find_parallel(text, clips)
+
+
+def find_parallel(text: PurePosixPath, clips: Sequence[str]) -> str | None:
+    """Return the clip in the only folder whose end is most like that of a text: `txt/s1/0.txt`, `wav/s1/0.wav`."""
+    folders = text.parent.parts
+    depths = {clip: _shared_end(folders, PurePosixPath(clip).parent.parts) for clip in clips}
+    deepest = [clip for clip in clips if depths[clip] == max(depths.values())]
+    return deepest[0] if len({PurePosixPath(clip).parent for clip in deepest}) == 1 else None
+
+
+def _shared_end(first: Sequence[str], second: Sequence[str]) -> int:
+    """Return how many folders at the end of two paths are equal."""
+    pairs = zip(reversed(first), reversed(second), strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def find_speakers(clips: Iterable[str]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -10,7 +11,7 @@ from ml.data.files.ignored import is_ignored
 from ml.data.files.text import read_text
 from ml.data.files.upload import parse_split
 from ml.data.formats._class_folders import FolderFormat, FolderRole
-from ml.data.formats._markup import MARKUP_SUFFIXES, strip_markup
+from ml.data.formats._markup import MARKUP_SUFFIXES, find_markup, strip_markup
 from ml.data.issues import Location
 
 if TYPE_CHECKING:
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from ml.data.files.upload import FileContent, UploadedFile
 
 SUFFIXES: Final = frozenset({".txt", ".text", *MARKUP_SUFFIXES})
+#: Signs of an address that is the name of a file, as of WebKB's pages: `http:^^cs.cornell.edu^~ann^`.
+_ADDRESS: Final = re.compile(r"[:^]")
+#: Headers before a page, as a server sends them.
+_HEADERS: Final = re.compile(r"(?:HTTP/[\d.]+ \d{3}[^\n]*\n)?(?:[A-Za-z][A-Za-z-]*:[^\n]*\n)+\s*(?=<)")
 SURE: Final = 2.0
 #: Folders of unclassified texts, as beside the classes of the IMDB movie reviews.
 UNLABELED_FOLDERS: Final = frozenset({"unsup", "unsupervised", "unlabelled", "unlabeled"})
@@ -46,13 +51,13 @@ class TextFolders(FolderFormat):
         archives = [source for source in sources if source.content in cls.accepted_content]
         paths = [PurePosixPath(name) for source in archives for name in source.member_names]
         names = [name for source in archives for name in source.member_names if not name.endswith("/")]
-        bare = [PurePosixPath(name) for name in names if not PurePosixPath(name).suffix and not is_ignored(name)]
+        bare = [PurePosixPath(name) for name in names if not _suffix_of(PurePosixPath(name)) and not is_ignored(name)]
         texts = [path for path in paths if path.suffix.lower() in SUFFIXES] or bare
         classes = {path.parent.name for path in texts} - {""}
         classes = {name for name in classes if parse_split(name) is None}
         if any(path.suffix.lower() in audio.SUFFIXES for path in paths):
             return 0  # transcripts
-        is_sure = 2 * len(texts) > sum(bool(path.suffix) for path in paths) and len(classes) > 1
+        is_sure = 2 * len(texts) > sum(bool(_suffix_of(path)) for path in paths) and len(classes) > 1
         return super().detect(sources, required) * SURE if is_sure else 0
 
     def is_row(self, member: Member) -> bool:
@@ -61,7 +66,7 @@ class TextFolders(FolderFormat):
         A file without suffix is one as well, unless it is a note on the data. Others become an issue.
         """
         path = PurePosixPath(member.parts[-1])
-        if path.suffix.lower() in SUFFIXES or (not path.suffix and not is_ignored(path.name)):
+        if _suffix_of(path) in SUFFIXES or (not _suffix_of(path) and not is_ignored(path.name)):
             return True
         self.issues.add("text_file_ignored", at=Location(file=member.file))
         return False
@@ -88,4 +93,12 @@ class TextFolders(FolderFormat):
         Raises `DataRejected` if it is no text.
         """
         text = read_text(file, data, self.issues)
+        if (headers := _HEADERS.match(text)) and find_markup(text[headers.end() :]) is not None:
+            text = text[headers.end() :]
         return "".join(strip_markup(text.splitlines(keepends=True), file, self.issues))
+
+
+def _suffix_of(path: PurePosixPath) -> str:
+    """Return the suffix of a file in lower case; an address has none unless it is that of a text."""
+    suffix = path.suffix.lower()
+    return "" if _ADDRESS.search(path.name) and suffix not in SUFFIXES else suffix

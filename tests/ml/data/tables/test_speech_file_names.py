@@ -24,6 +24,12 @@ def test_a_name_that_several_folders_have_matches_only_within_one() -> None:
     assert match_transcripts(["z.zip/txt/1.txt"], ["z.zip/a/1.wav", "z.zip/b/1.wav"]) == {}
 
 
+def test_a_parallel_folder_has_the_transcript() -> None:
+    clips = [f"z.zip/wav/{speaker}/1{mic}.wav" for speaker in ("a", "b") for mic in ("_mic1", "_mic2")]
+    texts = ["z.zip/txt/a/1.txt", "z.zip/txt/b/1.txt"]
+    assert match_transcripts(texts, clips) == {clips[0]: [texts[0]], clips[2]: [texts[1]]}
+
+
 def test_folders_whose_names_begin_those_of_the_clips_are_speakers() -> None:
     vctk = ["v.zip/p225/p225_001.wav", "v.zip/p226/p226_001.wav"]
     libri = ["l.zip/84/121/84-121-0000.flac", "l.zip/174/50/174-50-0001.flac"]

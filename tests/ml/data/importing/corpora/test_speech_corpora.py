@@ -102,3 +102,22 @@ def test_a_text_too_few_rejects_a_manifest_of_fairseq(tmp_path: Path) -> None:
     assert report.state == "rejected"
     assert sample(report, "line_counts_differ")["found"] == "19 lines"
     assert "ragged_row" not in codes(report)
+
+
+@pytest.mark.parametrize("task", [None, "speech_recognition"])
+def test_prompts_of_voxforge_are_texts_of_their_speakers(tmp_path: Path, task: str | None) -> None:
+    members = []
+    for speaker in range(12):
+        rows = range(speaker * 5, speaker * 5 + 5)
+        folder = f"s{speaker}-20100101-abc"
+        members += [(f"{folder}/wav/a{row % 5:04}.wav", CLIPS[row]) for row in rows]
+        capitals = [f"{folder}/mfc/a{row % 5:04} {say(row).upper()}" for row in rows]
+        members += [(f"{folder}/etc/PROMPTS", lines(capitals)), (f"{folder}/LICENSE", b"GPL")]
+        if speaker % 2:
+            members.append((f"{folder}/etc/prompts-original", lines([f"a{row % 5:04} {say(row)}" for row in rows])))
+    report = upload(tmp_path, {"a.zip": make_zip(members)}, task=task)
+
+    assert (report.state, report.accepted) == ("ready", COUNT)
+    speakers = rows_of(tmp_path)
+    assert speakers[say(7)] in {f"s{speaker}-20100101-abc" for speaker in (1, 11)}
+    assert speakers[say(0).upper()] in {f"s{speaker}-20100101-abc" for speaker in (0, 10)}
