@@ -18,7 +18,7 @@ _MARKS: Final = frozenset(
 _DOUBTFUL: Final = frozenset({-1.0, -9.0})
 #: A number that stands there once may be measured.
 _MIN_COUNT: Final = 2
-#: A mark is at least so many times the range of all others away from them.
+#: Minimum distance of a mark from all other numbers, in units of their range.
 _MIN_DISTANCE: Final = 2.0
 
 

@@ -37,7 +37,10 @@ class NumberType(ColumnType[float]):
         return struct.pack(NUMBER_FORMAT, value)
 
     def leave_out_mark(self) -> Mark | None:
-        """Return the number that stands for a missing one, after the last value; the facts leave it out."""
+        """Return the number that stands for a missing one, and leave it out of the facts.
+
+        Call it after the last value.
+        """
         mark = self._values.find_mark()
         self._missing = None if mark is None else mark.number
         return mark

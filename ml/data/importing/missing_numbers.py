@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 
 def find_missing_numbers(staging: Staging, issues: IssueLog) -> np.ndarray:
-    """Report numbers that stand for a missing one; return a mask of their rows, bool [N]."""
+    """Report numbers that stand for a missing one.
+
+    Returns a mask of their rows, bool [N].
+    """
     mask = np.zeros(len(staging), dtype=bool)
     for column, column_type in staging.column_types.items():
         if not isinstance(column_type, NumberType):

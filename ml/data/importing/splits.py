@@ -204,7 +204,7 @@ def _split_by_class(staging: Staging, rows: np.ndarray, fractions: Sequence[floa
 def group_rows(staging: Staging) -> np.ndarray:
     """Return uint64 [N], equal for rows of one split.
 
-    These are copies, turns of a conversation, clips of one recording, and rows about one subject.
+    These are copies, turns of a conversation, parts of one audio file, and rows about one subject.
     """
     keys = row_keys(staging)
     parents = None if staging.parents is None else _number_zeros(staging.parents)

@@ -241,7 +241,7 @@ class Staging:
 
     @property
     def parents(self) -> np.ndarray | None:
-        """Hashes of what rows were cut from, uint64 [N], 0 for a row of its own.
+        """Hashes of the files that rows were cut from, uint64 [N], 0 without one.
 
         None if no row was cut from anything.
         """

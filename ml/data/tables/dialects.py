@@ -265,7 +265,9 @@ def _choose(readings: Sequence[_Reading]) -> tuple[_Reading, Evidence]:
 
 
 def _is_quoted_throughout(reading: _Reading) -> bool:
-    """Return whether all cells are in quotes, or those of some columns in every row, equally many cells in a row.
+    """Return whether all cells, or all of some columns, are in quotes.
+
+    Every row has equally many cells.
 
     A delimiter within a text, the same number of times in every row, is no sign of more columns then.
     """

@@ -53,7 +53,10 @@ def _find_clip(text: PurePosixPath, stem: str, by_stem: Mapping[str, list[str]])
 
 
 def find_parallel(text: PurePosixPath, clips: Sequence[str]) -> str | None:
-    """Return the clip in the only folder whose end is most like that of a text: `txt/s1/0.txt`, `wav/s1/0.wav`."""
+    """Return the clip in the folder whose end is most like that of a text.
+
+    It is `wav/s1/0.wav` for `txt/s1/0.txt`. Returns None if there are several such folders.
+    """
     folders = text.parent.parts
     depths = {clip: _shared_end(folders, PurePosixPath(clip).parent.parts) for clip in clips}
     deepest = [clip for clip in clips if depths[clip] == max(depths.values())]

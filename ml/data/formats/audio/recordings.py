@@ -105,7 +105,7 @@ class SpeechFiles(Format):
         entries: Mapping[Clip, ManifestEntry],
         sources_by_file: Mapping[str, UploadedFile],
     ) -> Iterator[tuple[Clip, bytes | DataRejected, int]]:
-        """Yield every clip with its content and the hash of the whole file, in the order of the archives."""
+        """Yield clips with their content and the hash of the whole file, archive by archive."""
         for source in self.sources:
             files = {file for file in clips_by_file if sources_by_file[file] is source}
             for file, data in self._read_audio(source, files):

@@ -31,7 +31,7 @@ _GROWING_FRACTION_OF_ROWS: Final = 0.5
 _MIN_WINDOW: Final = 3
 
 
-class Event(NamedTuple):
+class ListedEvent(NamedTuple):
     """An item of a list, with what the list says about it."""
 
     item: Any
@@ -44,7 +44,7 @@ class Event(NamedTuple):
 class ItemList(NamedTuple):
     """A list of items in a row of a file."""
 
-    events: Sequence[Event]
+    events: Sequence[ListedEvent]
     at: Location
     #: Id of the user or session; None without one.
     owner: Any = None
@@ -119,7 +119,7 @@ class ItemLists:
             history = self.sessions[-1]
             self.sessions[-1] = history._replace(items=[*history.items, *(event.item for event in new)])
 
-    def _add_events(self, user: Any, events: Sequence[Event], at: Location) -> None:
+    def _add_events(self, user: Any, events: Sequence[ListedEvent], at: Location) -> None:
         for item, timestamp, event, rating, weight in events:
             self.log.add(user, item, timestamp, at, event=event, rating=rating, weight=weight)
 
@@ -128,7 +128,7 @@ class ItemLists:
         self.sessions.append(History(row.items, row.at, splits, is_session=True))
 
 
-def to_events(items: Sequence[Any], timestamp: Any = None) -> list[Event]:
+def to_events(items: Sequence[Any], timestamp: Any = None) -> list[ListedEvent]:
     """Return the events of a list, whose elements may be objects.
 
     `timestamp` is that of the whole list, or a list of one for each item.
@@ -139,18 +139,21 @@ def to_events(items: Sequence[Any], timestamp: Any = None) -> list[Event]:
         raise DataRejected("timestamp_invalid", actual=f"{len(timestamp)} times", expected=expected)
     fields = element_fields(items)
     if "item" not in fields:
-        return [Event(item, time) for item, time in zip(items, times, strict=True)]
+        return [ListedEvent(item, time) for item, time in zip(items, times, strict=True)]
     events = []
     for element, time in zip(items, times, strict=True):
         if not isinstance(element, dict):
             raise DataRejected("history_not_a_list", actual=element, expected="an object like the first one")
-        values = {name: element.get(key) for name, key in fields.items() if name in Event._fields}
-        events.append(Event(**{"timestamp": time, **values}))
+        values = {name: element.get(key) for name, key in fields.items() if name in ListedEvent._fields}
+        events.append(ListedEvent(**{"timestamp": time, **values}))
     return events
 
 
 def element_fields(items: Any) -> dict[str, str]:
-    """Return the keys of the first object of a list by field; empty unless it is one."""
+    """Return the keys of the first element of a list by field.
+
+    They are empty if it is no object.
+    """
     first = items[0] if isinstance(items, list) and items else None
     if not isinstance(first, dict):
         return {}
@@ -231,9 +234,9 @@ def _consecutive(rows: Sequence[ItemList]) -> Iterator[tuple[list[Any], list[Any
 
 
 def _tail(earlier: Sequence[Any], later: Sequence[Any]) -> int | None:
-    """Return how many items of a later list are new; None unless it continues the earlier one.
+    """Return how many items of a later list are new; None for an unrelated list.
 
-    It begins with it, or both are windows of one length.
+    The later list begins with the earlier one, or both are windows of the same length.
     """
     if later[: len(earlier)] == earlier:
         return len(later) - len(earlier)

@@ -425,7 +425,7 @@ class Interactions(Format):
         unread.report(self.issues)
 
     def _find_session(self, record: Mapping[str, Any]) -> dict[str, str]:
-        """Return the keys of a list of items, and of its user and time, if any.
+        """Return the keys of a list of items, its user and its time.
 
         A session whose items have times is a user, whose events are in the order of these.
         """
@@ -443,7 +443,7 @@ class Interactions(Format):
         return {field: name for field, name in fields.items() if isinstance(name, str)}
 
     def _report_sessions(self, source: UploadedFile, fields: Mapping[str, Any], names: Sequence[str]) -> None:
-        """Report that lists of sessions become one history of their user."""
+        """Report that the sessions of a user become one history."""
         session = session_key(names)
         if {"history", "user"} <= fields.keys() and session is not None and session not in fields.values():
             expected = f'columns {{"user": "{session}"}} to keep them apart'

@@ -99,6 +99,9 @@ class TextFolders(FolderFormat):
 
 
 def _suffix_of(path: PurePosixPath) -> str:
-    """Return the suffix of a file in lower case; an address has none unless it is that of a text."""
+    """Return the suffix of a file in lower case.
+
+    An address has none, unless it is that of a text.
+    """
     suffix = path.suffix.lower()
     return "" if _ADDRESS.search(path.name) and suffix not in SUFFIXES else suffix

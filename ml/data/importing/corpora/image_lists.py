@@ -1,4 +1,4 @@
-"""JSON about images, beside them: a list with a row for each, captions by the ids of COCO, Karpathy's splits.
+"""JSON about images: lists of rows, captions by the ids of COCO, Karpathy's splits.
 
 https://cocodataset.org/#format-results, https://cs.stanford.edu/people/karpathy/deepimagesent/.
 """

@@ -35,7 +35,7 @@ class _Tier(NamedTuple):
 
 
 def read_segments(text: str) -> Iterator[dict[str, Any]]:
-    """Yield the text of a whole clip if a tier has its words, else of each interval.
+    """Yield the text of a whole clip by a tier of words, or texts of intervals.
 
     Several such tiers are those of several speakers. Nothing is yielded for other files.
     """
@@ -52,7 +52,10 @@ def read_segments(text: str) -> Iterator[dict[str, Any]]:
 
 
 def _read_tiers(text: str) -> list[_Tier]:
-    """Return the tiers of intervals, without silence; the long and the short form have equal values."""
+    """Return the tiers of intervals without silence.
+
+    The long and the short form of a file have equal values.
+    """
     values = iter([_value(match) for match in _TOKEN.finditer(text)])
     tiers: list[_Tier] = []
     if next(values, None) != _HEADER:

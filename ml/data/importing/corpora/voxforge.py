@@ -44,7 +44,7 @@ def read(upload: CorpusFiles) -> None:
 
 
 def _rows(text: str, clips: Mapping[str, str], speaker: str) -> Iterator[dict[str, Any]]:
-    """Yield a row for each line: the path of a clip without a suffix, and what is said."""
+    """Yield the rows of a list, whose lines have a clip and its words."""
     for line in text.splitlines():
         name, _, words = line.strip().partition(" ")
         stem = PurePosixPath(name).name

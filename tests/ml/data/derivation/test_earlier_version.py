@@ -164,7 +164,7 @@ def test_the_clips_of_an_appended_audio_file_stay_in_one_split(tmp_path: Path) -
 
 
 def test_later_clips_of_an_audio_file_join_the_earlier_ones_over_all_versions(tmp_path: Path) -> None:
-    """The second part has the third clips, and the third part the fourth ones, of the same files."""
+    """The second and third part have one more clip of all files."""
     upload(tmp_path / "first", speech("rec", 30, clips=range(2)), task="speech_recognition")
     append(tmp_path / "second", speech("rec", 30, clips=range(2, 3), archive="b"), to=tmp_path / "first")
     operations = parse_operations([{"operation": "drop_rows", "rows": {"train": [0]}}])

@@ -21,7 +21,7 @@ def as_csv(mark: str, *, offset: float = 0.0, column: str = "price", every: int 
 
 
 @pytest.mark.parametrize(("mark", "offset"), [("-999", 0.0), ("-9999.0", -30.0), ("9999.9", 0.0), ("-99", 1000.0)])
-def test_a_target_that_means_none_is_left_out_and_told(tmp_path: Path, mark: str, offset: float) -> None:
+def test_a_target_that_means_none_is_left_out_and_reported(tmp_path: Path, mark: str, offset: float) -> None:
     report = upload(tmp_path, {"a.csv": as_csv(mark, offset=offset)})
     assert (report.state, report.accepted) == ("ready", ROWS - 6)
     assert (count(report, "number_means_none"), float(str(sample(report, "number_means_none")["found"]))) == (
@@ -50,11 +50,11 @@ def test_measured_numbers_stay(tmp_path: Path, mark: str, offset: float, every: 
     assert not codes(report) & {"number_means_none", "number_may_mean_none"}
 
 
-def test_a_lone_minus_one_is_learned_from_and_told(tmp_path: Path) -> None:
+def test_a_lone_minus_one_is_learned_from_and_reported(tmp_path: Path) -> None:
     report = upload(tmp_path, {"a.csv": as_csv("-1")})
     assert (report.accepted, sample(report, "number_may_mean_none")["found"]) == (ROWS, "-1: 6 rows")
 
 
-def test_a_feature_that_may_mean_none_is_told(tmp_path: Path) -> None:
+def test_a_feature_that_may_mean_none_is_reported(tmp_path: Path) -> None:
     report = upload(tmp_path, {"a.csv": as_csv("-999", column="b")})
     assert (report.accepted, sample(report, "feature_may_mean_none")["column"]) == (ROWS, "b")

@@ -1,4 +1,4 @@
-"""Lists of items of users and sessions: with times, with events, and growing from row to row."""
+"""Lists of items of users and sessions, with times and events, and growing ones."""
 
 import json
 from pathlib import Path

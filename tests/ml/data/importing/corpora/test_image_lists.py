@@ -90,7 +90,7 @@ def test_files_of_lists_say_their_split(tmp_path: Path) -> None:
     assert (report.state, report.splits) == ("ready", {"train": 16, "validation": 4, "test": 4})
 
 
-def test_conversations_and_questions_about_images_are_told_as_not_read(tmp_path: Path) -> None:
+def test_conversations_and_questions_about_images_are_reported_as_not_read(tmp_path: Path) -> None:
     talks = [
         {"image": f"COCO_val_{100 + row:06}.png", "conversations": [{"from": "human", "value": "what?"}]}
         for row in range(COUNT)
