@@ -247,7 +247,7 @@ def unread_path(directory: Path, split: str) -> Path:
 
 
 def parents_path(directory: Path, split: str) -> Path:
-    """Return the path of the hashes of the files that rows were cut from, uint64 [N]."""
+    """Return the path of the hashes of files that rows were cut from."""
     return directory / f"parents.{split}.npy"
 
 

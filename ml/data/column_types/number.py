@@ -37,7 +37,7 @@ class NumberType(ColumnType[float]):
         return struct.pack(NUMBER_FORMAT, value)
 
     def leave_out_mark(self) -> Mark | None:
-        """Return the number that stands for a missing one, and leave it out of the facts.
+        """Return the mark of a missing number, and leave it out of the facts.
 
         Call it after the last value.
         """

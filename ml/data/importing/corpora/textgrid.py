@@ -35,7 +35,7 @@ class _Tier(NamedTuple):
 
 
 def read_segments(text: str) -> Iterator[dict[str, Any]]:
-    """Yield the text of a whole clip by a tier of words, or texts of intervals.
+    """Yield the text of a clip by a tier of words, or of intervals.
 
     Several such tiers are those of several speakers. Nothing is yielded for other files.
     """

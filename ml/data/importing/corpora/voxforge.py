@@ -29,8 +29,8 @@ def read(upload: CorpusFiles) -> None:
         listed = [name for name in _LISTS if name in files]
         clips = {
             PurePosixPath(name).stem: clip
-            for other, names in folders.items()
-            if PurePosixPath(other).parent == path.parent and other != folder
+            for sibling, names in folders.items()
+            if PurePosixPath(sibling).parent == path.parent and sibling != folder
             for name, clip in names.items()
             if is_audio_file(name)
         }

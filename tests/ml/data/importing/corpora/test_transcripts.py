@@ -126,8 +126,8 @@ def as_grid(*tiers: tuple[str, list[str]], is_short: bool = False) -> str:
 def test_words_of_praat_are_the_text_of_their_clip(tmp_path: Path, encoding: str, is_short: bool) -> None:
     members = [(f"{row}.wav", clip) for row, clip in enumerate(CLIPS)]
     for row in range(COUNT):
-        said = words(row, 1).split()
-        grid = as_grid(("phones", ["a", "b", ""]), ("words", ["", *said, "sil"]), is_short=is_short)
+        spoken = words(row, 1).split()
+        grid = as_grid(("phones", ["a", "b", ""]), ("words", ["", *spoken, "sil"]), is_short=is_short)
         members.append((f"{row}.TextGrid", grid.encode(encoding)))
     report = upload(tmp_path, {"a.zip": make_zip(members)}, task="speech_recognition")
 
