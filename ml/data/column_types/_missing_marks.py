@@ -23,10 +23,10 @@ _MIN_DISTANCE: Final = 2.0
 
 
 class Mark(NamedTuple):
-    """A number that stands for a missing one, and how often."""
+    """A number that stands for a missing one, and its number of rows."""
 
     number: float
-    count: int
+    rows: int
 
 
 class MarkedNumbers:

@@ -181,7 +181,7 @@ class RecordType(ColumnType[dict[str, CellValue]]):
             at = Location(column=name)
             mark = self._columns[name].marked.find_mark() if judgment.kind == "number" else None
             if mark is not None:
-                actual = f"{mark.number:g}: {mark.count:,} of {self._rows:,} rows"
+                actual = f"{mark.number:g}: {mark.rows:,} of {self._rows:,} rows"
                 self.issues.add("feature_may_mean_none", at=at, actual=actual)
             if judgment.kind == "omitted":
                 self.issues.add("feature_omitted", at=at, actual=f"{name}: {judgment.reason}")

@@ -26,10 +26,10 @@ def find_missing_numbers(staging: Staging, issues: IssueLog) -> np.ndarray:
         if (mark := column_type.leave_out_mark()) is not None:
             mask |= _is_equal(staging, column, mark.number)
             at = staging.locate(int(np.flatnonzero(mask)[0]), column)
-            issues.add("number_means_none", at=at, actual=f"{mark.number:g}", count=mark.count)
+            issues.add("number_means_none", at=at, actual=f"{mark.number:g}", count=mark.rows)
         if (doubtful := column_type.find_doubtful_mark()) is not None:
             first = int(np.flatnonzero(_is_equal(staging, column, doubtful.number))[0])
-            actual = f"{doubtful.number:g}: {doubtful.count:,} rows"
+            actual = f"{doubtful.number:g}: {doubtful.rows:,} rows"
             issues.add("number_may_mean_none", at=staging.locate(first, column), actual=actual)
     return mask
 
