@@ -323,6 +323,9 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
     "record_empty": _repair("Rows without any value beside the target were left out."),
     "record_not_an_object": _error("The features of a row are values by column. Send a table with a column for each."),
     "value_missing": _repair("Rows without a number in the target column were left out."),
+    "boxes_without_class": _warning(
+        'No column has the class of the boxes, so all of them are of the class "object". Add a column with the class.'
+    ),
     "number_means_none": _warning(
         "This number stands for a missing one beside all others, so its rows were left out. If it is a measurement, "
         "write all of them in another unit.",

@@ -124,8 +124,10 @@ class ImageType(ColumnType[np.ndarray]):
     def from_cell(cls, cell: Any) -> bytes:
         """Return the file in a table cell.
 
-        A cell holds bytes, `{"bytes": ...}` as Hugging Face stores it, or base64.
+        A cell holds bytes, `{"bytes": ...}` as Hugging Face stores it, base64, or a list of pixels.
         """
+        if isinstance(cell, str) and (pixels := images.parse_pixels(cell)) is not None:
+            return images.encode_png(pixels)
         data = base64_data.from_cell(cell)
         if data is None:
             raise DataRejected("image_not_encoded", actual=cell or "nothing", expected="base64 of an image file")

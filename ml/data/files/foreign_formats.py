@@ -57,10 +57,12 @@ _COMMENT: Final = re.compile(r"%(?!PDF-|!PS)|#|<\?xml[^>]*\?>\s*$")
 _INSPECTED_LINES: Final = 20
 
 
+_NUMPY_SUFFIX: Final = ".npy"
+_NUMPY: Final = ForeignFormat("NumPy", "images in class folders, IDX or Parquet; tables as CSV")
 #: Archives by the end of a name that only they have.
 _ARCHIVES: Final = (
     ("[Content_Types].xml", ForeignFormat("Office Open XML, such as xlsx", "the sheet as CSV, or the text as txt")),
-    (".npy", ForeignFormat("NumPy", "images in class folders, IDX or Parquet; tables as CSV")),
+    (_NUMPY_SUFFIX, _NUMPY),
 )
 
 
@@ -70,6 +72,8 @@ def find_foreign_format(source: UploadedFile) -> ForeignFormat | None:
         names = [name for name in source.member_names if not name.endswith("/")]
         formats = (format for end, format in _ARCHIVES if names and names[0].endswith(end))
         return next(formats, None)
+    if source.content == "binary" and source.name.lower().endswith(_NUMPY_SUFFIX):
+        return _NUMPY
     if source.content not in ("text", "json"):  # RTF begins with a brace
         return None
     start = b"".join(source.text_starts.values()).decode("utf-8-sig", "replace")

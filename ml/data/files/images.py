@@ -11,6 +11,8 @@ x265 under the GPL as well, and the codec is patented. DICOM is refused because 
 from __future__ import annotations
 
 import io
+import math
+import re
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -34,6 +36,9 @@ UNSUPPORTED_SUFFIXES: Final = {
     **dict.fromkeys((".heic", ".heif", ".avif"), "image_heic"),
     **dict.fromkeys((".dcm", ".dicom"), "image_dicom"),
 }
+#: Images of fewer than 6 x 6 pixels are no such list: it may be one of measurements.
+_PIXEL_LIST: Final = re.compile(r"\[?\s*\d{1,3}(?:[\s,]+\d{1,3}){35,}\s*\]?")
+_DIGITS: Final = re.compile(r"\d+")
 #: Bytes that mark a DICOM file, and where.
 _DICOM: Final = (b"DICM", 128)
 #: Brands of HEIC and AVIF files (ISO/IEC 23008-12), after the type of the first box.
@@ -75,6 +80,20 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """
     plain_pixels = fast_images.read(data, max_pixels=max_pixels)
     return _read_slowly(data, max_pixels=max_pixels).pixels if plain_pixels is None else plain_pixels
+
+
+def parse_pixels(cell: str) -> np.ndarray | None:
+    """Return the square image in a list of pixels, uint8 [H, W, 1].
+
+    FER2013 is published so: `70 80 82 72`. Returns None for any other text.
+    """
+    if not _PIXEL_LIST.fullmatch(cell.strip()):
+        return None
+    values = np.array(_DIGITS.findall(cell), dtype=np.int64)
+    side = math.isqrt(len(values))
+    if side * side != len(values) or values.max() > np.iinfo(np.uint8).max:
+        return None
+    return values.astype(np.uint8).reshape(side, side, 1)
 
 
 def encode_png(pixels: np.ndarray) -> bytes:

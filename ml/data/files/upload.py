@@ -92,6 +92,9 @@ _SPLIT_WORDS: Final = {
     "devtest": "test",
     "newstest": "test",
     "newsdev": "validation",
+    # FER2013, as Kaggle's leaderboards are called.
+    "publictest": "validation",
+    "privatetest": "test",
 }
 #: A split with a year or number, and words that say what the folder holds: train2017, test_images, labels-val,
 #: train-clean-100.

@@ -39,6 +39,7 @@ from ml.data.importing.classes import (
     resolve_classes,
 )
 from ml.data.importing.corpora import (
+    audio_lists,
     class_files,
     class_list,
     fairseq,
@@ -466,7 +467,7 @@ class Importer:
         except DataRejected as rejection:
             self.issues.record(rejection)
             return []
-        for read in (kaldi.read, voxforge.read, fairseq.read, transcripts.read):
+        for read in (kaldi.read, voxforge.read, fairseq.read, transcripts.read, audio_lists.read):
             read(upload)
         image_lists.read(upload, required_columns)
         unread_objects.read(upload)

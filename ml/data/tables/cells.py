@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ml.data.cell_values import to_number, to_value
 from ml.data.column_types import COLUMN_TYPES
-from ml.data.files.images import looks_like_image
+from ml.data.files.images import looks_like_image, parse_pixels
 from ml.data.issues import DataRejected
 from ml.data.tables.column_aliases import CANONICAL_COLUMNS
 
@@ -117,7 +117,7 @@ def kind_of_texts(cells: Sequence[str]) -> CellKind:
 
     It is an image if any cell is one, and a number if more than half of the cells are.
     """
-    if any(_holds_image(cell) for cell in cells):
+    if any(_holds_image(cell) for cell in cells) or _hold_pixels(cells):
         return "image"
     return "number" if cells and sum(map(_reads_as_number, cells)) * 2 > len(cells) else "text"
 
@@ -165,6 +165,12 @@ def _is_pixel(cell: Any) -> bool:
     except (TypeError, ValueError, OverflowError):
         return False
     return 0 <= number <= _MAX_PIXEL and number.is_integer()
+
+
+def _hold_pixels(cells: Sequence[str]) -> bool:
+    """Return whether all cells are the pixels of square images of one size."""
+    shapes = {None if (pixels := parse_pixels(cell)) is None else pixels.shape for cell in cells}
+    return len(shapes) == 1 and None not in shapes
 
 
 def _holds_image(cell: str) -> bool:

@@ -48,7 +48,10 @@ CONTEXT_NAMES: Final = ("input", "inputs", "context", "passage", "document")
 #: Usual names of an answer: beside a prompt they have precedence over other names of a text.
 ANSWER_NAMES: Final = ("completion", "response", "output", "answer", "chosen")
 #: Names of a label that writes out what a column of numbers codes: 0 and negative.
-WRITTEN_LABEL_NAMES: Final = ("label_text", "label_name", "class_name", "category_name", "label_str")
+WRITTEN_LABEL_NAMES: Final = (
+    *("label_text", "label_name", "class_name", "category_name", "label_str", "label_names", "class_names"),
+    *("target_name", "target_names", "target_text", "category_text", "label_string", "intent_name", "label_desc"),
+)
 #: Names of a label that judges what stands beside it, rather than sorts it by topic.
 JUDGMENT_NAMES: Final = ("label", "labels", "gold_label", "y", "target", "class")
 #: Names of two texts that are judged together, besides names that differ in a final 1 and 2, or a and b.

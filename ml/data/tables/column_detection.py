@@ -376,7 +376,9 @@ def _is_target_a_label(detection: ColumnDetection) -> bool:
 
 
 def _relabel_target(detection: ColumnDetection) -> Mapping[str, int | None]:
-    return {"label": detection.assigned.get("label", detection.assigned["target"]), "target": None}
+    query, target = detection.query, detection.assigned["target"]
+    written = query.position_by_names(WRITTEN_LABEL_NAMES) if query.columns[target].kind == "number" else None
+    return {"label": detection.assigned.get("label", target if written is None else written), "target": None}
 
 
 def _can_assign_first_text(detection: ColumnDetection) -> bool:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ml.data.files.natural_sort import natural_sort_key
 from ml.data.files.text import detect_encoding, open_lines, open_text, read_lines
+from ml.data.files.upload import parse_split
 from ml.data.issues import DataRejected, Location
 from ml.data.tables.column_aliases import plain_name
 from ml.data.tables.records import Dialect, Record, read_records
@@ -166,9 +167,22 @@ class FileIndex:
             if str(folder / path) in self._paths:
                 return str(folder / path)
         candidates = self._by_name.get(path.name, [])
+        if len(candidates) > 1:
+            candidates = _select_like(candidates, PurePosixPath(beside).stem) or candidates
         if len(candidates) == 1:
             return candidates[0]
         if candidates:
             raise DataRejected("file_name_ambiguous", actual=name, expected=f"one of {', '.join(candidates[:3])}")
         suggestion = self._by_folded_stem.get(path.stem.casefold())
         raise DataRejected("file_missing", actual=name or "nothing", expected=suggestion)
+
+
+def _select_like(files: Sequence[str], table: str) -> list[str]:
+    """Return the files in a folder that is called like their table: `train/0.png` for `train.csv`."""
+    split = parse_split(table)
+    folders = {file: PurePosixPath(file).parent.name for file in files}
+    return [
+        file
+        for file, folder in folders.items()
+        if folder.lower() == table.lower() or (split is not None and parse_split(folder) == split)
+    ]

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: A text column of longer cells holds sentences rather than class names.
 MAX_LABEL_CHARACTERS: Final = 12
+#: Names of classes in a last column without other texts may be longer.
+_MAX_NAME_CHARACTERS: Final = 24
 #: From this number of columns with numbers on, a table without a named text holds measurements.
 MIN_MEASUREMENTS: Final = 4
 #: From this number on it does if its texts are names of classes as well.
@@ -128,13 +130,23 @@ def _choose_target(query: ColumnQuery) -> tuple[TargetChoice, bool]:
     classes = [
         index
         for index, column in enumerate(query.columns)
-        if _holds_classes(column) and column.mean_characters and not _is_row_number(column)
+        if (_holds_classes(column) or _is_last_text(query, index)) and column.mean_characters
+        if not _is_row_number(column)
     ]
     if len(classes) == 1 and classes[0] == len(query.columns) - 1 and not is_number_required:
         return TargetChoice(classes[0]), True
     listed = ", ".join(query.names[:MAX_LISTED_NAMES]) + (", ..." if len(query.names) > MAX_LISTED_NAMES else "")
     aliases = ", ".join(ALIASES[VALUE if is_number_required else LABEL][:4])
     raise DataRejected("target_not_named", actual=f"columns {listed}", expected=f"a column named {aliases}")
+
+
+def _is_last_text(query: ColumnQuery, index: int) -> bool:
+    """Return whether the last column holds names of classes, such as Iris-versicolor."""
+    column = query.columns[index]
+    is_last = index == len(query.columns) - 1
+    return (
+        is_last and column.kind == "text" and column.repeats_values and column.mean_characters <= _MAX_NAME_CHARACTERS
+    )
 
 
 def _is_coordinate(query: ColumnQuery, position: int) -> bool:

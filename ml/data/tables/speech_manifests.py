@@ -54,11 +54,15 @@ FILE_COLUMN_NAMES: Final = (
     "file_path",
     "fname",
     "slice_file_name",
+    "wav_filename",  # DeepSpeech
+    "wav_file",
+    "audio_filename",
+    "audio_id",
     "recording_id",
     "id",
 )
 #: Usual names of the column of texts; fairseq's lists for speech to text have `tgt_text`.
-TEXT_COLUMN_NAMES: Final = (*ALIASES["text"], "tgt_text", PRINTED_TEXT)
+TEXT_COLUMN_NAMES: Final = (*ALIASES["text"], "tgt_text", PRINTED_TEXT, "wrd", "words")
 #: Values of an entry that several lists may share among them.
 _VALUES: Final = ("text", "label", "speaker", "split")
 #: NeMo's name of the column of audio files; beside it, `duration` counts without an `offset`, too.
@@ -207,7 +211,7 @@ class AudioFileIndex:
 
 def is_manifest(name: str) -> bool:
     """Return whether a file may be a manifest, by its suffix."""
-    return PurePosixPath(name).suffix.lower() in {".csv", ".tsv", ".json", ".jsonl", ".txt"}
+    return PurePosixPath(name).suffix.lower() in {".csv", ".tsv", ".json", ".jsonl", ".txt", ".list"}
 
 
 def is_audio_file(name: str) -> bool:

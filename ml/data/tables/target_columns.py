@@ -100,7 +100,7 @@ def may_be_label(column: CellColumn) -> bool:
     """
     name = column.name.strip()
     is_detail = NON_DATA_NAME.fullmatch(name) or _DETAIL_NAME.fullmatch(plain_name(name))
-    return column.repeats_values and _is_short(column) and not is_detail
+    return column.repeats_values and not column.is_constant and _is_short(column) and not is_detail
 
 
 def _is_short(column: CellColumn) -> bool:

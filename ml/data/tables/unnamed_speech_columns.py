@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 PRINTED_TEXT: Final = "written"
 #: A column that is neither text nor speaker, such as the language.
 _OTHER: Final = "other"
+#: Mean number of words beside the numbers of speakers, if none occurs twice.
+_MIN_WORDS: Final = 4
 #: Maximum length of the name of a speaker.
 _MAX_SPEAKER_CHARACTERS: Final = 64
 
@@ -63,6 +65,10 @@ def _is_speaker(columns: Sequence[Sequence[str]], position: int) -> bool:
     if any(not value or len(value) > _MAX_SPEAKER_CHARACTERS or len(value.split()) > 1 for value in values):
         return False
     others = [tuple(column[row] for column in columns[1:]) for row, _ in enumerate(values)]
+    if all(value.isdecimal() for value in values):
+        # VITS numbers them. A number that stands for itself always has one text, of few words.
+        words = sum(len(" ".join(row).split()) - 1 for row in others) / len(others)
+        return len(set(others)) > len(set(values)) or words >= _MIN_WORDS
     return 2 * len(set(values)) <= len(values) and len(set(others)) > len(set(values))
 
 

@@ -26,14 +26,31 @@ MAX_DIGITS: Final = 18
 
 
 def hold_user_lines(source: UploadedFile) -> bool:
-    """Return whether a file, or one of an archive, has such lines."""
+    """Return whether a file has such lines, or pairs of a user and an item.
+
+    It may be one of an archive.
+    """
     if source.content not in ("text", "zip", "tar"):
         return False
-    return any(
-        are_user_lines(start.decode("utf-8", "replace").splitlines()[:-1][:INSPECTED_LINES], name)
+    starts = {
+        name: start.decode("utf-8", "replace").splitlines()[:-1]
         for name, start in source.text_starts.items()
         if PurePosixPath(name).suffix.lower() in (".txt", ".dat", ".data", "")
-    )
+    }
+    return any(are_user_lines(lines[:INSPECTED_LINES], name) or _are_pairs(lines) for name, lines in starts.items())
+
+
+def _are_pairs(lines: Sequence[str]) -> bool:
+    """Return whether lines are a user and an item, user by user.
+
+    SASRec's files are such.
+    """
+    rows = [line.split(" ") for line in lines if line.strip()]
+    if len(rows) < INSPECTED_LINES or not all(len(row) == 2 and all(map(_is_id, row)) for row in rows):
+        return False
+    users, items = [int(user) for user, _ in rows], [int(item) for _, item in rows]
+    is_sorted = all(before <= after for before, after in itertools.pairwise(users))
+    return is_sorted and 2 * len(set(users)) <= len(users) and items != sorted(items)
 
 
 def are_user_lines(lines: Sequence[str], name: str) -> bool:

@@ -585,7 +585,9 @@ def _is_log(source: UploadedFile) -> bool:
         return False  # the format that reads this file reports what is wrong with it
     is_item = _ITEM_LINE.fullmatch(first.strip()) is not None and _is_grouped(source)
     is_history = _are_history_columns(cells, row)
-    return _are_log_columns(cells) or _is_event(cells) or is_item or is_history or parse_list(first) is not None
+    # One list alone has the names of something, such as classes.
+    are_lists = bool(second) and parse_list(first) is not None
+    return _are_log_columns(cells) or _is_event(cells) or is_item or is_history or are_lists
 
 
 def _lacks_user(source: UploadedFile) -> bool:

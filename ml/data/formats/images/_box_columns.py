@@ -33,6 +33,17 @@ SIDE_NAMES: Final = (
     ("left", "top", "width", "height"),
     ("x", "y", "width", "height"),
 )
+#: Usual names of the columns of the center, width and height.
+CENTER_NAMES: Final = (
+    ("x_center", "y_center", "width", "height"),
+    ("x_center", "y_center", "w", "h"),
+    ("xcenter", "ycenter", "width", "height"),
+    ("center_x", "center_y", "width", "height"),
+    ("cx", "cy", "w", "h"),
+    ("xc", "yc", "w", "h"),
+)
+#: Class of boxes in a table that names none.
+ONLY_CLASS: Final = "object"
 OBJECT_LABEL_NAMES: Final = (*LABEL_NAMES, "labelname", "classname", "object", "class label")
 IMAGE_SIDES: Final = (("width", "height"), ("image_width", "image_height"), ("img_width", "img_height"))
 
@@ -45,36 +56,50 @@ class BoxColumns:
     box: tuple[str, ...]
     #: Whether the last two numbers are width and height, not right and bottom.
     has_sides: bool
-    label: str
+    #: Column of the class; None if all boxes are of one.
+    label: str | None
     #: Columns of the width and height of the image; empty without them.
     image_size: tuple[str, ...] = ()
+    #: Whether the first two numbers are the center, not left and top.
+    has_center: bool = False
 
     @classmethod
     def find(cls, names: Collection[str]) -> BoxColumns | None:
-        """Return the columns of boxes by usual names; None if one is missing."""
+        """Return the columns of boxes by usual names; None if one is missing.
+
+        Corners and a list need no column of classes.
+        """
         label = find_column(names, OBJECT_LABEL_NAMES)
-        if label is None:
-            return None
-        for has_sides, forms in ((False, CORNER_NAMES), (True, SIDE_NAMES)):
+        for forms in (CORNER_NAMES, CENTER_NAMES, SIDE_NAMES):
+            if forms is not CORNER_NAMES and label is None:
+                continue
             for form in forms:
-                box = _find_all(names, form)
-                if box:
+                if box := _find_all(names, form):
                     sizes = (_find_all(names, sides) for sides in IMAGE_SIDES if not set(sides) & set(form))
-                    return cls(box, has_sides, label, next(filter(None, sizes), ()))
+                    size = next(filter(None, sizes), ())
+                    return cls(box, forms is SIDE_NAMES, label, size, has_center=forms is CENTER_NAMES)
         box_list = find_column(names, COCO_BOX_NAMES)
         return None if box_list is None else cls((box_list,), True, label)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The column of the class, if any, and those of the box."""
+        return (*((self.label,) if self.label else ()), *self.box)
 
     def parse(self, cells: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Return the objects of a row; raises `DataRejected` for an invalid box."""
         values = [cells[name] for name in self.box]
         if all(value is None or not str(value).strip() for value in values):
             return []
+        label = cells[self.label] if self.label else ONLY_CLASS
         if len(values) > 1:
-            return [{"label": cells[self.label], "box": to_corners(values) if self.has_sides else values}]
+            sides = _from_center(values) if self.has_center else values
+            return [{"label": label, "box": to_corners(sides) if self.has_sides or self.has_center else values}]
         box = _parse_list(values[0])
         if box and isinstance(box[0], list):
-            return [dict(item) for item in ObjectsType.from_cell({"bbox": box, "label": cells[self.label]}).objects]
-        return [{"label": cells[self.label], "box": to_corners(box)}]
+            labels = label if self.label else [label] * len(box)
+            return [dict(item) for item in ObjectsType.from_cell({"bbox": box, "label": labels}).objects]
+        return [{"label": label, "box": to_corners(box)}]
 
     def parse_image_size(self, cells: Mapping[str, Any]) -> tuple[int, int] | None:
         """Return the width and height of the image; None without them."""
@@ -99,6 +124,18 @@ def _to_numbers(box: Any) -> list[float]:
         return [float(number) for number in box]
     except (TypeError, ValueError):
         return []
+
+
+def _from_center(values: Sequence[Any]) -> list[Any]:
+    """Return left, top, width and height of a box by its center.
+
+    Cells that are no numbers stay.
+    """
+    numbers = _to_numbers(values)
+    if len(numbers) != 4:
+        return list(values)
+    x, y, width, height = numbers
+    return [x - width / 2, y - height / 2, width, height]
 
 
 def _find_all(names: Collection[str], form: Sequence[str]) -> tuple[str, ...]:

@@ -302,7 +302,7 @@ class ImageTable(Format):
             self._find_column("split", names, SPLIT_COLUMN_NAMES),
         }
         if value is None and self._box_columns:
-            used |= {self._box_columns.label, *self._box_columns.box, *self._box_columns.image_size}
+            used |= {*self._box_columns.names, *self._box_columns.image_size}
         unread.add_all(row.cells, {name for name in used if name}, Location(file=manifest.name))
 
     def _read_rows(self, manifest: UploadedFile) -> Iterator[ManifestRow]:
@@ -323,8 +323,11 @@ class ImageTable(Format):
         value_column = self._find_column(self.value_column, names, self._value_names())
         boxes = BoxColumns.find(names) if self.value_column == "objects" and value_column is None else None
         if boxes:
+            if boxes.label is None and self._box_columns is None:
+                at, column = Location(file=manifest.name), ", ".join(boxes.box)
+                self.issues.add("boxes_without_class", at=at, actual=column, expected="a column such as class")
             self._box_columns = boxes
-            value_column = ", ".join((boxes.label, *boxes.box))
+            value_column = ", ".join(boxes.names)
         if self.value_column == "label" and value_column is None:
             self._class_columns = self._class_columns or self._find_class_columns(row.cells)
             value_column = ", ".join(self._class_columns) or None
@@ -524,7 +527,8 @@ def _find_lists_of_images(sources: Sequence[UploadedFile]) -> set[str]:
         for name, start in source.text_starts.items():
             header, *lines = start.decode("utf-8", "replace").splitlines()[: 1 + _INSPECTED_LINES] or [""]
             rows = [{PurePosixPath(cell.strip(' "')).name for cell in _DELIMITER.split(line)} for line in lines]
-            has_value = not value_names.isdisjoint(plain_name(cell.strip('"')) for cell in _DELIMITER.split(header))
+            columns = [plain_name(cell.strip('"')) for cell in _DELIMITER.split(header)]
+            has_value = not value_names.isdisjoint(columns) or BoxColumns.find(columns) is not None
             has_value |= bool(lines) and all(
                 _are_marks_of_classes(_DELIMITER.split(line)[1:]) for line in lines[:-1] or lines
             )

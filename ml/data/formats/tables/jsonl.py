@@ -170,7 +170,7 @@ class Jsonl(TableFormat):
         if not isinstance(cells, dict):
             self.issues.add("json_not_an_object", at=at, actual=line.strip(), expected="an object", rows=1)
             return None
-        return _flatten_translation(cells)
+        return _flatten_answers(_flatten_translation(cells))
 
 
 def _refuse_document(objects: Sequence[NumberedObject]) -> None:
@@ -192,6 +192,15 @@ def _flatten_translation(cells: dict[str, Any]) -> dict[str, Any]:
         return cells
     del cells[TRANSLATION]
     return {**{f"{TRANSLATION}.{language}": text for language, text in languages.items()}, **cells}
+
+
+def _flatten_answers(cells: dict[str, Any]) -> dict[str, Any]:
+    """Convert the answers of SQuAD, `{"answers": {"text": [...], "answer_start": [...]}}`, to the first one."""
+    answers = cells.get("answers")
+    if not isinstance(answers, dict) or not isinstance(answers.get("text"), list) or "answer" in cells:
+        return cells
+    texts = [text for text in answers["text"] if isinstance(text, str)]
+    return {**{name: cell for name, cell in cells.items() if name != "answers"}, "answer": texts[0] if texts else ""}
 
 
 def _to_float(cell: Any) -> float | None:

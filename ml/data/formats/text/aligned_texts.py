@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from ml.data.files.ignored import is_ignored, is_side_file
 from ml.data.files.natural_sort import natural_sort_key
 from ml.data.files.text import open_text, read_lines
 from ml.data.formats.base import ROWS_PER_BATCH, Batch, Format
+from ml.data.formats.text._language_names import FileName, are_pairs
 from ml.data.issues import DataRejected, Location
 from ml.data.locations import Locations
 
@@ -21,57 +20,6 @@ if TYPE_CHECKING:
     from ml.data.files.upload import FileContent, UploadedFile
 
 SURE: Final = 3.0
-_COMPRESSION_SUFFIX: Final = re.compile(r"\.(gz|bz2|xz)$", re.IGNORECASE)
-_TEXT_SUFFIX: Final = re.compile(r"\.(txt|text|tok|raw|lc|bpe)$", re.IGNORECASE)
-_LANGUAGE_SUFFIX: Final = re.compile(
-    r"^(?P<before>.*?)[._-]?(?P<side>(?<![A-Za-z])[A-Za-z]{2,3}([_-][A-Za-z0-9]{2,4})?)$", re.DOTALL
-)
-_SIDE_NAMES: Final = ("source", "target", "src", "tgt", "trg")
-#: Ends of file names that look like a language and are none.
-_NO_LANGUAGE: Final = frozenset(
-    [
-        "txt",
-        "csv",
-        "tsv",
-        "tab",
-        "xml",
-        "tmx",
-        "dat",
-        "log",
-        "doc",
-        "pdf",
-        "md",
-        "py",
-        "val",
-        "dev",
-        "tst",
-        "trn",
-        "raw",
-    ]
-)
-
-
-@dataclass(frozen=True, slots=True)
-class _FileName:
-    """A file name divided into stem and side.
-
-    `train.en.gz` has the stem `train` and the side `en`.
-    """
-
-    stem: str
-    side: str
-
-    @classmethod
-    def parse(cls, file: str) -> _FileName | None:
-        """Divide a file name; None if its end is no side."""
-        bare = _TEXT_SUFFIX.sub("", _COMPRESSION_SUFFIX.sub("", file))
-        for side in _SIDE_NAMES:
-            if match := re.fullmatch(rf"(.*?)[._-]?{side}", bare, re.IGNORECASE | re.DOTALL):
-                return cls(match[1], side)
-        match = _LANGUAGE_SUFFIX.fullmatch(bare)
-        if match is None or match["side"].lower() in _NO_LANGUAGE:
-            return None
-        return cls(match["before"], match["side"].lower())
 
 
 class AlignedTexts(Format):
@@ -95,15 +43,7 @@ class AlignedTexts(Format):
         if not super().detect(sources, required) or (required is not None and "target" not in required):
             return 0
         texts = [source for source in sources if source.content in cls.accepted_content]
-        parsed = [_FileName.parse(source.name) for source in _select_texts(texts)]
-        names = [name for name in parsed if name is not None]
-        sides_by_stem: dict[str, set[str]] = {}
-        for name in names:
-            sides_by_stem.setdefault(name.stem, set()).add(name.side)
-        has_pair = any(len(sides) == 2 for sides in sides_by_stem.values())
-        if len(names) < len(parsed) or len({name.side for name in names}) != 2 or not has_pair:
-            return 0
-        return SURE
+        return SURE if are_pairs(source.name for source in _select_texts(texts)) else 0
 
     def read(self) -> Iterator[Batch]:
         """Yield the rows of one pair after another."""
@@ -112,7 +52,7 @@ class AlignedTexts(Format):
             if source not in texts:
                 expected = "two files of texts, named alike but for the language"
                 self.issues.add("file_ignored", at=Location(file=source.name), expected=expected)
-        names = [(_FileName.parse(source.name) or _FileName(source.name, ""), source) for source in texts]
+        names = [(FileName.parse(source.name) or FileName(source.name, ""), source) for source in texts]
         sides = self._order_sides([name.side for name, _ in names])
         pairs: dict[str, dict[str, UploadedFile]] = {}
         for name, source in names:
@@ -181,9 +121,9 @@ class AlignedTexts(Format):
 def _select_texts(sources: Sequence[UploadedFile]) -> list[UploadedFile]:
     """Leave out the files beside pairs: notes, and descriptions of the lines of a pair."""
     texts = [source for source in sources if not is_ignored(source.name) and not is_side_file(source.name)]
-    stems = Counter(name.stem for source in texts if (name := _FileName.parse(source.name)))
+    stems = Counter(name.stem for source in texts if (name := FileName.parse(source.name)))
     paired = tuple(f"{stem}." for stem, count in stems.items() if stem and count > 1)
-    return [source for source in texts if _FileName.parse(source.name) or not source.name.startswith(paired)]
+    return [source for source in texts if FileName.parse(source.name) or not source.name.startswith(paired)]
 
 
 def _take_batch(lines: Iterator[str]) -> list[str]:

@@ -16,6 +16,7 @@ from ml.data.files.text import UTF_16_MARKS, open_text, read_lines, read_text
 from ml.data.files.upload import find_split, folder_splits
 from ml.data.formats._markup import MARKUP_SUFFIXES, find_markup, strip_markup
 from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch, Format
+from ml.data.formats.text._language_names import are_pairs
 from ml.data.issues import DataRejected, Location
 from ml.data.locations import Locations
 
@@ -63,6 +64,8 @@ class PlainText(Format):
         members = [name for name in names if not is_ignored(name)]
         if archives and len(members) == 1 and required is None:
             return 0  # it is unpacked first: one file may be a table or one long text
+        if required is None and len(members) > 1 and are_pairs(members):
+            return 0  # it is unpacked first: texts in two languages
         names += [_strip_compression(source.name) for source in sources if source.content == "text"]
         # WikiExtractor's files have no suffix: `AA/wiki_00`.
         bare = [name for name in names if not PurePosixPath(name).suffix and _is_extracted(name)]

@@ -37,3 +37,9 @@ def test_lines_with_a_time_are_no_features(tmp_path):
     lines = "".join(f"{row} 9:30 a meeting about plan {row}\n" for row in ROWS)
 
     assert upload(tmp_path, {"notes.txt": lines.encode()}).state == "ready"
+
+
+def test_an_array_of_numpy_is_refused_by_name(tmp_path):
+    report = upload(tmp_path, {"images.npy": b"\x93NUMPY\x01\x00v\x00{'descr': '|u1'}" + bytes(200)})
+
+    assert sample(report, "content_not_read")["found"] == "NumPy"

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ml.data.dataset import Dataset
@@ -166,3 +167,70 @@ def test_a_class_may_have_the_name_of_rejected_answers(tmp_path: Path) -> None:
     report = upload(tmp_path, {"a.csv": lines("sentence,negative", rows)}, task="text_classification")
 
     assert (report.state, report.classes) == ("ready", ["0", "1"])
+
+
+def test_the_pixels_of_fer2013_are_images_in_its_splits(tmp_path: Path) -> None:
+    usages = ("Training", "Training", "PublicTest", "PrivateTest")
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 256, (80, 8 * 8))
+    lines = [f"{row // 4 % 3},{' '.join(map(str, images[row]))},{usages[row % 4]}" for row in range(80)]
+    report = upload(tmp_path, {"fer2013.csv": "\n".join(["emotion,pixels,Usage", *lines, ""]).encode()})
+    assert (report.guess and report.guess.task, report.splits) == (
+        "image_classification",
+        {"train": 40, "validation": 20, "test": 20},
+    )
+    first = Dataset.open(tmp_path / "dataset").rows("train").columns["image"][0]
+    assert first.tolist() == images[0].reshape(8, 8, 1).tolist()
+
+
+def test_lists_of_numbers_that_are_no_pixels_stay_texts(tmp_path: Path) -> None:
+    for name, count, limit in (("few", 16, 256), ("large", 64, 900)):
+        numbers = np.random.default_rng(0).integers(0, limit, (40, count))
+        lines = [f"{' '.join(map(str, row))},{'ab'[index % 2]}" for index, row in enumerate(numbers)]
+        report = upload(tmp_path / name, {"a.csv": "\n".join(["tokens,label", *lines, ""]).encode()})
+        assert (report.guess and report.guess.columns.keys()) == {"text", "label"}
+
+
+def test_a_column_of_one_value_is_no_label(tmp_path: Path) -> None:
+    lines = [
+        f'"{row % 2 * 4}","{1467810369 + row}","Mon Apr 06 22:19:45 PDT 2009","NO_QUERY","user{row}","{sentence(row)}"'
+        for row in range(60)
+    ]
+    report = upload(tmp_path, {"training.1600000.csv": "\n".join(lines).encode()})
+    assert (report.guess and report.guess.columns) == {"text": "6", "label": "1"}
+
+
+def test_names_beside_the_numbers_of_a_target_are_the_classes(tmp_path: Path) -> None:
+    lines = [f"{sentence(row)},{row % 3},{('autos', 'space', 'guns')[row % 3]}" for row in range(60)]
+    report = upload(tmp_path, {"news.csv": "\n".join(["text,target,target_names", *lines, ""]).encode()})
+    assert report.classes == ["autos", "guns", "space"]
+
+
+def test_a_list_of_the_names_of_classes_beside_tables_is_no_session(tmp_path: Path) -> None:
+    table = "\n".join(["text,category", *(f"{sentence(row)},card_{row % 4}" for row in range(60)), ""]).encode()
+    names = json.dumps([f"card_{number}" for number in range(4)]).encode()
+    report = upload(tmp_path, {"a.csv": table, "categories.json": names})
+    assert (report.guess and report.guess.task) == "text_classification"
+
+
+def test_the_first_answer_of_squad_is_the_text(tmp_path: Path) -> None:
+    rows = [
+        {
+            "id": str(row),
+            "context": sentence(row),
+            "question": f"what is {row}?",
+            "answers": {"text": [f"answer {row}", "another"], "answer_start": [0, 5]},
+        }
+        for row in range(60)
+    ]
+    report = upload(tmp_path, {"train.jsonl": "".join(json.dumps(row) + "\n" for row in rows).encode()})
+    assert (report.guess and report.guess.columns) == {"prompt": "question + context", "text": "answer"}
+
+
+def test_long_names_of_classes_in_the_last_column_are_the_target(tmp_path: Path) -> None:
+    kinds = ("Iris-setosa", "Iris-versicolor", "Iris-virginica")
+    lines = [
+        f"{5 + row % 9 / 10},{3 + row % 7 / 10},{1 + row % 5 / 10},0.{row % 4},{kinds[row % 3]}" for row in range(60)
+    ]
+    report = upload(tmp_path, {"iris.data": "\n".join([*lines, ""]).encode()})
+    assert (report.guess and report.guess.task, report.classes) == ("tabular_classification", list(kinds))

@@ -321,3 +321,12 @@ def test_lines_of_a_user_and_its_items_are_a_log(tmp_path, name, task, packing):
     assert sample(report, "file_not_a_log")["file"].endswith("user_list.txt")
     rows = Dataset.open(tmp_path / "dataset").rows("test").columns
     assert list(rows["history"][0]) == [*map(str, train(1)), *map(str, test(1))]
+
+
+def test_pairs_of_a_user_and_an_item_are_a_log_as_in_sasrec(tmp_path: Path) -> None:
+    lines = [f"{user} {(user * 7 + step * 5) % 23 + 1}" for user in range(1, 13) for step in range(8)]
+    report = upload(tmp_path / "log", {"ml-1m.txt": "\n".join([*lines, ""]).encode()})
+    assert (report.guess and report.guess.task, report.splits["test"]) == ("recommendation", 12)
+    numbers = [f"{row} {row * 2}" for row in range(60)]
+    report = upload(tmp_path / "numbers", {"table.txt": "\n".join([*numbers, ""]).encode()})
+    assert (report.guess and report.guess.format) != "interactions"

@@ -244,3 +244,16 @@ def test_the_request_has_precedence_over_the_split_column(tmp_path: Path) -> Non
 
     assert report.splits["test"] == 12
     assert imported_texts(tmp_path)["test"] == TEXTS[12:]
+
+
+def test_equal_names_in_two_folders_are_those_of_the_folder_called_like_the_table(tmp_path):
+    images = [
+        (f"{folder}/{row}.png", dataset_files.make_png(row + 100 * len(folder)))
+        for folder in ("train", "test")
+        for row in range(24)
+    ]
+    table = "\n".join(["id,label", *(f"{row},{'ab'[row % 2]}" for row in range(24)), ""]).encode()
+    report = dataset_files.upload(tmp_path, {"a.zip": dataset_files.make_zip([*images, ("train.csv", table)])})
+
+    assert (report.state, report.rows) == ("ready", 24)
+    assert dataset_files.count(report, "image_not_in_table") == 24

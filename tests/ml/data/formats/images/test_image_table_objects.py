@@ -117,3 +117,23 @@ def test_folders_decide_on_the_split_of_rows_of_boxes(tmp_path):
     report = upload(tmp_path, {"a.zip": make_zip(files.items())}, tasks=TASKS)
 
     assert (report.state, report.splits) == ("ready", {"train": 16, "validation": 4, "test": 4})
+
+
+@all_tasks
+@pytest.mark.parametrize("header", ["file_name,class,x_center,y_center,width,height", "file_name,class,cx,cy,w,h"])
+def test_boxes_may_have_a_center(tmp_path, header, task):
+    report, rows = read(tmp_path, make_rows(header, "cup,2.5,3,3,4", "pen,1,4.5,2,3"), name="labels.csv", task=task)
+    assert report.state == "ready", report.errors
+    assert rows.columns["objects"][0] == EXPECTED
+
+
+@all_tasks
+@pytest.mark.parametrize(
+    ("header", "cell"),
+    [("image_id,width,height,bbox,source", '6,6,"[1.0, 1.0, 3.0, 4.0]",x'), ("image,xmin,ymin,xmax,ymax", "1,1,4,5")],
+)
+def test_boxes_without_a_class_are_of_one_and_reported(tmp_path, header, cell, task):
+    report, rows = read(tmp_path, make_rows(header, cell), name="train.csv", task=task)
+    assert (report.state, report.classes) == ("ready", ["object"])
+    assert rows.columns["objects"][0] == [{"label": "object", "box": [1, 1, 4, 5]}]
+    assert "class" in sample(report, "boxes_without_class")["expected"]

@@ -10,7 +10,7 @@ import pytest
 
 from ml.data.dataset import Dataset
 from ml.data.limits import Limits
-from tests.support.ml.dataset_files import codes, make_parquet, sample, upload
+from tests.support.ml.dataset_files import codes, make_parquet, make_zip, sample, upload
 from tests.support.repository import SHARED_DATA
 
 PAIRS = [(f"A man number {number}.", f"Ein Mann Nummer {number}.") for number in range(12)]
@@ -90,6 +90,17 @@ def test_file_names_name_the_splits(tmp_path: Path) -> None:
     upload(tmp_path, files, columns={"target": "de"})
     assert [len(imported_pairs(tmp_path, split)) for split in ("train", "validation", "test")] == [8, 2, 2]
     assert imported_pairs(tmp_path, "validation") == PAIRS[8:10]
+
+
+def test_languages_in_folders_of_splits_are_pairs_also_in_an_archive(tmp_path: Path) -> None:
+    members = [
+        (f"corpus/{split}/{side}.txt", "".join(f"{side} line {row} of {split}\n" for row in range(rows)).encode())
+        for split, rows in (("train", 30), ("dev", 8), ("test", 9))
+        for side in ("en", "de")
+    ]
+    report = upload(tmp_path, {"a.zip": make_zip(members)})
+    assert (report.guess and report.guess.task) == "translation"
+    assert report.splits == {"train": 30, "validation": 8, "test": 9}
 
 
 def test_different_line_counts_are_reported_with_both_numbers(tmp_path: Path) -> None:

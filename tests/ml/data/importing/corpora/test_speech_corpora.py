@@ -1,5 +1,6 @@
 """Kaldi's data folders and fairseq's manifests."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -121,3 +122,55 @@ def test_prompts_of_voxforge_are_texts_of_their_speakers(tmp_path: Path, task: s
     speakers = rows_of(tmp_path)
     assert speakers[say(7)] in {f"s{speaker}-20100101-abc" for speaker in (1, 11)}
     assert speakers[say(0).upper()] in {f"s{speaker}-20100101-abc" for speaker in (0, 10)}
+
+
+def make_row(row: int, **names: str) -> dict[str, object]:
+    """Return a row of a list with other names of file, text and speaker."""
+    values = {"file": f"{{data_root}}/audio/{row}.wav", "text": say(row), "speaker": f"s{row % 12}"}
+    return {names[key]: value for key, value in values.items()}
+
+
+LISTS = {
+    "list.json": json.dumps(
+        [{**make_row(row, file="audio", text="sentence", speaker="speaker")} for row in range(COUNT)]
+    ),
+    "speechbrain.json": json.dumps(
+        {f"u{row}": make_row(row, file="wav", text="words", speaker="spk_id") for row in range(COUNT)}
+    ),
+    "speechbrain.csv": "\n".join(
+        ["ID,wav,spk_id,wrd", *(f"{row},$data_root/audio/{row}.wav,s{row % 12},{say(row)}" for row in range(COUNT))]
+    ),
+    "sovits.list": "\n".join(f"/data/audio/{row}.wav|s{row % 12}|EN|{say(row)}" for row in range(COUNT)),
+    "vits.txt": "\n".join(f"DUMMY2/{row}.wav|{row % 12}|{say(row)}" for row in range(COUNT)),
+}
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_lists_of_trainers_are_read_with_their_speakers(tmp_path: Path, name: str) -> None:
+    members = [(f"audio/{row}.wav", clip) for row, clip in enumerate(CLIPS)]
+    report = upload(tmp_path, {"a.zip": make_zip([*members, (name, LISTS[name].encode())])})
+
+    assert (report.state, report.accepted, report.guess and report.guess.task) == ("ready", COUNT, "speech_recognition")
+    assert len(set(rows_of(tmp_path).values())) > 5
+
+
+def test_the_list_of_deepspeech_has_the_names_of_its_clips(tmp_path: Path) -> None:
+    members = [(f"audio/{row}.wav", clip) for row, clip in enumerate(CLIPS)]
+    rows = [f"/data/audio/{row}.wav,16044,{say(row)}" for row in range(COUNT)]
+    table = "\n".join(["wav_filename,wav_filesize,transcript", *rows]).encode()
+    report = upload(tmp_path, {"a.zip": make_zip([*members, ("train.csv", table)])})
+
+    assert (report.state, report.accepted) == ("ready", COUNT)
+
+
+def test_a_short_list_of_vits_has_its_numbers_of_speakers(tmp_path: Path) -> None:
+    members = [(f"audio/{row}.wav", clip) for row, clip in enumerate(CLIPS)]
+    parts = {"train.txt": range(50), "val.txt": range(50, COUNT)}
+    lists = [
+        (name, "\n".join(f"DUMMY2/{row}.wav|{row}|{say(row)} {say(row + 7)}" for row in rows).encode())
+        for name, rows in parts.items()
+    ]
+    upload(tmp_path, {"a.zip": make_zip([*members, *lists])})
+
+    columns = Dataset.open(tmp_path / "dataset").rows("validation").columns
+    assert set(columns["speaker"]) == {str(row) for row in range(50, COUNT)}
