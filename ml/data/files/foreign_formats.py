@@ -53,6 +53,11 @@ _FORMATS: Final = (
     ForeignText("PDF", re.compile(r"%PDF-\d.*"), "the text as txt, such as pdftotext writes it"),
     ForeignText("PostScript", re.compile(r"%!PS.*"), "the text as txt"),
 )
+#: A column of conversations, and a cell with turns as JSON or as Python prints them.
+_CHAT_HEADER: Final = re.compile(
+    r'([^\n]*[,;\t])?"?(messages|conversations?|dialogu?e?s?)"?\s*([,;\t\n]|\r)', re.IGNORECASE
+)
+_CHAT_CELL: Final = re.compile(r"""\[\s*\{\s*["']{1,2}(role|from|content|value)["']{1,2}\s*:""")
 _COMMENT: Final = re.compile(r"%(?!PDF-|!PS)|#|<\?xml[^>]*\?>\s*$")
 _INSPECTED_LINES: Final = 20
 
@@ -77,6 +82,8 @@ def find_foreign_format(source: UploadedFile) -> ForeignFormat | None:
     if source.content not in ("text", "json"):  # RTF begins with a brace
         return None
     start = b"".join(source.text_starts.values()).decode("utf-8-sig", "replace")
+    if source.content == "text" and _CHAT_HEADER.match(start) and _CHAT_CELL.search(start):
+        return ForeignFormat("conversations in the cells of a table", "JSON lines: an object with messages on each")
     lines = (line.strip() for line in start.splitlines()[:_INSPECTED_LINES])
     first = next((line for line in lines if line and not _COMMENT.match(line)), "")
     texts = (ForeignFormat(text.name, text.way_out) for text in _FORMATS if text.first_line.fullmatch(first))

@@ -30,6 +30,9 @@ MIN_DISTINCT_CELLS: Final = 10
 MAX_CODES: Final = 10
 _BASE64_START: Final = 16
 _MAX_PIXEL: Final = 255
+#: Fraction of the cells of a column that end like sentences if all are sentences.
+_MIN_SENTENCES: Final = 0.8
+_SENTENCE_END: Final = re.compile(r"[^\W\d_]{2}[\"'\u00bb\u201d)]?[.!?\u2026\u3002\uff01\uff1f]+[\"'\u00bb\u201d)]?$")
 #: Links, addresses, hashes and UUIDs, dates and times, paths of files, and credits of sentences.
 _REFERENCE: Final = re.compile(
     r"(https?://|ftp://|s3://|gs://|www\.)\S+$|\S+@\S+\.\w+$|doi:\S+$"
@@ -110,6 +113,17 @@ def repeat_values(cells: Sequence[Any]) -> bool:
     """
     values = [str(cell).strip() for cell in cells if cell is not None and str(cell).strip()]
     return 0 < len(set(values)) <= min(MAX_CODES, len(values) / 2)
+
+
+def end_like_sentences(cells: Sequence[str]) -> bool:
+    """Return whether most cells end with the sign of a sentence, as names and classes do not."""
+    texts = [cell for cell in cells if cell.strip()]
+    return bool(texts) and sum(map(ends_like_sentence, texts)) >= _MIN_SENTENCES * len(texts)
+
+
+def ends_like_sentence(cell: str) -> bool:
+    """Return whether a text ends with the sign of a sentence."""
+    return _SENTENCE_END.search(cell.strip()) is not None
 
 
 def kind_of_texts(cells: Sequence[str]) -> CellKind:

@@ -58,7 +58,8 @@ JUDGMENT_NAMES: Final = ("label", "labels", "gold_label", "y", "target", "class"
 PAIR_NAMES: Final = (
     *(("premise", "hypothesis"), ("question", "sentence"), ("question", "passage"), ("query", "passage")),
     *(("query", "document"), ("question", "answer"), ("claim", "evidence"), ("text", "hypothesis"), ("text", "pair")),
-    ("context", "hypothesis"),
+    *(("context", "hypothesis"), ("query", "positive"), ("anchor", "positive"), ("query", "response")),
+    *(("source_sentence", "target_sentence"), ("headline", "body"), ("premise", "conclusion"), ("query", "text")),
     *(("sentence", "sentence_pair"), ("text", "text_pair"), ("context", "response"), ("question", "context")),
 )
 #: The name of the first of two columns of one kind: sentence1, text_a.

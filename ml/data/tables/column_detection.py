@@ -357,7 +357,11 @@ def _are_two_sentences(detection: ColumnDetection) -> bool:
         return False
     free = [detection.query.columns[position] for position in detection.free()]
     is_labeled = "label" in detection.assigned
-    return len(free) == 2 and not is_labeled and all(column.is_distinct and _holds_sentences(column) for column in free)
+    if len(free) != 2 or is_labeled:
+        return False
+    are_long = all(column.is_distinct and _holds_sentences(column) for column in free)
+    # The first sentences of Tatoeba have one word, and repeat: `Go.`, `Hi.`
+    return are_long or all(column.ends_like_sentences and _holds_words(column) for column in free)
 
 
 def _assign_two_sentences(detection: ColumnDetection) -> Assignment:

@@ -46,6 +46,8 @@ class CellColumn:
     is_constant: bool = False
     #: Whether all inspected cells are numbers, some of them with a fraction.
     has_fractions: bool = False
+    #: Whether most inspected cells end with the sign of a sentence.
+    ends_like_sentences: bool = False
     #: Whether it holds splits, or what rows are about: nothing to learn from.
     is_membership: bool = False
 

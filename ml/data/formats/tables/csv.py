@@ -28,6 +28,8 @@ from ml.data.tables.cells import (
     are_measured,
     are_pixels,
     are_references,
+    end_like_sentences,
+    ends_like_sentence,
     have_fractions,
     is_number,
     kind_of_texts,
@@ -391,6 +393,7 @@ def _describe_column(name: str, cells: Sequence[str]) -> CellColumn:
         repeat_values(cells),
         are_alike(cells),
         have_fractions(cells),
+        end_like_sentences(cells),
     )
 
 
@@ -402,6 +405,8 @@ def _has_header(records: Sequence[Sequence[str]]) -> bool:
     first, *others = records
     kinds = [kind_of_texts([cell]) for cell in first]
     if "image" in kinds:
+        return False
+    if len(first) > 1 and all(map(ends_like_sentence, first[:2])):
         return False
     if "number" not in kinds:
         return all(len(cell.split()) <= _MAX_NAME_WORDS for cell in first)

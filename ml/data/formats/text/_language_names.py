@@ -33,6 +33,13 @@ _NO_LANGUAGE: Final = frozenset(
         "val",
         "dev",
         "tst",
+        "alg",
+        "ali",
+        "aln",
+        "idx",
+        "ids",
+        "voc",
+        "lex",
         "trn",
         "raw",
     ]

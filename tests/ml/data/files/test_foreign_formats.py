@@ -43,3 +43,15 @@ def test_an_array_of_numpy_is_refused_by_name(tmp_path):
     report = upload(tmp_path, {"images.npy": b"\x93NUMPY\x01\x00v\x00{'descr': '|u1'}" + bytes(200)})
 
     assert sample(report, "content_not_read")["found"] == "NumPy"
+
+
+@pytest.mark.parametrize(
+    "cell", ['"[{""role"": ""user"", ""content"": ""hi""}]"', "\"[{'from': 'human', 'value': 'hi'}]\""]
+)
+def test_conversations_in_cells_are_refused_by_name(tmp_path, cell):
+    rows = "".join(f"{row},{cell}\n" for row in ROWS)
+    report = upload(tmp_path, {"chats.csv": f"id,messages\n{rows}".encode()})
+
+    assert sample(report, "content_not_read")["found"] == "conversations in the cells of a table"
+    texts = "".join(f"{row},a message {row}\n" for row in ROWS)
+    assert upload(tmp_path / "texts", {"a.csv": f"id,messages\n{texts}".encode()}).state == "ready"

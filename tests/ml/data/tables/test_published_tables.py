@@ -234,3 +234,12 @@ def test_long_names_of_classes_in_the_last_column_are_the_target(tmp_path: Path)
     ]
     report = upload(tmp_path, {"iris.data": "\n".join([*lines, ""]).encode()})
     assert (report.guess and report.guess.task, report.classes) == ("tabular_classification", list(kinds))
+
+
+@pytest.mark.parametrize(
+    "names", [("query", "positive"), ("anchor", "positive"), ("source_sentence", "target_sentence")]
+)
+def test_pairs_of_retrieval_are_judged_together(tmp_path: Path, names: tuple[str, str]) -> None:
+    rows = [f"{sentence(row)},{sentence(row + 99)},{row % 2}" for row in range(60)]
+    report = upload(tmp_path, {"pairs.csv": lines(",".join([*names, "label"]), rows)})
+    assert (report.guess and report.guess.columns) == {"text": " + ".join(names), "label": "label"}

@@ -103,6 +103,27 @@ def test_languages_in_folders_of_splits_are_pairs_also_in_an_archive(tmp_path: P
     assert report.splits == {"train": 30, "validation": 8, "test": 9}
 
 
+SHORT = (
+    *(("Go.", "Geh."), ("Hi.", "Hallo!"), ("Hi.", "Gruß Gott!"), ("Run!", "Lauf!"), ("Run.", "Lauf!")),
+    *(("Wow!", "Donnerwetter!"), ("Fire!", "Feuer!"), ("Help!", "Hilfe!"), ("Stop!", "Halt!"), ("Wait.", "Warte.")),
+)
+
+
+@pytest.mark.parametrize("credit", ["", "\tCC-BY 2.0 (France) Attribution: tatoeba.org #{row} (CM) & #{row} (ann)"])
+def test_sentences_of_one_word_are_a_translation(tmp_path: Path, credit: str) -> None:
+    pairs = [*SHORT, *((f"{en[:-1]} now.", f"{de[:-1]} jetzt.") for en, de in SHORT)]
+    lines = [f"{en}\t{de}{credit.format(row=row)}\n" for row, (en, de) in enumerate(pairs)]
+    report = upload(tmp_path, {"deu.txt": "".join(lines).encode()})
+    assert (report.guess and report.guess.task, report.rows) == ("translation", len(pairs))
+
+
+def test_links_of_lines_beside_a_pair_are_no_language(tmp_path: Path) -> None:
+    texts = {side: "".join(f"{side} line {row}\n" for row in range(30)).encode() for side in ("de", "en")}
+    files = {f"europarl.de-en.{side}.gz": gzip.compress(text) for side, text in texts.items()}
+    report = upload(tmp_path, {**files, "europarl.de-en.alg": b"1 <=> 1\n"})
+    assert (report.guess and report.guess.task, report.rows) == ("translation", 30)
+
+
 def test_different_line_counts_are_reported_with_both_numbers(tmp_path: Path) -> None:
     report = upload(tmp_path, {"text.en": ENGLISH, "text.de": GERMAN + b"Zu viel.\n"}, columns={"text": "en"})
     assert report.state == "rejected"
