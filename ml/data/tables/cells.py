@@ -116,7 +116,10 @@ def repeat_values(cells: Sequence[Any]) -> bool:
 
 
 def end_like_sentences(cells: Sequence[str]) -> bool:
-    """Return whether most cells end with the sign of a sentence, as names and classes do not."""
+    """Return whether most cells end with the sign of a sentence.
+
+    Names and classes do not.
+    """
     texts = [cell for cell in cells if cell.strip()]
     return bool(texts) and sum(map(ends_like_sentence, texts)) >= _MIN_SENTENCES * len(texts)
 

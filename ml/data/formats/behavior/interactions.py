@@ -587,7 +587,8 @@ def _is_log(source: UploadedFile) -> bool:
     is_history = _are_history_columns(cells, row)
     # One list alone has the names of something, such as classes.
     are_lists = bool(second) and parse_list(first) is not None
-    return _are_log_columns(cells) or _is_event(cells) or is_item or is_history or are_lists
+    is_event = _is_event(cells) and not _is_measured(row)
+    return _are_log_columns(cells) or is_event or is_item or is_history or are_lists
 
 
 def _lacks_user(source: UploadedFile) -> bool:
@@ -629,11 +630,16 @@ def _is_event(cells: Sequence[str]) -> bool:
     """
     if find_unnamed_fields(cells):
         return True
+    if _is_measured(cells):
+        return False
     *ids, time = cells
-    if len(ids) > 1 and _FRACTION.fullmatch(ids[1].strip()):
-        return False  # a measurement
     is_numeric = is_number(time) and (len(ids) == 2 or (len(ids) == 3 and is_number(ids[2])))
     return is_numeric and _is_time(time) and not any(" " in cell.strip() or not cell.strip() for cell in ids)
+
+
+def _is_measured(cells: Sequence[str]) -> bool:
+    """Return whether a measurement stands where the item of an event does."""
+    return len(cells) > 1 and _FRACTION.fullmatch(cells[1].strip()) is not None
 
 
 def _parquet_names(source: UploadedFile) -> list[str]:
