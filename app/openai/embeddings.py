@@ -6,7 +6,7 @@ import base64
 import struct
 from typing import TYPE_CHECKING, Any, Final
 
-from app.openai.fields import names_in_errors, too_long
+from app.openai.fields import invalid_field, names_in_errors, too_long
 from app.openai.required_task import require_texts
 from app.predict.handler import PredictInputs
 
@@ -40,11 +40,16 @@ def to_answer(
 ) -> dict[str, Any]:
     """Return `Embeddings` as JSON values; `tokens` are those of all texts.
 
-    Raises `ProblemError` 400 for a text that the model reads in part, as clients of this protocol expect.
+    Raises `ProblemError` 400 for a text that the model reads in part, as clients of this protocol expect, and 422 for
+    another width than the model has.
     """
     for index, output in enumerate(outputs):
         if truncated := output.get("truncated"):
             raise too_long(f"input.{index}", length=truncated["of"], limit=truncated["kept"])
+    width = len(outputs[0]["embedding"])
+    if request.dimensions not in (None, width):
+        message = f"{request.dimensions} is not supported: embeddings of {served.name} have the width {width}"
+        raise invalid_field("dimensions", message, hint="Leave `dimensions` out.")
     encode = _to_base64 if request.encoding_format == "base64" else _to_floats
     return {
         "object": "list",

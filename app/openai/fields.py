@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 CLIENT_HINT: Final = "Send the text itself; with langchain-openai, set check_embedding_ctx_length=False."
 
+NO_TOOLS: Final = "Models of this service call no tools: leave them out."
+NO_REASONING: Final = "Leave it out: models of this service do not reason."
+
 LENGTH_HINT: Final = (
     "Send a shorter text; POST /predict reads what fits of a long one, and says how many tokens those are."
 )
@@ -31,6 +35,8 @@ class ProtocolRequest(BaseModel):
     metadata: dict[str, Any] | None = None
     safety_identifier: str | None = None
     prompt_cache_key: str | None = None
+    prompt_cache_options: dict[str, Any] | None = None
+    prompt_cache_retention: str | None = None
     service_tier: str | None = None
     store: bool | None = None
 
@@ -44,9 +50,7 @@ def only(value: Any, *, hint: str, same: Any = None) -> BeforeValidator:
         if same is not None and sent == same:
             return value
         message = "only {value} is supported here. {hint}"
-        raise PydanticCustomError(
-            "unsupported_value", message, {"value": "null" if value is None else value, "hint": hint}
-        )
+        raise PydanticCustomError("unsupported_value", message, {"value": json.dumps(value), "hint": hint})
 
     return BeforeValidator(check)
 

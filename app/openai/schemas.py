@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 from typing_extensions import TypeAliasType
 
 from app.dependencies import REFERENCE
-from app.openai.fields import ProtocolRequest, joined_texts, only, to_texts
+from app.openai.fields import NO_REASONING, NO_TOOLS, ProtocolRequest, joined_texts, only, to_texts
 from app.openai.log_probs import ChatLogProbs, CompletionLogProbs
 from app.predict.schemas import MAX_INPUTS
 
@@ -78,9 +78,9 @@ class EmbeddingsRequest(ProtocolRequest):
     encoding_format: EncodingFormat | None = Field(
         None, description="`base64`: little-endian float32; `float` or null: numbers."
     )
-    dimensions: Annotated[
-        None, only(None, hint="Leave `dimensions` out: an embedding has the width that its model was trained with.")
-    ] = None
+    dimensions: int | None = Field(
+        None, ge=1, description="The width of the model's embeddings, which is the only one that they have."
+    )
 
 
 class TokenUsage(BaseModel):
@@ -188,7 +188,7 @@ class ChatCompletionRequest(GenerationRequest):
     top_logprobs: int | None = Field(
         None, ge=0, le=20, description="Number of the most probable tokens, with their log-probabilities."
     )
-    tools: Annotated[None, only(None, hint="Models of this service call no tools: leave them out.")] = None
+    tools: Annotated[None, only(None, hint=NO_TOOLS)] = None
     tool_choice: Annotated[None, only(None, same="none", hint="Leave it out.")] = None
     parallel_tool_calls: bool | None = None
     response_format: Annotated[
@@ -196,6 +196,13 @@ class ChatCompletionRequest(GenerationRequest):
     ] = None
     modalities: Annotated[None, only(None, same=["text"], hint="Leave it out: a reply is text.")] = None
     prediction: Annotated[None, only(None, hint="Leave it out: replies are generated anew.")] = None
+    reasoning_effort: Annotated[None, only(None, same="none", hint=NO_REASONING)] = None
+    verbosity: Annotated[Literal["medium"] | None, only("medium", hint="Leave it out.")] = None
+    functions: Annotated[None, only(None, hint=NO_TOOLS)] = None
+    function_call: Annotated[None, only(None, same="none", hint="Leave it out.")] = None
+    web_search_options: Annotated[None, only(None, hint="Leave it out: nothing is searched.")] = None
+    audio: Annotated[None, only(None, hint="Leave it out: a reply is text.")] = None
+    moderation: Annotated[None, only(None, hint="Leave it out, and send texts to POST /v1/moderations.")] = None
 
     @field_validator("top_logprobs")
     @classmethod

@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 INPUTS: Final = "inputs"
+#: Classes that a request names.
+LABELS: Final = "candidate_labels"
+LABELS_HINT: Final = (
+    "Classes of a request are for models of the task image_text_matching; POST /v1/decisions also asks classifiers and "
+    "base models of texts."
+)
 #: Names of parameters that change no answer here.
 IGNORED: Final = frozenset({"clean_up_tokenization_spaces", "decoder_input_details", "num_workers", "top_n_tokens"})
 

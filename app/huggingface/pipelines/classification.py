@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from app.huggingface.pipelines.base import Pipeline, PipelineRequest, check_members
+from app.huggingface.pipelines.base import LABELS, LABELS_HINT, Pipeline, PipelineRequest, check_members
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,6 +26,7 @@ class TextClassificationPipeline(Pipeline):
         check_members(request)
         request.take_only("function_to_apply", ["softmax"], hint="Leave it out: scores are calibrated probabilities.")
         request.take_only("truncation", [True], hint="Leave it out.")
+        request.take_only(LABELS, [], hint=LABELS_HINT)
         request.members["top_k"] = request.take_count("top_k", default=TOP_K)
         return [{self.field: value} for value in request.values(self.noun)]
 

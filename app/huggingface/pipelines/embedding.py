@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from app.huggingface.pipelines.base import INPUTS, Pipeline, PipelineRequest, check_members, invalid
+from app.huggingface.pipelines.base import (
+    INPUTS,
+    LABELS,
+    LABELS_HINT,
+    Pipeline,
+    PipelineRequest,
+    check_members,
+    invalid,
+)
 from app.predict.schemas import MAX_INPUTS
 from ml.errors import PARAMETERS, shorten
 
@@ -37,6 +45,7 @@ class FeatureExtraction(Pipeline):
         check_members(request, _OPTIONS)
         request.parameters.update((name, request.members.pop(name)) for name in _OPTIONS if name in request.members)
         for name, allowed, hint in (
+            (LABELS, [], LABELS_HINT),
             ("truncation_direction", ["right", "Right"], "Leave it out: the beginning of a text is read."),
             ("prompt_name", [], "Put the prompt before each text yourself."),
             ("dimensions", [], "Leave it out: an embedding has the width that its model was trained with."),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from app.huggingface.pipelines.base import Pipeline, PipelineRequest, check_members, invalid
+from app.huggingface.pipelines.base import LABELS, Pipeline, PipelineRequest, check_members, invalid
 from ml.data.files import images
 from ml.data.files.base64_data import from_text
 from ml.errors import PARAMETERS
@@ -12,7 +12,6 @@ from ml.errors import PARAMETERS
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-LABELS: Final = "candidate_labels"
 TEMPLATE: Final = "hypothesis_template"
 
 

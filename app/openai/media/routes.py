@@ -13,9 +13,10 @@ from app.http.errors import problem_responses
 from app.http.request_body import JSONRoute
 from app.openai.media.audio_formats import MEDIA_TYPES
 from app.openai.media.images import generate_images
-from app.openai.media.schemas import GeneratedImages, ImageRequest, SpeechRequest, Transcription
+from app.openai.media.schemas import GeneratedImages, ImageRequest, SpeechRequest, Transcription, VerboseTranscription
 from app.openai.media.speech import speak
-from app.openai.media.transcription import read_transcription_form, transcribe
+from app.openai.media.transcription import read_transcription_form, to_events, transcribe
+from app.predict.event_stream import MEDIA_TYPE, STREAM_HEADERS
 from app.predict.handler import PREDICTION_PROBLEMS, RESPONSE_TYPE
 
 router = APIRouter(prefix="/v1", tags=["openai"], route_class=JSONRoute)
@@ -36,8 +37,13 @@ _FORM: Final = {
                     "properties": {
                         "file": {"type": "string", "format": "binary", "description": "WAV, FLAC, OGG, MP3 or AIFF."},
                         "model": {**_TEXT, "examples": ["digits"]},
-                        "response_format": {**_TEXT, "description": "`json` or `text`.", "default": "json"},
+                        "response_format": {
+                            **_TEXT,
+                            "description": "`json`, `verbose_json` or `text`.",
+                            "default": "json",
+                        },
                         "language": {**_TEXT, "description": "Changes nothing."},
+                        "stream": {"type": "boolean", "description": "Answer by events.", "default": False},
                     },
                     "required": ["file", "model"],
                 },
@@ -56,9 +62,9 @@ _IMAGE_EXAMPLES: Any = {
 
 @router.post(
     "/audio/transcriptions",
-    response_model=Transcription,
+    response_model=VerboseTranscription | Transcription,
     openapi_extra=_FORM,
-    responses={200: {"content": {TEXT_TYPE: {"schema": _TEXT}}}, **_FORM_PROBLEMS},
+    responses={200: {"content": {TEXT_TYPE: {"schema": _TEXT}, MEDIA_TYPE: {"schema": _TEXT}}}, **_FORM_PROBLEMS},
 )
 async def create_transcription(request: Request, service: PredictServiceDep) -> Response:
     """Transcribe an audio file with a model of the task `speech_recognition`.
@@ -70,6 +76,8 @@ async def create_transcription(request: Request, service: PredictServiceDep) -> 
     """
     options, data = await read_transcription_form(request)
     transcription = await transcribe(service, options, data)
+    if options.stream:
+        return Response(to_events(transcription), headers=dict(STREAM_HEADERS), media_type=MEDIA_TYPE)
     if options.response_format == "text":
         return Response(transcription["text"], media_type=TEXT_TYPE)
     return Response(orjson.dumps(transcription), media_type=RESPONSE_TYPE)

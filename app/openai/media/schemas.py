@@ -12,7 +12,7 @@ from app.openai.fields import ProtocolRequest, only
 from app.openai.media.audio_formats import SpeechFormat
 from app.openai.schemas import ModelId
 
-TranscriptionFormat = TypeAliasType("TranscriptionFormat", Literal["json", "text"])
+TranscriptionFormat = TypeAliasType("TranscriptionFormat", Literal["json", "text", "verbose_json"])
 
 ModerationLevel = TypeAliasType("ModerationLevel", Literal["low", "auto"])
 
@@ -21,7 +21,7 @@ MAX_IMAGES = 10
 #: Seeds of images; the last of a request must be one, too.
 MAX_SEED = 2**32 - MAX_IMAGES
 
-_NO_TIMES = "A model knows the text, but no times and no language: use json or text."
+_NO_TIMES = "A model knows the text, but no times and no speakers: use json, verbose_json or text."
 
 
 def _refuse(*names: str, hint: str) -> BeforeValidator:
@@ -46,13 +46,18 @@ class TranscriptionRequest(ProtocolRequest):
     """Fields beside the audio file."""
 
     model: ModelId
-    response_format: Annotated[
-        TranscriptionFormat | None, _refuse("verbose_json", "srt", "vtt", "diarized_json", hint=_NO_TIMES)
-    ] = Field(None, description="`json` or null: with the duration; `text`: the text alone.")
+    response_format: Annotated[TranscriptionFormat | None, _refuse("srt", "vtt", "diarized_json", hint=_NO_TIMES)] = (
+        Field(
+            None,
+            description="`json` or null; `verbose_json`: with duration and language; `text`: the text alone.",
+        )
+    )
     language: str | None = Field(None, description="Changes nothing: a model knows the languages of its data.")
+    languages: list[str] | None = Field(None, description="Changes nothing, as `language`.")
     prompt: Annotated[Literal[""] | None, only("", hint="Leave it out: a model reads the audio alone.")] = None
     temperature: Annotated[Literal[0] | None, only(0, hint="Leave it out: the most probable text is returned.")] = None
-    stream: Annotated[Literal[False] | None, only(False, hint="Leave it out: a clip is transcribed as a whole.")] = None
+    keywords: Annotated[None, only(None, hint="Leave it out: a model reads the audio alone.")] = None
+    stream: bool | None = Field(None, description="Answer by events: the whole text as one piece, and its end.")
     chunking_strategy: Annotated[Literal["auto"] | None, only("auto", hint="Leave it out.")] = None
     timestamp_granularities: Annotated[None, only(None, hint="Leave it out: a text has no times.")] = None
     include: Annotated[None, only(None, hint="Leave it out.")] = None
@@ -72,6 +77,14 @@ class Transcription(BaseModel):
 
     text: str
     usage: AudioUsage | None = Field(None, description="Absent for a stream of unknown duration.")
+
+
+class VerboseTranscription(Transcription):
+    """The text of an audio file without segments, as a model knows no times."""
+
+    task: Literal["transcribe"] = "transcribe"
+    language: str = Field(description="That of the request; else `und`, undetermined.")
+    duration: float | None = Field(description="Seconds; null for a stream of unknown duration.")
 
 
 class SpeechRequest(ProtocolRequest):
@@ -114,6 +127,10 @@ class ImageRequest(ProtocolRequest):
     background: Annotated[Literal["auto"] | None, only("auto", hint="Leave it out.")] = None
     moderation: ModerationLevel | None = Field(None, description="Changes nothing.")
     stream: Annotated[Literal[False] | None, only(False, hint="Leave it out: images are generated at once.")] = None
+    complexity: Annotated[None, only(None, hint="Leave it out: an image is PNG.")] = None
+    frame_count: Annotated[None, only(None, hint="Leave it out: images do not move.")] = None
+    frame_duration_ms: Annotated[None, only(None, hint="Leave it out: images do not move.")] = None
+    svg: Annotated[None, only(None, hint="Leave it out: an image is PNG.")] = None
     partial_images: Annotated[Literal[0] | None, only(0, hint="Leave it out.")] = None
     output_compression: Annotated[Literal[100] | None, only(100, hint="Leave it out: PNG loses nothing.")] = None
 

@@ -17,7 +17,7 @@ from app.openai.required_task import require_task
 from ml.data.files import audio
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from starlette.datastructures import FormData
     from starlette.requests import Request
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 TASK: Final = "speech_recognition"
 FILE: Final = "file"
 MAX_FIELDS: Final = 30
+#: Code of ISO 639 for a language that nothing has determined.
+UNDETERMINED: Final = "und"
 FILE_HINT: Final = "Send the audio file as a part named 'file' of a form, with its file name."
 #: Fields of a form whose text is JSON.
 _JSON_FIELDS: Final = frozenset({"stream", "temperature"})
@@ -58,7 +60,18 @@ async def transcribe(service: PredictService, request: TranscriptionRequest, dat
         result = await service.predict(request.model, [data], parameters={})
     seconds = await to_thread.run_sync(audio.read_seconds, data)
     usage = {} if seconds is None else {"usage": {"type": "duration", "seconds": seconds}}
-    return {"text": result.outputs[0]["text"], **usage}
+    transcription = {"text": result.outputs[0]["text"], **usage}
+    if request.response_format != "verbose_json":
+        return transcription
+    language = request.language or UNDETERMINED
+    return {"task": "transcribe", "language": language, "duration": seconds, **transcription}
+
+
+def to_events(transcription: Mapping[str, Any]) -> bytes:
+    """Return a transcription as the events of a stream, whose only piece is the whole text."""
+    text = transcription["text"]
+    events = [{"type": "transcript.text.delta", "delta": text}, {"type": "transcript.text.done", "text": text}]
+    return b"".join(b"data: %b\n\n" % orjson.dumps(event) for event in events)
 
 
 def _to_fields(form: FormData) -> dict[str, Any]:

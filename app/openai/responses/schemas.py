@@ -8,7 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypeAliasType
 
-from app.openai.fields import joined_texts, only
+from app.openai.fields import NO_REASONING, NO_TOOLS, joined_texts, only
 from app.openai.schemas import SamplingRequest
 
 ResponseStatus = TypeAliasType("ResponseStatus", Literal["in_progress", "completed", "incomplete"])
@@ -92,15 +92,19 @@ class ResponseRequest(SamplingRequest):
     previous_response_id: Annotated[None, only(None, hint=STATELESS_HINT)] = None
     conversation: Annotated[None, only(None, hint=STATELESS_HINT)] = None
     background: Annotated[Literal[False] | None, only(False, hint="Leave it out, and wait for the answer.")] = None
-    tools: Annotated[None, only(None, hint="Models of this service call no tools: leave them out.")] = None
+    tools: Annotated[None, only(None, hint=NO_TOOLS)] = None
     tool_choice: ToolChoice | None = Field(None, description="Changes nothing, as there are no tools.")
     parallel_tool_calls: bool | None = None
     max_tool_calls: int | None = Field(None, description="Changes nothing, as there are no tools.")
-    reasoning: Annotated[None, only(None, hint="Leave it out: models of this service do not reason.")] = None
+    reasoning: Annotated[None, only(None, same={"effort": "none"}, hint=NO_REASONING)] = None
+    moderation: Annotated[None, only(None, hint="Leave it out, and send texts to POST /v1/moderations.")] = None
+    context_management: Annotated[None, only(None, hint=STATELESS_HINT)] = None
+    background_options: Annotated[None, only(None, hint="Leave it out, and wait for the answer.")] = None
+    access_programs: Annotated[None, only(None, hint="Leave it out.")] = None
+    image: Annotated[None, only(None, hint="Leave it out: a reply is text.")] = None
     include: Annotated[None, only(None, hint="Leave it out.")] = None
     top_logprobs: Annotated[Literal[0] | None, only(0, hint="Leave it out.")] = None
     prompt: Annotated[None, only(None, hint="Prompts are not stored: send the text in `input`.")] = None
-    prompt_cache_retention: str | None = Field(None, description="Changes nothing.")
 
     @property
     def truncates(self) -> bool:

@@ -235,7 +235,11 @@ REFUSED: Final[dict[str, tuple[Callable[[openai.OpenAI], object], str, str]]] = 
         "input",
         "check_embedding_ctx_length",
     ),
-    "dimensions": (lambda c: c.embeddings.create(model="reviews", input="a", dimensions=8), "dimensions", "width"),
+    "dimensions": (
+        lambda c: c.embeddings.create(model="reviews", input="a", dimensions=7),
+        "dimensions",
+        "have the width",
+    ),
     "a blank text": (lambda c: c.embeddings.create(model="reviews", input=["a", " "]), "input.1", "whitespace"),
     "no text": (lambda c: c.embeddings.create(model="reviews", input=[]), "input", "at least 1"),
     "a model of images": (lambda c: c.embeddings.create(model="shades", input="a"), "model", "text classifier"),

@@ -53,6 +53,19 @@ def test_an_audio_file_is_transcribed_as_predict_transcribes_it(client: openai.O
     assert as_text == expected["text"]
 
 
+def test_a_transcription_comes_with_its_duration_or_by_events(client: openai.OpenAI) -> None:
+    text = client.audio.transcriptions.create(model="speech", file=("clip.wav", CLIP)).text
+    for language, expected in (("en", "en"), (openai.omit, "und")):
+        verbose = client.audio.transcriptions.create(
+            model="speech", file=("clip.wav", CLIP), response_format="verbose_json", language=language
+        )
+        assert (verbose.text, verbose.duration, verbose.language) == (text, 0.25, expected)
+        assert verbose.segments is None, "a model knows no times"
+    events = list(client.audio.transcriptions.create(model="speech", file=("clip.wav", CLIP), stream=True))
+    assert [event.type for event in events] == ["transcript.text.delta", "transcript.text.done"]
+    assert (events[0].delta, events[1].text) == (text, text)  # type: ignore[union-attr]  # by the types of both
+
+
 def test_a_text_is_read_aloud_as_predict_reads_it(client: openai.OpenAI, api: ApiProcess) -> None:
     expected = speak(api, "reader")
     answer = client.audio.speech.create(model="reader", voice="alloy", input=TEXT, response_format="wav")
@@ -127,14 +140,14 @@ def test_an_image_without_a_prompt_is_of_some_class(client: openai.OpenAI) -> No
 
 REFUSED: Final[dict[str, tuple[Callable[[openai.OpenAI], object], str | None, str]]] = {
     "times of a text": (
-        lambda c: c.audio.transcriptions.create(model="speech", file=("a.wav", CLIP), response_format="verbose_json"),
+        lambda c: c.audio.transcriptions.create(model="speech", file=("a.wav", CLIP), response_format="srt"),
         "response_format",
-        "verbose_json is not supported. A model knows the text, but no times",
+        "srt is not supported. A model knows the text, but no times",
     ),
-    "a stream of a text": (
-        lambda c: c.audio.transcriptions.create(model="speech", file=("a.wav", CLIP), stream=True),
-        "stream",
-        "as a whole",
+    "words that may be spoken": (
+        lambda c: c.audio.transcriptions.create(model="speech", file=("a.wav", CLIP), prompt="quiet"),
+        "prompt",
+        'only "" is supported here',
     ),
     "times of words": (
         lambda c: c.audio.transcriptions.create(model="speech", file=("a.wav", CLIP), timestamp_granularities=["word"]),

@@ -22,7 +22,7 @@ pytestmark = [
     ),
 ]
 
-CLIENT: Final = "openai@6.49.0"
+CLIENT: Final = "openai@7.59.0"
 
 
 def answers_of(program: str, api: ApiProcess, folder: Path) -> dict[str, Any]:

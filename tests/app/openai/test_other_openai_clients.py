@@ -13,13 +13,15 @@ import pytest
 from tests.app.openai.conftest import MODELS
 from tests.support.api_process import ApiProcess
 from tests.support.client_packages import packages_of, run
+from tests.support.ml import samples
 
 pytestmark = [
     pytest.mark.process,
     pytest.mark.client("openai (Python, 2.x)", "group:openai2", "models, embeddings, chat.completions (streamed)"),
-    pytest.mark.client("litellm", "litellm", "completion (streamed), embedding"),
+    pytest.mark.client("litellm", "litellm", "completion (streamed), embedding, transcription"),
 ]
 
+CLIP: Final = samples.VALUES["audio"](3)[2]
 OPENAI_2: Final = """
 import json, openai
 
@@ -47,10 +49,13 @@ messages = [{"role": "user", "content": "Who are you?"}]
 reply = litellm.completion(model="openai/stories", messages=messages, max_tokens=8, **options)
 stream = litellm.completion(model="openai/stories", messages=messages, max_tokens=8, stream=True, **options)
 vectors = litellm.embedding(model="openai/reviews", input=["a quiet film"], **options)
+with open("clip.wav", "rb") as clip:
+    transcription = litellm.transcription(model="openai/speech", file=clip, **options)
 print(json.dumps({
     "reply": reply.choices[0].message.content,
     "stream": "".join(chunk.choices[0].delta.content or "" for chunk in stream),
     "vector": vectors.data[0]["embedding"],
+    "transcription": transcription.text,
 }))
 """
 
@@ -64,6 +69,7 @@ def test_a_client_chats_streams_and_embeds(api: ApiProcess, tmp_path: Path, grou
         # LiteLLM would fetch a list of prices.
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
     }
+    (tmp_path / "clip.wav").write_bytes(CLIP)
     printed = run([sys.executable, "-W", "ignore", "-c", program], into=tmp_path, environment=environment)
     answers = json.loads(printed.splitlines()[-1])
     assert answers["reply"].startswith("a")
@@ -72,4 +78,8 @@ def test_a_client_chats_streams_and_embeds(api: ApiProcess, tmp_path: Path, grou
     headers = {"Content-Type": "application/json"}
     _, _, native = api.request("POST", "/predict/reviews", headers=headers, body=json.dumps(body).encode())
     assert answers["vector"] == pytest.approx(json.loads(native)["outputs"][0]["embedding"], rel=1e-6)
+    headers = {"Content-Type": "audio/wav"}
+    _, _, native = api.request("POST", "/predict/speech", headers=headers, body=CLIP)
+    text = json.loads(native)["outputs"][0]["text"]
+    assert answers.get("transcription", text) == text
     assert answers.get("models", list(MODELS)) == list(MODELS)
