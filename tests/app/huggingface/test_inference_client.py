@@ -111,6 +111,14 @@ def test_text_is_generated_whole_in_pieces_and_with_details(ask: Any) -> None:
     assert client.text_generation("世", stop=["世"], **options) == "aé"
 
 
+def test_the_stream_of_a_client_that_nothing_keeps_ends_without_harm(ask: Any, api: ApiProcess, url: str) -> None:
+    options: dict[str, Any] = {"max_new_tokens": 12, "do_sample": False, "stream": True}
+    abandoned = InferenceClient(f"{url}/stories", token=api.key).text_generation("世", **options)
+    with pytest.raises(Exception, match="stream has been closed"):
+        list(abandoned)
+    assert "".join(ask("stories").text_generation("世", **options)) == "aé世aé世"
+
+
 def test_a_conversation_is_replied_to(ask: Any) -> None:
     messages = [{"role": "user", "content": "世"}]
     options: dict[str, Any] = {"max_tokens": 12, "temperature": 0}
