@@ -68,7 +68,7 @@ async def transcribe(service: PredictService, request: TranscriptionRequest, dat
 
 
 def to_events(transcription: Mapping[str, Any]) -> bytes:
-    """Return a transcription as the events of a stream, whose only piece is the whole text."""
+    """Return a transcription as events, whose only piece is the whole text."""
     text = transcription["text"]
     events = [{"type": "transcript.text.delta", "delta": text}, {"type": "transcript.text.done", "text": text}]
     return b"".join(b"data: %b\n\n" % orjson.dumps(event) for event in events)
