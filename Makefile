@@ -32,7 +32,7 @@ $(VENV)/.server: pyproject.toml constraints.txt
 	@echo "Installing 1 of 2: PyTorch (half a minute to two minutes) ..."
 	@$(PIP) "torch==2.13.0" | $(SHOW_WHEELS)
 	@echo "Installing 2 of 2: everything else (as long again) ..."
-	@$(PIP) --editable '.[server]' | $(SHOW_WHEELS)
+	@$(PIP) --editable '.[server,heic]' | $(SHOW_WHEELS)
 	@touch $@
 
 $(VENV)/.installed: $(VENV)/.server

@@ -97,6 +97,31 @@ class Schedule(Config):
         """
         return max(1, math.ceil((self.min_steps or 0) / ((self.epochs or 1) * batches)))
 
+    def fit_rows(self, rows: int, *, parts: int = 1) -> tuple[int, int]:
+        """Return epochs and batch size for `rows` rows of data.
+
+        Only a resolved schedule has all fields that this needs.
+        """
+        size = self.batch_rows(rows, parts=parts)
+        return (self.epochs or 1) * self.epoch_repeats(max(1, rows // size)), size
+
+    def describe_small_data(self, rows: int, *, parts: int = 1, has_validation: bool = True) -> str | None:
+        """Return what few rows change about epochs and batches; None if they change nothing.
+
+        Only a resolved schedule has all fields that this needs.
+        """
+        default_epochs, default_size = self.epochs or 1, self.batch_size or rows
+        epochs, size = self.fit_rows(rows, parts=parts)
+        batches = max(1, rows // size)
+        changes = []
+        if (epochs, size) != (default_epochs, min(default_size, rows)):
+            used = f"{epochs} epochs in batches of {size}"
+            changes.append(f"{used}, not the usual {default_epochs} in batches of {default_size}")
+        # A further round has twice the epochs.
+        if has_validation and 3 * epochs * batches <= (self.max_steps or 0):
+            changes.append(f"training continues while validation improves, within {self.max_steps:,} steps")
+        return f"{rows} rows are few: {'; '.join(changes)}" if changes else None
+
 
 def is_higher_better(metric: str) -> bool:
     """Return whether a metric of training or validation is better when higher."""

@@ -10,7 +10,9 @@ DISTRIBUTION = "plinth-ml"
 
 
 def install_command(extra: str) -> str:
-    """Return the pip command that adds an extra (`api`, `server` or `telemetry`) to this installation.
+    """Return the pip command that adds an extra to this installation.
+
+    Extras are `api`, `server`, `heic` and `telemetry`.
 
     A clone is installed from its folder, since the index may lack this version; a wheel from the index.
     """

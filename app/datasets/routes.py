@@ -18,6 +18,7 @@ from app.datasets.schemas import (
     FindingRow,
     Mistake,
     Preview,
+    PreviewOrder,
 )
 from app.dependencies import (
     NAME,
@@ -358,9 +359,12 @@ def preview_dataset(
     split: Annotated[str, Query(pattern="^[a-z]{1,20}$")] = "train",
     start: Annotated[int, Query(ge=0, le=2**40, description="Position of the first row, from 0.")] = 0,
     limit: Annotated[int, Query(ge=1, le=100)] = 10,
+    order: Annotated[
+        PreviewOrder, Query(description="Stored rows are often in the order of classes; `mixed` spreads them.")
+    ] = "stored",
 ) -> Preview:
     """Read rows of a split: inputs for `/predict`, and their targets."""
     row = datasets.get(session, dataset)
     if row.state != "ready":
         raise Conflict(f"{row.name}@{row.version} is {row.state}; it has a preview once it is ready.")
-    return service.preview(row, blobs, split=split, start=start, limit=limit)
+    return service.preview(row, blobs, split=split, start=start, limit=limit, order=order)

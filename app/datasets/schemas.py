@@ -250,8 +250,10 @@ class DatasetReport(BaseModel):
 class PreviewRow(BaseModel):
     """A row as an input of `/predict`, and the output that it should have."""
 
+    index: int = Field(description="Position of the row, from 0 in the split.")
     input: dict[str, Any]
     target: Any = None
+    titles: dict[str, str] = Field({}, description="Title of each item in the row that the table of items describes.")
     file: str | None = Field(
         None,
         description="File of the upload with the row; null in datasets of earlier builds.",
@@ -275,6 +277,10 @@ class Mistake(BaseModel):
     truth: Any = None
     answer: Any = Field(None, description="Output of the model.")
     confidence: float | None = Field(None, description="Probability of the answer, for tasks that choose a class.")
+
+
+#: `stored`: as the importer wrote them, often class by class; `mixed`: spread over the whole split.
+PreviewOrder = Literal["stored", "mixed"]
 
 
 class Preview(BaseModel):

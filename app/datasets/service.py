@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from anyio import to_thread
 
@@ -15,6 +16,7 @@ from app.datasets.schemas import (
     FindingRow,
     Mistake,
     Preview,
+    PreviewOrder,
     PreviewRow,
 )
 from app.http.errors import ProblemError
@@ -44,10 +46,13 @@ if TYPE_CHECKING:
     from app.http.idempotency import Created, IdempotentRequest
     from ml.data.issues import Location
     from ml.data.rows import Row
+    from ml.preprocessing.item_titles import ItemTitles
     from ml.spec.catalog import Catalog
     from store.blobs import Blobs
     from store.partial_uploads import PartialUploads
     from store.tables import Dataset as DatasetRow
+
+GOLDEN_RATIO: Final = 0.618
 
 
 async def create_from_uploads(
@@ -298,12 +303,17 @@ def list_mistakes(
     return ListOf(data=data, has_more=has_more, next_cursor=str(after + limit) if has_more else None)
 
 
-def preview(row: DatasetRow, blobs: Blobs, *, split: str, start: int, limit: int) -> Preview:
+def preview(
+    row: DatasetRow, blobs: Blobs, *, split: str, start: int, limit: int, order: PreviewOrder = "stored"
+) -> Preview:
     """Return rows of a split as inputs of `/predict`.
 
     Raises `ProblemError` 404 for an unknown split.
     """
-    count, data = read_rows(row, blobs, split=split, indices=range(start, start + limit))
+    positions: Sequence[int] = range(start, start + limit)
+    if order == "mixed":
+        positions = mix_positions(positions, (row.summary or {}).get("splits", {}).get(split, 0))
+    count, data = read_rows(row, blobs, split=split, indices=positions)
     return Preview(split=split, rows=count, start=start, data=data)
 
 
@@ -314,6 +324,8 @@ def read_rows(row: DatasetRow, blobs: Blobs, *, split: str, indices: Iterable[in
     """
     # Imported when first needed: Arrow takes as much memory as the rest of this process.
     from ml.data.dataset import Dataset as StoredDataset
+    from ml.preprocessing.item_titles import ItemTitles
+    from ml.tasks.recommendation.base import titles_of
 
     cache = store_settings().home / "cache" / "datasets" / row.id
     stored = StoredDataset.open(blobs.fetch_tree(row.key or f"datasets/{row.id}", cache))
@@ -323,19 +335,35 @@ def read_rows(row: DatasetRow, blobs: Blobs, *, split: str, indices: Iterable[in
     rows = stored.rows(split)
     existing = [index for index in indices if 0 <= index < len(rows)]
     places = stored.locations(split, existing)
+    titles = titles_of(rows.item_table) if rows.item_table is not None else ItemTitles()
     return len(rows), [
-        _to_preview_row(rows[index], stored.summary, place) for index, place in zip(existing, places, strict=True)
+        _to_preview_row(index, rows[index], stored.summary, place, titles)
+        for index, place in zip(existing, places, strict=True)
     ]
 
 
-def _to_preview_row(row: Row, summary: DatasetSummary, location: Location | None) -> PreviewRow:
+def mix_positions(positions: Iterable[int], rows: int) -> list[int]:
+    """Return as many other positions of a split, spread evenly over its rows.
+
+    Rows are often stored class by class, so that the first ones are all of one class. Steps of about the golden ratio
+    spread any number of rows, and as their length and the number of rows have no common divisor, none comes twice.
+    """
+    if rows < 2:
+        return list(positions)
+    step = next(step for step in range(round(rows * GOLDEN_RATIO) or 1, 2 * rows) if math.gcd(step, rows) == 1)
+    return [position * step % rows if position < rows else position for position in positions]
+
+
+def _to_preview_row(
+    index: int, row: Row, summary: DatasetSummary, location: Location | None, titles: ItemTitles
+) -> PreviewRow:
     """Convert a row; without a task, its input are the values of all columns."""
     from ml.data.column_types import COLUMN_TYPES
     from ml.tasks import TASKS
 
-    place: dict[str, Any] = {}
+    place: dict[str, Any] = {"index": index, "titles": _select_titles(row, titles)}
     if location is not None:
-        place = {"file": location.file, "row": location.row, "line": location.line}
+        place |= {"file": location.file, "row": location.row, "line": location.line}
     if summary.task is None:
         values = {
             name: COLUMN_TYPES[column_type].to_json(row[name])
@@ -344,4 +372,16 @@ def _to_preview_row(row: Row, summary: DatasetSummary, location: Location | None
         }
         return PreviewRow(input=values, target=None, **place)
     model_input, target = TASKS[summary.task].to_input_and_target(row)
-    return PreviewRow(input=model_input.model_dump(mode="json", exclude_none=True), target=target, **place)
+    return PreviewRow(
+        input=model_input.model_dump(mode="json", exclude_none=True, exclude_unset=True), target=target, **place
+    )
+
+
+def _select_titles(row: Row, titles: ItemTitles) -> dict[str, str]:
+    """Return the titles of the items in a row."""
+    items = [item for name in ("history", "item") for item in _as_list(row.get(name))]
+    return {item: title for item in items if (title := titles.title_of(item))}
+
+
+def _as_list(value: Any) -> list[str]:
+    return [value] if isinstance(value, str) else list(value or ())

@@ -19,6 +19,7 @@ from app.http.errors import problem_responses
 from app.http.pagination import Cursor, Limit, ListOf, NumberCursor
 from app.http.request_body import JSONRoute
 from app.jobs import schemas, service
+from app.jobs.descriptions.report_summary import summarize
 from app.jobs.predictions import JSON_LINES, PARQUET, respond_with_predictions
 from app.jobs.stream import MEDIA_TYPE, stream
 from app.jobs.submission import JobSubmissionDep, check_priority
@@ -388,7 +389,8 @@ def read_job_logs(
 @router.get("/{job_id}/report", responses=problem_responses("not_found", "conflict"))
 def read_job_report(job_id: JobId, session: SessionDep) -> schemas.Report:
     """Read the evaluation on the test split, and that of a trivial baseline."""
-    return schemas.Report.model_validate(service.read_report(jobs.get(session, job_id)))
+    report = service.read_report(jobs.get(session, job_id))
+    return schemas.Report.model_validate({**report, "summary": summarize(report)})
 
 
 @router.get(

@@ -198,6 +198,11 @@ class CheckedSpec(BaseModel):
     object: Literal["validation"] = "validation"
     valid: Literal[True] = True
     spec: dict[str, Any]
+    notes: list[str] = Field(
+        default_factory=list, description="What few rows or large images of the dataset change, as the log will say it."
+    )
+    epochs: int | None = Field(None, description="Epochs with the rows of the dataset; those of few rows are more.")
+    batch_size: int | None = Field(None, description="Rows of a batch with the rows of the dataset.")
     bases: list[str] = Field(
         default_factory=list,
         description="Registered base models that fit a fine-tuning from scratch, newest first, for `start_from`.",
@@ -375,6 +380,7 @@ class Report(BaseModel):
     task: Task | None = None
     split: str | None = None
     rows: int | None = None
+    summary: str | None = Field(None, description="The first metric in words, beside that of a trivial model.")
     metrics: dict[str, float | None] = {}
     warnings: list[str] = Field([], description="Reasons not to trust the model, such as a metric below the baseline.")
     notes: list[str] = Field(

@@ -14,6 +14,7 @@ from app.http.idempotency import Created, IdempotentRequestDep
 from app.jobs import schemas, service
 from app.jobs.base_proposals import propose_bases
 from app.jobs.costs import measure_cost
+from app.jobs.descriptions.plan_notes import describe_plan
 from store import jobs
 from store.tables import PRIORITIES
 
@@ -82,10 +83,19 @@ class JobSubmission:
             resolved = self._resolve(resolve)
             bases = propose_bases(self.session, resolved, catalog=self._catalog, blobs=self._blobs)
             licenses = service.licenses_of(self.session, resolved)
+            plan = describe_plan(self.session, resolved)
             # Measuring takes seconds, in which no transaction may be open: it would lock the database.
             self.session.commit()
             cost = measure_cost(resolved) if measure else None
-            checked = schemas.CheckedSpec(spec=resolved.spec, bases=bases, licenses=licenses, cost=cost)
+            checked = schemas.CheckedSpec(
+                spec=resolved.spec,
+                notes=plan.notes,
+                epochs=plan.epochs,
+                batch_size=plan.batch_size,
+                bases=bases,
+                licenses=licenses,
+                cost=cost,
+            )
             return Response(checked.model_dump_json(), media_type="application/json")
 
         def create() -> Created:

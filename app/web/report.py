@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from app.jobs.descriptions.report_summary import format_percent, format_value, metric_name
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -14,17 +16,6 @@ if TYPE_CHECKING:
 #: Classes up to which the matrix is drawn; beyond, the commonest confusions are listed.
 MAX_MATRIX_CLASSES: Final = 24
 MAX_CONFUSIONS: Final = 20
-#: Names of metrics that are no words.
-NAMES: Final = {
-    "map": "mean average precision",
-    "map50": "mean average precision at half overlap",
-    "macro_f1": "macro F1",
-    "f1": "F1",
-    "negative_elbo": "negative evidence lower bound",
-    "top5_accuracy": "top-5 accuracy",
-}
-#: Width of an interval of a fraction, in 0..1, from which the text says that the rows are few.
-WIDE_INTERVAL: Final = 0.15
 #: Difference between mean confidence and accuracy, in 0..1, up to which a model is called calibrated.
 CALIBRATED: Final = 0.03
 #: Steps of color in the matrix.
@@ -101,53 +92,6 @@ def metric_lines(report: Mapping[str, Any], metrics: Mapping[str, MetricEntry]) 
     return lines
 
 
-def metric_name(name: str) -> str:
-    """Return the name of a metric in words."""
-    return NAMES.get(name, name.replace("_", " "))
-
-
-def in_words(line: MetricLine, rows: int | None) -> str:
-    """Return the first metric of a report as sentences that need no statistics.
-
-    An accuracy is said in rows that exist: six rows are never "100 of 100 cases".
-    """
-    on_rows = f"On {rows:,} rows that training never saw, " if rows else "On rows that training never saw, "
-    is_accuracy = line.name == "accuracy"
-
-    def write(value: float) -> str:
-        return _format_fraction(value, rows) if is_accuracy else show(value)
-
-    if is_accuracy:
-        sentence = f"{on_rows}the model is right in {write(line.value)}"
-        trivial = "Answering the same class every time would be right in {}."
-    else:
-        sentence = f"{on_rows}the {line.name} is {write(line.value)}"
-        trivial = "A trivial model reaches {}."
-    if line.low is not None and line.high is not None:
-        bounds = (_percent(line.low), _percent(line.high)) if is_accuracy else (show(line.low), show(line.high))
-        sentence += f"; with other rows of the same kind, expect {bounds[0]} to {bounds[1]}"
-    parts = [f"{sentence.rstrip('.')}."]
-    if line.baseline is not None:
-        parts.append(trivial.format(write(line.baseline)))
-    if line.is_fraction and line.low is not None and line.high is not None and line.high - line.low > WIDE_INTERVAL:
-        parts.append("These are few rows, so the figure is uncertain: more of them would narrow it.")
-    return " ".join(parts)
-
-
-def _format_fraction(value: float, rows: int | None) -> str:
-    """Return a fraction of rows as a count and a percentage."""
-    return f"{round(value * rows):,} of {rows:,} ({_percent(value)})" if rows else f"{_percent(value)} of them"
-
-
-def _percent(value: float) -> str:
-    """Return a fraction in percent, never rounded to 100 % or 0 %."""
-    percent = 100 * value
-    text = f"{percent:.3g}"
-    if (text == "100") != (percent == 100) or (text == "0") != (percent == 0):
-        text = f"{percent:.4f}".rstrip("0")
-    return f"{text}\N{NO-BREAK SPACE}%"
-
-
 def matrix(report: Mapping[str, Any]) -> list[tuple[str, list[Cell]]]:
     """Return the rows of the confusion matrix by true class.
 
@@ -214,14 +158,16 @@ def reliability(report: Mapping[str, Any]) -> tuple[list[ReliabilityMark], str]:
     rows = sum(item.count for item in bins)
     confidence = sum(item.confidence * item.count for item in bins) / rows
     accuracy = sum(item.accuracy * item.count for item in bins) / rows
-    sentence = f"Its confidence is {_percent(confidence)} on average, and it is right in {_percent(accuracy)}"
+    sentence = (
+        f"Its confidence is {format_percent(confidence)} on average, and it is right in {format_percent(accuracy)}"
+    )
     if abs(confidence - accuracy) <= CALIBRATED:
         sentence += ": the confidence can be taken at its word."
     else:
         sentence += ": it is too sure of itself." if confidence > accuracy else ": it is better than it believes."
-    sentence += f" Expected calibration error: {show(calibration['ece'], 3)}"
+    sentence += f" Expected calibration error: {format_value(calibration['ece'], 3)}"
     before = (calibration.get("before") or {}).get("ece")
-    sentence += f" ({show(before, 3)} before the calibration)." if before is not None else "."
+    sentence += f" ({format_value(before, 3)} before the calibration)." if before is not None else "."
     return bins, sentence
 
 
@@ -243,7 +189,7 @@ def facts(mistake: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [
         (
             names.get(name, name.replace("_", " ")),
-            show(value) if isinstance(value, float) else _kind_in_words(name, value),
+            format_value(value) if isinstance(value, float) else _kind_in_words(name, value),
         )
         for name, value in mistake.items()
         if name not in hidden and not isinstance(value, dict | list)
@@ -253,14 +199,3 @@ def facts(mistake: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _kind_in_words(name: str, value: Any) -> str:
     """Return a value as text; the kind of an error, such as `false_box`, without underscores."""
     return str(value).replace("_", " ") if name == "error" else str(value)
-
-
-def show(value: Any, digits: int = 4) -> str:
-    """Return a number, or yes or no, as people write it."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if not isinstance(value, int | float):
-        return "-" if value is None else str(value)
-    if isinstance(value, int) or value == int(value):
-        return f"{int(value):,}"
-    return f"{value:.{digits}g}" if abs(value) < 10**digits else f"{value:,.0f}"

@@ -172,8 +172,8 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
         "matters to integers from 0 to 65,535."
     ),
     "image_heic": _error(
-        "HEIC and AVIF images are not read. Convert them to JPEG: heif-convert image.heic image.jpg, or sips -s format "
-        "jpeg on macOS."
+        "HEIC images are read by pi-heif, which is not installed. Install the extra heic where the service runs, or "
+        "convert them to JPEG: heif-convert image.heic image.jpg, or sips -s format jpeg on macOS."
     ),
     "image_dicom": _error(
         "DICOM images are not read, since their window decides what is visible. Apply the window you mean, save PNG: "

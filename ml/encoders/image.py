@@ -14,15 +14,12 @@ from pydantic import Field, model_validator
 from ml.config import Config
 from ml.encoders.base import Column, Encoder
 from ml.preprocessing.image_resizing import normalize, resize
+from ml.preprocessing.image_sizes import choose_size, describe_reduction
 from ml.signals import Signal
 
 if TYPE_CHECKING:
     from ml.data.dataset import DatasetSummary
 
-#: Images of several sizes become squares of this side, or of the longest side if that is smaller.
-MIXED_SIDE: Final = 64
-#: Images of one size keep it up to this side; more costs memory and time for detail that few networks use.
-MAX_KEPT_SIDE: Final = 256
 #: Images, evenly spaced, that are inspected by `learn`; decoding all of them would take as long as an epoch.
 INSPECTED_IMAGES: Final = 1000
 
@@ -65,7 +62,7 @@ class ImageEncoder(Encoder[np.ndarray]):
         """Keep a common size or choose a square; RGB if an image has color."""
         array = getattr(values, "array", None)
         shapes = {array.shape[1:]} if array is not None else {value.shape for value in _first_values(values)}
-        height, width = _choose_size(shapes)
+        height, width = choose_size({(height, width) for height, width, _ in shapes})
         learned = {"height": height, "width": width, "channels": max(channels for _, _, channels in shapes)}
         return cls(ImageConfig.model_validate({**learned, **options}))
 
@@ -98,14 +95,7 @@ class ImageEncoder(Encoder[np.ndarray]):
 
     def reduction(self, summary: DatasetSummary) -> str | None:
         """Return the sizes of larger images and of the encoded ones."""
-        facts, config = summary.facts_of("image"), self.config
-        height, width = facts.get("max_height", 0), facts.get("max_width", 0)
-        if height <= config.height and width <= config.width:
-            return None
-        return (
-            f"images of up to {width} x {height} pixels are read at {config.width} x {config.height}: more detail "
-            f"needs more rows and more time; --image-size (encoders.image.width and .height) sets another size"
-        )
+        return describe_reduction(summary, width=self.config.width, height=self.config.height)
 
     @classmethod
     def data_loss(cls, config: ImageConfig, summary: DatasetSummary) -> str | None:
@@ -117,14 +107,3 @@ class ImageEncoder(Encoder[np.ndarray]):
 
 def _first_values(values: Sequence[np.ndarray]) -> list[np.ndarray]:
     return [values[index] for index in range(0, len(values), -(-len(values) // INSPECTED_IMAGES) or 1)]
-
-
-def _choose_size(shapes: set[tuple[int, int, int]]) -> tuple[int, int]:
-    sizes = {(height, width) for height, width, _ in shapes}
-    longest = max(max(size) for size in sizes)
-    if len(sizes) > 1:
-        side = min(MIXED_SIDE, longest)
-        return side, side
-    height, width = sizes.pop()
-    scale = min(1.0, MAX_KEPT_SIDE / longest)
-    return max(1, round(height * scale)), max(1, round(width * scale))

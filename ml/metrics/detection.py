@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 MAX_DETECTIONS: Final = 100
 #: Intersection over union from which a detection matches an object, for the list of errors.
 MATCH_IOU: Final = 0.5
+#: Confidence from which a request gets objects by default.
+DEFAULT_CONFIDENCE: Final = 0.3
 MAX_ERRORS: Final = 20
 
 #: Fraction of a detection's area within a crowd from which it is not in the list of errors.
@@ -82,7 +84,8 @@ def evaluate(
     if train is not None:
         tiles = _tile_mean_boxes([image.objects for image in train])
         baseline, _ = _precision([tiles] * len(true), true, scale, classes)
-    extra = {"classes": list(classes), "per_class": per_class, "errors": _errors(detections, true, scale, classes)}
+    errors, counts = _match(detections, true, scale, classes)
+    extra = {"classes": list(classes), "per_class": per_class, "errors": errors, "at_confidence": counts}
     return Evaluation(metrics=metrics, baseline=baseline, extra=extra)
 
 
@@ -172,18 +175,20 @@ def _tile_mean_boxes(train: Sequence[TrueObjects]) -> Detection:
     return Detection(np.concatenate(tiles)[order], np.array(confidence)[order], np.array(codes, dtype=np.int64)[order])
 
 
-def _errors(
+def _match(
     detections: Sequence[Detection],
     true: Sequence[TrueObjects],
     scale: np.ndarray,
     classes: Sequence[str],
-) -> list[dict[str, Any]]:
-    """Return the false boxes of highest confidence and the largest missed objects.
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Return the false boxes of highest confidence, the largest missed objects, and counts.
 
-    `index` counts from 0 in the split.
+    `index` counts from 0 in the split. The counts are those at the confidence that a request has by default: objects,
+    those detected, and false boxes.
     """
     false: list[dict[str, Any]] = []
     missed: list[dict[str, Any]] = []
+    detected = 0
     for row, (detection, image) in enumerate(zip(detections, true, strict=True)):
         boxes, labels = image.objects.boxes, image.objects.label
         iou = pairwise_iou(detection.boxes, boxes)
@@ -193,6 +198,7 @@ def _errors(
             matches = np.flatnonzero(is_free & (labels == code) & (iou[index] >= MATCH_IOU))
             if len(matches):
                 is_free[matches[iou[index, matches].argmax()]] = False
+                detected += int(detection.confidence[index] >= DEFAULT_CONFIDENCE)
                 continue
             if is_unjudged[index]:
                 continue
@@ -214,7 +220,13 @@ def _errors(
         ]
     false.sort(key=lambda error: -error["confidence"])
     missed.sort(key=lambda error: -_area(error["box"]))
-    return [*false[: MAX_ERRORS // 2], *missed[: MAX_ERRORS // 2]]
+    counts = {
+        "confidence": DEFAULT_CONFIDENCE,
+        "objects": sum(len(image.objects.label) for image in true),
+        "detected": detected,
+        "false_boxes": sum(error["confidence"] >= DEFAULT_CONFIDENCE for error in false),
+    }
+    return [*false[: MAX_ERRORS // 2], *missed[: MAX_ERRORS // 2]], counts
 
 
 def _are_in_crowd(detection: Detection, crowds: TrueObjects) -> np.ndarray:

@@ -7,6 +7,7 @@ adapter.safetensors    the tensors that a fine-tuning trained, if the others are
 encoders/{slot}/       conversion of raw values to arrays
 task/state.json        what the task learned from its data: the labels
 task/histories.bin     items of the users of the training data, by which a request may name a user
+task/titles.json       titles of the items in the table of items, by which people read recommendations
 {graph}.onnx           the network as an ONNX graph (`model`) if it could be exported with equal outputs;
                        several for a task that predicts in steps
 training.json          digests of the weights during training, to prove that a repeated training is the same

@@ -6,7 +6,7 @@ from math import sqrt
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from ml.data.dataset import DatasetSummary
 
@@ -16,6 +16,10 @@ MIN_SIDE: Final = 64
 MAX_SIDE: Final = 256
 #: Training rows from which the area grows in proportion to their number.
 FEW_ROWS: Final = 1_000
+#: Images of several sizes become squares of this side, or of the longest side if that is smaller.
+MIXED_SIDE: Final = 64
+#: Images of one size keep it up to this side; more costs memory and time for detail that few networks use.
+MAX_KEPT_SIDE: Final = 256
 #: Sides are multiples of this, as networks halve them several times.
 MULTIPLE: Final = 8
 
@@ -38,6 +42,48 @@ def image_encoder_options(summary: DatasetSummary) -> Mapping[str, Any]:
     if scale >= 1:
         return {}
     return {"height": _round_side(height * scale), "width": _round_side(width * scale)}
+
+
+def choose_size(sizes: Collection[tuple[int, int]]) -> tuple[int, int]:
+    """Return height and width for images of these sizes: a common size or a square."""
+    longest = max(max(size) for size in sizes)
+    if len(sizes) > 1:
+        side = min(MIXED_SIDE, longest)
+        return side, side
+    ((height, width),) = sizes
+    scale = min(1.0, MAX_KEPT_SIDE / longest)
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def expect_size(summary: DatasetSummary, options: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Return height and width at which a training will read the images of a dataset.
+
+    None without images. `options` are those of the encoder.
+    """
+    facts = summary.facts_of("image")
+    if not facts:
+        return None
+    height, width = choose_size({(facts[f"{end}_height"], facts[f"{end}_width"]) for end in ("min", "max")})
+    return int(options.get("height") or height), int(options.get("width") or width)
+
+
+def describe_reduction(summary: DatasetSummary, *, height: int, width: int) -> str | None:
+    """Return the sizes of larger images and of those that are read.
+
+    Says how to change it. None for images that are read as they are.
+    """
+    facts = summary.facts_of("image")
+    full_height, full_width = facts.get("max_height", 0), facts.get("max_width", 0)
+    if full_height <= height and full_width <= width:
+        return None
+    setting = "--image-size (encoders.image.width and .height)"
+    sizes = f"images of up to {full_width} x {full_height} pixels are read at {width} x {height}"
+    half = min(height, width) // 2
+    if half >= MIN_SIDE:
+        advice = f"{setting} of {half} takes about a quarter of the time and sees less detail, a larger one sees more"
+    else:
+        advice = f"more detail needs more rows and more time; {setting} sets another size"
+    return f"{sizes}: {advice}"
 
 
 def _round_side(side: float) -> int:

@@ -107,7 +107,7 @@ class _JobCheck:
         try:
             job = Finetune.model_validate(apply_parameters(self._job, {path: value}))
         except ValidationError as error:
-            message = f"{path} cannot be {text}: {error.errors()[0]['msg']}"
+            message = f"{path} cannot be {text}: {error.errors()[0]['msg'].removeprefix('Value error, ')}"
             yield Finding(code="invalid_option", message=message, path=place, found=text)
         except LookupError as error:
             yield Finding(code="invalid_option", message=f"{path} cannot be set: {error}", path=place)

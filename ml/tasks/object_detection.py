@@ -63,7 +63,9 @@ class ObjectDetectionConfig(Config):
 class ObjectDetectionInput(ImageInput):
     """An image, and which objects to return."""
 
-    confidence: float = Field(0.3, ge=0, le=1, description="Minimum confidence of the objects that are returned")
+    confidence: float = Field(
+        detection.DEFAULT_CONFIDENCE, ge=0, le=1, description="Minimum confidence of the objects that are returned"
+    )
     max_objects: int = Field(
         100, ge=1, le=MAX_PEAKS, description="Maximum number of objects; those with the highest confidence"
     )

@@ -45,7 +45,7 @@ class MultimodalInput(Wire):
     @classmethod
     def of(cls, value: Any, *, parameters: Mapping[str, Any]) -> Self:
         """Parse an input; raises `InputError`."""
-        if isinstance(value, bytes) and not images.looks_like_image(value[:12]):
+        if isinstance(value, bytes) and not images.looks_like_image(value):
             value = {"audio" if audio.looks_like_audio(value[:12]) else "text": value}
         return super().of(value, parameters=parameters)
 

@@ -1,8 +1,9 @@
-"""Help pages with plain words for the types of options, where typer shows `<list[Path]>`."""
+"""Help pages and errors in plain words, for `<list[Path]>` and `Value error`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 import typer
@@ -21,6 +22,9 @@ WORDS: Final = {
     "<float range>": "NUMBER",
 }
 
+#: Words that pydantic sets before the message of a validator.
+PYDANTIC_PREFIX: Final = "Value error, "
+
 
 class PlainCommand(TyperCommand):
     """A command whose help page has plain words for types."""
@@ -29,6 +33,11 @@ class PlainCommand(TyperCommand):
         """Return the parameters, which show plain words for their types."""
         return _simplify_types(super().get_params(ctx))
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the arguments; an invalid one is refused in plain words."""
+        with _plain_errors():
+            return super().parse_args(ctx, args)
+
 
 class PlainGroup(TyperGroup):
     """A group of commands whose help page has plain words for types."""
@@ -36,6 +45,11 @@ class PlainGroup(TyperGroup):
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the parameters, which show plain words for their types."""
         return _simplify_types(super().get_params(ctx))
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the arguments; an invalid one is refused in plain words."""
+        with _plain_errors():
+            return super().parse_args(ctx, args)
 
 
 class PlainTyper(typer.Typer):
@@ -47,6 +61,16 @@ class PlainTyper(typer.Typer):
     def command(self, name: str | None = None, **options: Any) -> Callable[[Any], Any]:
         """Register a command, as `typer.Typer.command` does."""
         return super().command(name, **{"cls": PlainCommand, **options})
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """Take the words of pydantic, by which typer checks values, out of errors."""
+    try:
+        yield
+    except typer.BadParameter as error:
+        error.message = error.message.replace(PYDANTIC_PREFIX, "")
+        raise
 
 
 def _simplify_types(parameters: Sequence[Any]) -> list[Any]:

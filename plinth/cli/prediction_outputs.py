@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.markup import escape
 
-from plinth.cli.render import console
+from plinth.cli.render import console, make_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,14 +23,62 @@ PREFIX = "predicted_"
 
 
 def print_answers(inputs: Sequence[NamedInput], outputs: Sequence[Mapping[str, Any]]) -> None:
-    """Print a line for each input: short on a terminal, complete JSON in a pipe."""
+    """Print a line for each input, short on a terminal, JSON in a pipe.
+
+    Recommended items are a list in both.
+    """
     for item, output in zip(inputs, outputs, strict=True):
-        if sys.stdout.isatty() and "label" in output and "confidence" in output:
+        if _is_ranking(output.get("items")):
+            _print_ranking(item.name, output)
+        elif sys.stdout.isatty() and _is_detection(output.get("objects")):
+            _print_objects(item.name, output["objects"])
+        elif sys.stdout.isatty() and "label" in output and "confidence" in output:
             name = f"{escape(item.name)}  " if item.name else ""
             console.print(f"{name}[bold]{escape(str(output['label']))}[/]  {output['confidence']:.1%}")
         else:
             named = {INPUT: item.name, **output} if item.name else output
             sys.stdout.write(json.dumps(named) + "\n")
+
+
+def _is_ranking(items: Any) -> bool:
+    return isinstance(items, list) and all(isinstance(item, dict) and "item" in item for item in items)
+
+
+def _is_detection(objects: Any) -> bool:
+    return isinstance(objects, list) and all(isinstance(item, dict) and "box" in item for item in objects)
+
+
+def _print_ranking(name: str, output: Mapping[str, Any]) -> None:
+    """Print recommended items with their titles; the profile of the user is left to `--json`."""
+    if name:
+        console.print(f"[bold]{escape(name)}[/]", soft_wrap=True)
+    items = output["items"]
+    table = make_table("", "item", "title", "score") if any(map(_title, items)) else make_table("", "item", "score")
+    for rank, item in enumerate(items, 1):
+        title = [escape(_title(item))] if any(map(_title, items)) else []
+        table.add_row(str(rank), escape(str(item["item"])), *title, f"{item.get('score', 0.0):.1%}")
+    console.print(table)
+    if not items:
+        console.print("No item is left to recommend: the history has them all.")
+    if unknown := output.get("unknown"):
+        verb = "item of the history is" if unknown == 1 else "items of the history are"
+        console.print(f"[dim]note:[/] {unknown} {verb} not in the training data, and ignored")
+    if output.get("portrait"):
+        console.print(f"[dim]portrait:[/] {escape(json.dumps(output['portrait'], ensure_ascii=False))}", soft_wrap=True)
+
+
+def _title(item: Mapping[str, Any]) -> str:
+    return str(item.get("title") or "")
+
+
+def _print_objects(name: str, objects: Sequence[Mapping[str, Any]]) -> None:
+    prefix = f"{escape(name)}  " if name else ""
+    if not objects:
+        console.print(f"{prefix}nothing detected")
+    for item in objects:
+        left, top, right, bottom = item["box"]
+        box = f"from {left:.0f}, {top:.0f} to {right:.0f}, {bottom:.0f}"
+        console.print(f"{prefix}[bold]{escape(str(item.get('label')))}[/]  {item.get('confidence', 0.0):.1%}  {box}")
 
 
 def write_jsonl(inputs: Sequence[NamedInput], outputs: Sequence[Mapping[str, Any]], file: TextIO) -> None:

@@ -198,6 +198,8 @@ def print_evaluation(report: Mapping[str, Any]) -> None:
         beside = (reference.get("metrics") or {}).get(name)
         cells = [f"[dim]{'' if beside is None else format_number(beside)}[/]"] if reference else []
         table.add_row(name, f"[bold]{format_number(value)}[/]", interval, f"[dim]{trivial}[/]", *cells)
+    if summary := report.get("summary"):
+        console.print(f"{escape(summary)}\n", soft_wrap=True)
     console.print(table)
     if reference:
         console.print(
@@ -211,9 +213,12 @@ def print_evaluation(report: Mapping[str, Any]) -> None:
     print_warnings(report.get("warnings") or ())
     _print_calibration(report.get("calibration") or {})
     _print_parts(report.get("parts") or {})
-    classes, matrix = report.get("classes"), report.get("confusion_matrix")
-    if not classes or not matrix:
-        return
+    if report.get("classes") and report.get("confusion_matrix"):
+        _print_confusions(report)
+
+
+def _print_confusions(report: Mapping[str, Any]) -> None:
+    classes, matrix = report["classes"], report["confusion_matrix"]
     if len(classes) > MAX_CLASSES_SHOWN:
         console.print(
             f"[dim]The confusion matrix has {len(classes)} classes (at most {MAX_CLASSES_SHOWN} are shown); "

@@ -78,3 +78,21 @@ def _shorten_input(values: Mapping[str, Any]) -> str:
     if list(shown) == ["text"]:
         return str(shown["text"])
     return ", ".join(f"{name}: {value}" for name, value in shown.items())
+
+
+def print_recommendations(examples: Sequence[Mapping[str, Any]]) -> None:
+    """Print what users had, what came next, and what the model recommends."""
+    if not examples:
+        return
+    table = make_table("row", "had last", "then", "place", "recommended")
+    for example in examples:
+        names = [", ".join(map(_name_item, items)) for items in (example["history"][-3:], example["recommended"][:3])]
+        following = _name_item(example["next"]) if example.get("next") else "a new item"
+        place = "" if example.get("rank") is None else str(example["rank"])
+        table.add_row(str(example["index"]), *map(escape, (names[0], following, place, names[1])))
+    console.print("\nUsers without their last item, its place among the recommended ones, and the first of these")
+    console.print(table)
+
+
+def _name_item(item: Mapping[str, Any]) -> str:
+    return str(item.get("title") or item["item"])

@@ -48,7 +48,7 @@ class ProgressLines:
     def __init__(self) -> None:
         self._phase = TRAINING
         self._eta_seconds = 0.0
-        #: Metrics of epochs whose message has not come yet.
+        #: Metrics of the ends of epochs whose message has not come yet.
         self._epochs: deque[Mapping[str, Any]] = deque()
 
     def add(self, event: Event) -> str | None:
@@ -56,9 +56,11 @@ class ProgressLines:
         match event.kind:
             case "log":
                 message = str(event.data.get("message", ""))
-                return self._describe_epoch(message) if EPOCH.fullmatch(message) else message or None
+                if EPOCH.fullmatch(message):
+                    return self._describe_epoch(message, event.data.get("step"))
+                return message or None
             case "metric" if STEP_METRIC not in event.data:
-                self._epochs.append({name: value for name, value in event.data.items() if name != "step"})
+                self._epochs.append(event.data)
             case "progress":
                 return self._add_progress(event.data)
         return None
@@ -71,9 +73,21 @@ class ProgressLines:
         self._phase = phase
         return None if phase == TRAINING else phase
 
-    def _describe_epoch(self, message: str) -> str:
-        metrics = self._epochs.popleft() if self._epochs else {}
-        names = sorted(metrics, key=lambda name: (not name.startswith("validation/"), name))
+    def _describe_epoch(self, message: str, step: int | None) -> str:
+        metrics = self._take_metrics(step)
+        names = sorted(metrics.keys() - {"step"}, key=lambda name: (not name.startswith("validation/"), name))
         remaining = [f"{self._eta_seconds:.0f} s left"] if self._eta_seconds >= 1 else []
         values = [f"{name} {format_number(metrics[name])}" for name in names]
         return "   ".join([EPOCH.sub(r"epoch \1/\2", message), *values, *remaining])
+
+    def _take_metrics(self, step: int | None) -> Mapping[str, Any]:
+        """Return the metrics of an epoch that ended at a step, and forget those before.
+
+        Several epochs may pass without a message, as a round of few rows is several epochs. Older servers send no
+        step: their messages come in the order of their metrics.
+        """
+        while self._epochs:
+            metrics = self._epochs.popleft()
+            if step is None or metrics.get("step") == step:
+                return metrics
+        return {}

@@ -8,11 +8,13 @@ from typing import Any
 from rich.markup import escape
 
 from plinth.cli.render import console, format_number, make_table, print_evaluation
+from plinth.cli.render_evaluation import print_recommendations
 
 
 def print_report(report: Mapping[str, Any]) -> None:
-    """Print an evaluation, and the trials of a sweep."""
+    """Print an evaluation, examples of recommendations, and the trials of a sweep."""
     print_evaluation(report)
+    print_recommendations(report.get("examples") or ())
     if report.get("sweep"):
         print_sweep(report["sweep"])
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from plinth.client.errors import DatasetRejected, PlinthError, no_such_file
 from plinth.client.transport import API, Transport, drop_none
@@ -99,11 +99,20 @@ class Datasets:
         return build(Dataset, document)
 
     def preview(
-        self, reference: str, *, split: str | None = None, start: int | None = None, limit: int = 10
+        self,
+        reference: str,
+        *,
+        split: str | None = None,
+        start: int | None = None,
+        limit: int = 10,
+        order: Literal["stored", "mixed"] | None = None,
     ) -> Sequence[Mapping[str, Any]]:
-        """Get rows from position `start` on: `input` in the form that `predict` accepts, and `target`."""
+        """Get rows from position `start` on: `input` in the form that `predict` accepts, and `target`.
+
+        `order="mixed"` spreads them over the whole split, since rows are often stored class by class.
+        """
         rows: Sequence[Mapping[str, Any]] = self._transport.get(
-            f"{API}/datasets/{reference}/preview", split=split, start=start, limit=limit
+            f"{API}/datasets/{reference}/preview", split=split, start=start, limit=limit, order=order
         )["data"]
         return rows
 

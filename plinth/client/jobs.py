@@ -241,6 +241,14 @@ class Jobs:
         """
         return [build(License, row) for row in self._validate(spec).get("licenses", ())]
 
+    def plan_notes(self, spec: Mapping[str, Any]) -> Sequence[str]:
+        """List what few rows or large images change about a training.
+
+        No job is started. Raises `APIError` as `check` does.
+        """
+        notes: Sequence[str] = self._validate(spec).get("notes", ())
+        return notes
+
     def _validate(self, spec: Mapping[str, Any]) -> Mapping[str, Any]:
         document: Mapping[str, Any] = self._transport.post(f"{API}/jobs", spec, validate_only=True)
         return document

@@ -117,7 +117,7 @@ def test_users_get_no_tools_of_developers_and_any_supported_python() -> None:
     for target, has_tools in (("demo", False), ("up", False), ("install", False), ("setup", True)):
         command = ["make", "--dry-run", "--always-make", target]
         plan = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
-        assert "--editable '.[server]'" in plan, target
+        assert "--editable '.[server,heic]'" in plan, target
         assert ("'.[dev]'" in plan) is has_tools, target
 
 

@@ -64,7 +64,8 @@ class ProgressReporter:
         if progress.metrics:
             self._metrics.append((progress.step, progress.metrics))
         if progress.message:
-            self._events.append(("log", {"message": progress.message}))
+            # The step tells which metrics a message such as the end of an epoch is about.
+            self._events.append(("log", {"message": progress.message, "step": progress.step}))
         if progress.checkpoint:
             self._publish(progress.step, progress.checkpoint)
         if is_urgent or time.monotonic() - self._written_at >= WRITE_SECONDS:

@@ -107,9 +107,12 @@ function drawLines(shownRuns, { settings, metrics }, metric) {
     return;
   }
   const axes = names.map((name) => axisOf(name, shownRuns));
-  const width = PAD.left + PAD.right + GAP * (axes.length - 1);
+  // The names of the outer axes are centered on them, too: about 6 pixels a character.
+  const overhang = (index) => 3.2 * short(names.at(index)).length + 8;
+  const [left, right] = [Math.max(PAD.left, overhang(0)), Math.max(PAD.right, overhang(-1))];
+  const width = left + right + GAP * (axes.length - 1);
   const y = (at) => HEIGHT - PAD.bottom - at * (HEIGHT - PAD.top - PAD.bottom);
-  const x = (index) => PAD.left + index * GAP;
+  const x = (index) => left + index * GAP;
   const root = s("svg", { class: "parallel", viewBox: `0 0 ${width} ${HEIGHT}`, width, height: HEIGHT, role: "img", "aria-label": `${shownRuns.length} runs over ${names.map(short).join(", ")}; the table below has the values` });
   for (const run of shownRuns) {
     const points = axes.map((axis, index) => [x(index), valueOf(run, axis.name), axis]).filter(([, value]) => value !== undefined && value !== null)
@@ -177,9 +180,9 @@ function highlight(event) {
 }
 
 choice.addEventListener("change", (event) => {
-  // Another task has other datasets: those of the one before would show nothing.
-  if (event.target.id === "task") byId("dataset").value = "";
   if (event.target.id === "metric") isMetricChosen = true;
+  // Another task has other datasets.
+  if (event.target.id === "task") offerDatasets();
   draw();
 });
 for (const name of ["pointerover", "focusin"]) byId("content").addEventListener(name, highlight);
@@ -193,19 +196,21 @@ byId("runs").tHead.addEventListener("click", (event) => {
 
 const purpose = (run) => words(run.job.spec.task ?? run.job.spec.objective);
 
-/** Fill a choice, and start with its commonest value: mixed runs say little. */
+/** Fill a choice, and start with the newest value that two runs share: mixed runs and single ones say little. */
 function offer(id, values) {
-  const occurrences = (value) => values.filter((item) => item === value).length;
   const names = distinct(values);
-  for (const name of [...names].sort()) byId(id).append(h("option", { value: name }, name));
-  if (!new URLSearchParams(location.search).has("job")) byId(id).value = names.sort((a, b) => occurrences(b) - occurrences(a))[0] ?? "";
+  const shared = names.find((name) => values.indexOf(name) !== values.lastIndexOf(name)) ?? names[0] ?? "";
+  show(byId(id), byId(id).options[0], [...names].sort().map((name) => h("option", { value: name }, name)));
+  byId(id).value = new URLSearchParams(location.search).has("job") ? "" : shared;
 }
+
+const offerDatasets = () => offer("dataset", runs.filter((run) => !byId("task").value || purpose(run) === byId("task").value).map((run) => run.job.spec.dataset));
 
 let isOffered = false;
 await load(() => {
   if (!isOffered) {
     offer("task", runs.map(purpose));
-    offer("dataset", runs.filter((run) => !byId("task").value || purpose(run) === byId("task").value).map((run) => run.job.spec.dataset));
+    offerDatasets();
     isOffered = true;
   }
   draw();

@@ -61,8 +61,8 @@ function findings(report) {
   byId("findings-section").hidden = items.length === 0;
   show(byId("findings"), items.map((item) => h("tr", null,
     h("th", { scope: "row" }, h("span", { class: `severity-${item.severity}` }, words(item.code)), h("span", { class: "sub" }, item.severity)),
-    h("td", { class: "number-cell" }, number(item.count)),
-    h("td", null, plain(item.hint) ?? ""),
+    h("td", { class: "number-cell", "data-label": "times" }, number(item.count)),
+    h("td", { class: "whole" }, plain(item.hint) ?? ""),
     h("td", { class: "wide" }, places(item)))));
   const quote = (text) => `"${String(text ?? "").replaceAll('"', '""')}"`;
   const lines = [["code", "severity", "count", "hint", "file", "row", "line", "column", "found", "expected"].join(",")];
@@ -94,8 +94,9 @@ function fixes(report) {
 }
 
 async function rows(start = 0) {
-  const preview = await get(query(`${path}/preview`, { split, start, limit: PAGE }));
-  const cards = preview.data.map((row) => h("li", { class: "card" }, input(row.input, row.target, classes), h("div", { class: "target" }, target(row.target))));
+  byId("rows-count").textContent = "Loading rows ...";
+  const preview = await get(query(`${path}/preview`, { split, start, limit: PAGE, order: "mixed" }));
+  const cards = preview.data.map((row) => h("li", { class: "card" }, input(row.input, row.target, classes, row.titles), h("div", { class: "target" }, target(row.target, row.titles))));
   const list = byId("rows");
   if (start) list.append(...cards);
   else list.replaceChildren(...cards);

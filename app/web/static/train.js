@@ -9,6 +9,8 @@ let datasets = [];
 let catalog = null;
 let models = [];
 let round = 0;
+/** Facts about the columns of a dataset, by its reference. */
+const facts = {};
 
 const dataset = () => datasets.find((item) => `${item.name}@${item.version}` === byId("dataset").value);
 const option = (value, text = value, attributes = {}) => h("option", { value, ...attributes }, text);
@@ -22,16 +24,29 @@ function spec() {
   if (byId("base").value) body.start_from = byId("base").value;
   else if (byId("architecture").value) body.architecture = byId("architecture").value;
   if (byId("tuning").value) body.tuning = byId("tuning").value;
+  const images = imageFacts();
+  if (images && byId("image_size").value) body.encoders = { image: imageSize(Number(byId("image_size").value), images) };
   return body;
 }
 
-function lines(plan) {
+const imageFacts = () => (facts[byId("dataset").value]?.image?.max_width ? facts[byId("dataset").value].image : null);
+
+/** Options of the image encoder from the shorter side; images of several sizes are centered in a square. */
+function imageSize(side, { min_width: minWidth, min_height: minHeight, max_width: width, max_height: height }) {
+  if (minWidth !== width || minHeight !== height) return { width: side, height: side, keep_ratio: true };
+  const scale = side / Math.min(width, height);
+  return { width: Math.round(width * scale), height: Math.round(height * scale) };
+}
+
+/** A note of the plan, which names the option of the command, as a sentence of this page. */
+const noteOf = (text) => `${text[0].toUpperCase()}${text.slice(1)}.`.replace(/--image-size \([^)]*\)(?: of (\d+))?/, (_, side) => (side ? `an image size of ${side} (in More settings)` : "the image size (in More settings)"));
+
+function lines(plan, { epochs, batch_size: batchSize }) {
   const { schedule } = plan;
   const architectures = Object.entries(plan.architectures ?? {}).map(([slot, item]) => `${words(item)} for ${slot}`).join(", ");
   const entries = [
     ["task", words(plan.task)], ["network", plan.start_from ? `that of ${plan.start_from}` : architectures], ["tuning", words(plan.tuning)],
-    ["epochs", schedule.epochs], ["batch size", schedule.batch_size], ["learning rate", schedule.learning_rate], ["optimizer", schedule.optimizer],
-    ["few rows", schedule.min_steps ? `at least ${number(schedule.min_steps)} steps and ${number(schedule.min_batches_per_epoch ?? 1)} batches an epoch: few rows get more epochs and smaller batches` : null],
+    ["epochs", epochs ?? schedule.epochs], ["batch size", batchSize ?? schedule.batch_size], ["learning rate", schedule.learning_rate], ["optimizer", schedule.optimizer],
     ["early stopping", schedule.early_stopping ? `after ${schedule.early_stopping.patience} epochs without a better ${words(schedule.early_stopping.monitor)}` : "none"],
     ["augmentation", plan.task?.config?.augmentation], ["seed", plan.seed],
   ];
@@ -49,8 +64,9 @@ async function plan() {
     const held = dataset();
     show(byId("plan"),
       h("p", null, `${number(held.splits.train)} rows to learn from, ${number(held.splits.validation ?? 0)} to stop by, ${number(held.splits.test ?? 0)} to judge with.`),
+      ...(result.notes ?? []).map((note) => h("p", { class: "notice", role: "note" }, noteOf(note))),
       ...result.licenses.map((item) => h("p", { class: "hint" }, `License of the ${item.kind} ${item.reference}: ${item.license}${item.noncommercial ? ", which excludes commercial use" : ""}.`)),
-      h("dl", { class: "facts" }, lines(result.spec).flatMap(([name, value]) => [h("dt", null, name), h("dd", null, number(value))])),
+      h("dl", { class: "facts" }, lines(result.spec, result).flatMap(([name, value]) => [h("dt", null, name), h("dd", null, number(value))])),
       h("details", null, h("summary", null, "Everything that will be used"), h("pre", { tabIndex: 0, "aria-label": "Settings as JSON" }, h("code", null, JSON.stringify(result.spec, null, 1)))));
     byId("start").disabled = false;
   } catch (error) {
@@ -81,8 +97,13 @@ function fits() {
   byId("base").replaceChildren(option("", "nothing, train from scratch"), ...models.filter((item) => canStart(item, task)).map((item) => option(item.name, item.task === null ? `${item.name} (pretrained)` : item.name)));
 }
 
-function choose() {
+async function choose() {
   const item = dataset();
+  const reference = byId("dataset").value;
+  facts[reference] ??= (await get(`${API}/datasets/${encodeURIComponent(reference)}/report`)).facts ?? {};
+  if (byId("dataset").value !== reference) return;
+  byId("image_size").value = "";
+  byId("image_size_field").hidden = !imageFacts();
   const tasks = Object.keys(catalog.tasks).sort();
   byId("task").replaceChildren(...tasks.map((name) => option(name, words(name))));
   if (item.task) byId("task").value = item.task;
@@ -117,7 +138,7 @@ async function load() {
   const parameters = new URLSearchParams(location.search);
   const requested = parameters.get("dataset");
   if (datasets.some((item) => `${item.name}@${item.version}` === requested)) byId("dataset").value = requested;
-  choose();
+  await choose();
   const base = parameters.get("base");
   if (base) { byId("base").value = base; plan(); }
 }
@@ -131,6 +152,6 @@ function later() {
 byId("dataset").addEventListener("change", choose);
 byId("task").addEventListener("change", () => { fits(); plan(); });
 for (const id of ["base", "architecture", "tuning", "optimizer"]) byId(id).addEventListener("change", plan);
-for (const id of ["model", "seed", ...SCHEDULE]) byId(id).addEventListener("input", later);
+for (const id of ["model", "seed", "image_size", ...SCHEDULE]) byId(id).addEventListener("input", later);
 byId("train").addEventListener("submit", start);
 load();

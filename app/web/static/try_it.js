@@ -92,11 +92,14 @@ async function ask(event) {
 async function knowledgeOf(path) {
   const { files } = await get(path);
   const knowledge = {};
+  const read = async (file) => JSON.parse(await (await fetch(query(`${path}/download`, { file: file.path }))).text());
+  const titleFile = files.find((file) => file.path === "task/titles.json" && file.bytes <= MAX_KNOWLEDGE_BYTES);
+  const titles = titleFile ? (await read(titleFile)).titles : {};
   for (const file of files) {
     const [, field, kind] = file.path.match(/^encoders\/([^/]+)\/(encoder|items)\.json$/) ?? [];
     if (!field || file.bytes > MAX_KNOWLEDGE_BYTES) continue;
-    const content = JSON.parse(await (await fetch(query(`${path}/download`, { file: file.path }))).text());
-    knowledge[field] = { ...knowledge[field], ...(kind === "items" ? { items: content } : { encoder: content.config }) };
+    const content = await read(file);
+    knowledge[field] = { ...knowledge[field], ...(kind === "items" ? { items: content, titles } : { encoder: content.config }) };
   }
   return knowledge;
 }
@@ -142,7 +145,8 @@ async function choose() {
 
 function useExample() {
   const input = signature.example?.inputs?.[0] ?? signature.example?.input ?? signature.example;
-  for (const [name, value] of Object.entries(input)) if (value !== null) widgets[name]?.fill(knownItems[name]?.slice(0, 3) ?? value);
+  // The example of a task is short; the page asks for as much as usual.
+  for (const [name, value] of Object.entries(input)) if (value !== null && name !== "count") widgets[name]?.fill(knownItems[name]?.slice(0, 3) ?? value);
   setTimeout(ask, 50);
 }
 

@@ -59,26 +59,30 @@ function media(text, objects, name, classes = null) {
 
 const isShown = (name, value) => value !== null && value !== undefined && !["confidence", "max_objects", "max_new_tokens", "temperature", "stop", "count", "seed", "portrait"].includes(name);
 
-function value(name, content, objects, classes) {
+/** An item by its title, with its id beside it; the id alone where there is no title. */
+export const itemName = (item, title) => (title ? [h("span", null, title), " ", h("span", { class: "sub inline-id" }, item)] : [String(item)]);
+
+function value(name, content, objects, classes, titles) {
   const player = media(content, objects, words(name), classes);
   if (player) return player;
-  if (Array.isArray(content) && content.every((item) => typeof item !== "object")) return h("ul", { class: "chips", "aria-label": words(name) }, content.map((item) => h("li", null, String(item))));
+  if (Array.isArray(content) && content.every((item) => typeof item !== "object")) return h("ul", { class: "chips", "aria-label": words(name) }, content.map((item) => h("li", null, itemName(String(item), titles[item]))));
   return h("p", { class: "text" }, typeof content === "object" ? JSON.stringify(content) : String(content));
 }
 
-/** An input of /predict, columns by their names; boxes of the target are drawn on its image, in the colors of their class among `classes`. */
-export function input(fields, target = null, classes = null) {
+/** An input of /predict, columns by their names; boxes of the target are drawn on its image, in the colors of their class among `classes`; `titles` are those of items. */
+export function input(fields, target = null, classes = null, titles = {}) {
   const entries = Object.entries(fields).filter(([name, content]) => isShown(name, content));
   const columns = entries.length > 1 && entries.every(([, content]) => mediaType(content) === null && typeof content !== "object");
   if (columns) return h("dl", { class: "facts" }, entries.map(([name, content]) => [h("dt", null, words(name)), h("dd", null, String(content))]));
-  return entries.map(([name, content]) => value(name, content, target?.objects ?? [], classes));
+  return entries.map(([name, content]) => value(name, content, target?.objects ?? [], classes, titles));
 }
 
 /** What an input should be answered with. */
-export function target(content) {
+export function target(content, titles = {}) {
   if (content === null || content === undefined) return h("span", { class: "sub" }, "no target");
   if (content.objects) return h("span", { class: "sub" }, content.objects.map((item) => item.label).join(", ") || "nothing in it");
   if (typeof content === "object") return answer(content);
+  if (titles[content]) return h("p", { class: "text" }, itemName(String(content), titles[content]));
   return media(content, [], "target") ?? h("p", { class: "text" }, String(content));
 }
 
@@ -100,7 +104,7 @@ export function answer(output, source = null) {
     if (source) parts.push(image(source, output.objects, "your image"));
     parts.push(h("p", { class: "hint" }, output.objects.length ? `${output.objects.length} objects` : "Nothing was detected. Lower the confidence to see weaker detections."));
   }
-  if (output.items) parts.push(h("ol", { class: "ranking" }, output.items.map(({ item, score }) => h("li", null, h("span", { class: "name" }, String(item)), h("span", { class: "sub" }, `score ${number(score, 3)}`)))));
+  if (output.items) parts.push(h("ol", { class: "ranking" }, output.items.map(({ item, title, score }) => h("li", null, h("span", { class: "name" }, itemName(String(item), title)), h("span", { class: "sub" }, `${(100 * score).toFixed(1)} %`)))));
   if (typeof output.image === "string") parts.push(media(output.image, [], "drawn image"));
   if (typeof output.audio === "string") parts.push(media(output.audio, [], "spoken text"));
   if (output.text !== undefined) parts.push(h("p", { class: "text verdict-text" }, output.text || "(no text)"));

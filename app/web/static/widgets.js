@@ -2,7 +2,7 @@
 
 import { h } from "./dom.js";
 import { plain, words } from "./format.js";
-import { image, mediaType, toBase64, toBlob } from "./values.js";
+import { image, itemName, mediaType, toBase64, toBlob } from "./values.js";
 
 const PEN = 1 / 11;
 const MAX_MATCHES = 8;
@@ -242,19 +242,19 @@ function listWidget(name, onChange) {
   return { element: labeled(name, field, "one on each line, the latest last"), value: async () => (items().length ? items() : null), fill: (list) => { field.value = list.join("\n"); } };
 }
 
-/** Known items are searched by a part of their name, and kept in the order in which they were picked. */
-function itemsWidget(name, { items }, onChange) {
+/** Known items are searched by a part of their title or id, and kept in the order in which they were picked. */
+function itemsWidget(name, { items, titles = {} }, onChange) {
   let picked = [];
   const chips = h("ol", { class: "chips", "aria-label": words(name) });
   const matches = h("ul", { class: "chips", "aria-label": "Matching items" });
-  const search = h("input", { type: "search", autocomplete: "off", placeholder: "a part of its name" });
+  const search = h("input", { type: "search", autocomplete: "off", placeholder: Object.keys(titles).length ? "a part of its title or id" : "a part of its id" });
   function draw() {
-    chips.replaceChildren(...picked.map((item, index) => h("li", null, item, h("button", { type: "button", class: "remove", "aria-label": `Remove ${item}`, onclick: () => set(picked.filter((_, place) => place !== index)) }, "\u00d7"))));
+    chips.replaceChildren(...picked.map((item, index) => h("li", null, itemName(item, titles[item]), h("button", { type: "button", class: "remove", "aria-label": `Remove ${titles[item] ?? item}`, onclick: () => set(picked.filter((_, place) => place !== index)) }, "\u00d7"))));
     const text = search.value.trim().toLowerCase();
     const fitting = [];
-    for (const item of items) if (fitting.length < MAX_MATCHES && !picked.includes(item) && item.toLowerCase().includes(text)) fitting.push(item);
-    matches.replaceChildren(...fitting.map((item) => h("li", { class: "plain" }, h("button", { type: "button", class: "chip", onclick: () => set([...picked, item]) }, item))));
-    if (!fitting.length) matches.replaceChildren(h("li", { class: "plain hint" }, "No other item has this in its name."));
+    for (const item of items) if (fitting.length < MAX_MATCHES && !picked.includes(item) && `${titles[item] ?? ""} ${item}`.toLowerCase().includes(text)) fitting.push(item);
+    matches.replaceChildren(...fitting.map((item) => h("li", { class: "plain" }, h("button", { type: "button", class: "chip", onclick: () => set([...picked, item]) }, itemName(item, titles[item])))));
+    if (!fitting.length) matches.replaceChildren(h("li", { class: "plain hint" }, "No other item has this in its title or id."));
   }
   function set(next) {
     picked = next;

@@ -11,6 +11,7 @@ from starlette.responses import HTMLResponse, Response
 from app.datasets import service as datasets_service
 from app.dependencies import read_catalog
 from app.jobs import service as jobs_service
+from app.jobs.descriptions.report_summary import format_value, metric_name, summarize
 from app.web import rendering, report, static_files
 from app.web.view import View
 from ml.errors import DataError
@@ -49,22 +50,22 @@ def _context(request: Request) -> Mapping[str, Any]:
         "dataset": job.spec.get("dataset"),
         "report": document,
         "lines": lines,
-        "sentence": report.in_words(lines[0], document.get("rows")) if lines else None,
+        "sentence": summarize(document) if lines else None,
         "matrix": report.matrix(document),
         "confusions": report.confusions(document),
         "reliability": report.reliability(document),
         "generates": task in GENERATORS,
         "count_of_mistakes": len(listed),
         "are_surest": any("confidence" in item for item in listed),
-        "show": report.show,
-        "metric_name": report.metric_name,
+        "show": format_value,
+        "metric_name": metric_name,
     }
 
 
 def mistakes_part(request: Request) -> Response:
     """Return the mistakes with their rows, as a part of the page."""
     job = _job(request)
-    return HTMLResponse(rendering.render("mistakes.html", mistakes=_mistakes(job), show=report.show))
+    return HTMLResponse(rendering.render("mistakes.html", mistakes=_mistakes(job), show=format_value))
 
 
 def download(request: Request) -> Response:

@@ -4,16 +4,19 @@ Import and `/predict` share it. C is 1 or 3. Conversions: gray images keep one c
 `ml.data.files.pixel_depth`); a palette becomes gray if all its colors are, else RGB; CMYK and other color spaces become
 RGB; transparent pixels are blended with white; of several frames the first is read; the EXIF orientation is applied.
 
-HEIC is recognized and refused: its decoders (libheif, libde265) are under the LGPL, the wheels of pillow-heif contain
-x265 under the GPL as well, and the codec is patented. DICOM is refused because its window decides what is visible.
+HEIC is read by pi-heif, which is an extra (`docs/decisions/0023-heic-is-an-extra.md`), and refused by name without it;
+its rotation is that of the container, as the format says, and the EXIF orientation repeats it. DICOM is refused because
+its window decides what is visible.
 """
 
 from __future__ import annotations
 
+import importlib
 import io
 import math
 import re
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -24,29 +27,34 @@ from ml.errors import InputError
 
 _FORMATS: Final = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
 SUFFIXES: Final = frozenset(
-    {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm", ".pbm", ".pnm"}
+    {
+        *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm", ".pbm"),
+        *(".pnm", ".heic", ".heif", ".avif"),
+    }
 )
 MAX_PIXELS: Final = 25_000_000
 
-_FORMAT_NAMES = "PNG, JPEG, GIF, BMP, WebP, TIFF, PGM or PPM"
-_MULTI_FRAME_FORMATS = ("GIF", "PNG", "WEBP", "TIFF")
+_FORMAT_NAMES = "PNG, JPEG, GIF, BMP, WebP, TIFF, AVIF, HEIC, PGM or PPM"
+#: HEIC is not among them: its primary image is read, and others are thumbnails or photos of a burst.
+_MULTI_FRAME_FORMATS = ("GIF", "PNG", "WEBP", "TIFF", "AVIF")
 _ORIENTATION = 0x0112
 #: Suffixes of image files that are not read -> the code of the issue.
-UNSUPPORTED_SUFFIXES: Final = {
-    **dict.fromkeys((".heic", ".heif", ".avif"), "image_heic"),
-    **dict.fromkeys((".dcm", ".dicom"), "image_dicom"),
-}
+UNSUPPORTED_SUFFIXES: Final = {**dict.fromkeys((".dcm", ".dicom"), "image_dicom")}
+#: Bytes at the beginning of a file that say what it is.
+_START_BYTES: Final = 132
 #: Images of fewer than 6 x 6 pixels are no such list: it may be one of measurements.
 _PIXEL_LIST: Final = re.compile(r"\[?\s*\d{1,3}(?:[\s,]+\d{1,3}){35,}\s*\]?")
 _DIGITS: Final = re.compile(r"\d+")
 #: Bytes that mark a DICOM file, and where.
 _DICOM: Final = (b"DICM", 128)
-#: Brands of HEIC and AVIF files (ISO/IEC 23008-12), after the type of the first box.
-_HEIC_BRANDS: Final = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"avif", b"avis")
+#: Brands of HEIC and AVIF files (ISO/IEC 23008-12), after the type of the first box; `mif1` and `msf1` may be both.
+_AVIF_BRANDS: Final = frozenset({b"avif", b"avis"})
+_HEIC_BRANDS: Final = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
 _UNSUPPORTED: Final = {
     "image_heic": (
-        "HEIC and AVIF images are not read",
-        "Convert it to JPEG: `heif-convert image.heic image.jpg`, or `sips -s format jpeg` on macOS.",
+        "HEIC images are read by pi-heif, which is not installed",
+        "Install the extra heic where the image is read, or convert the image to JPEG: `heif-convert image.heic "
+        "image.jpg`, or `sips -s format jpeg` on macOS.",
     ),
     "image_dicom": (
         "DICOM images are not read, since their window decides what is visible",
@@ -114,7 +122,7 @@ _DIVISORS: Final = (2, 4, 8)
 def read_size(data: bytes) -> tuple[int, int] | None:
     """Return width and height after rotation, from the header alone; None if `decode` would fail."""
     try:
-        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+        with _open(data) as image:
             width, height = image.size
             is_sideways = image.getexif().get(_ORIENTATION, 1) >= 5
     except MemoryError:
@@ -125,12 +133,57 @@ def read_size(data: bytes) -> tuple[int, int] | None:
 
 
 def looks_like_image(start: bytes) -> bool:
-    """Return whether the first 12 bytes are those of a supported image."""
+    """Return whether the first bytes, at least 12, are those of a supported image."""
     return (
         start.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"BM", b"II*\0", b"MM\0*"))
         or (start[:4] == b"RIFF" and start[8:12] == b"WEBP")
         or (len(start) > 2 and start[:1] == b"P" and start[1:2] in b"123456" and start[2:3].isspace())
+        or _is_avif(start)
+        or (_is_heic(start) and _load_heif())
     )
+
+
+def _open(data: bytes) -> Image.Image:
+    """Open an image in the one of the formats above that its first bytes name."""
+    start = data[:_START_BYTES]
+    formats: tuple[str, ...] = _FORMATS
+    if _is_avif(start):
+        formats = ("AVIF",)
+    elif _is_heic(start) and _load_heif():
+        formats = ("HEIF",)
+    return Image.open(io.BytesIO(data), formats=formats)
+
+
+def _brands(start: bytes) -> frozenset[bytes]:
+    """Return the brands of an ISO base media file.
+
+    They are the major one, and the compatible ones that `start` has.
+    """
+    if start[4:8] != b"ftyp":
+        return frozenset()
+    end = min(len(start), int.from_bytes(start[:4], "big"))
+    return frozenset({start[8:12], *(start[place : place + 4] for place in range(16, end - 3, 4))})
+
+
+def _is_avif(start: bytes) -> bool:
+    return not _AVIF_BRANDS.isdisjoint(_brands(start))
+
+
+def _is_heic(start: bytes) -> bool:
+    return not _HEIC_BRANDS.isdisjoint(_brands(start)) and not _is_avif(start)
+
+
+@cache
+def _load_heif() -> bool:
+    """Register HEIC with Pillow; returns False where pi-heif is not installed."""
+    try:
+        # By name: exported folders contain this code, and do without the extra.
+        pi_heif = importlib.import_module("pi_heif")
+    except ImportError:
+        return False
+    # Other images of the file, such as depth maps, are never read. One thread, as for other formats.
+    pi_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False, decode_threads=1)
+    return True
 
 
 def find_unsupported(start: bytes) -> str | None:
@@ -141,7 +194,7 @@ def find_unsupported(start: bytes) -> str | None:
     magic, position = _DICOM
     if start[position : position + len(magic)] == magic:
         return "image_dicom"
-    return "image_heic" if start[4:8] == b"ftyp" and start[8:12] in _HEIC_BRANDS else None
+    return "image_heic" if _is_heic(start) and not _load_heif() else None
 
 
 def read(data: bytes, *, max_pixels: int = MAX_PIXELS) -> DecodedImage:
@@ -154,16 +207,16 @@ def read(data: bytes, *, max_pixels: int = MAX_PIXELS) -> DecodedImage:
 
 
 def _read_slowly(data: bytes, *, max_pixels: int) -> DecodedImage:
-    code = find_unsupported(data[:132])
+    code = find_unsupported(data[:_START_BYTES])
     if code is not None:
         message, hint = _UNSUPPORTED[code]
         raise UnreadableImage(code, message, hint=hint)
-    if not looks_like_image(data[:12]):
+    if not looks_like_image(data[:_START_BYTES]):
         raise UnreadableImage(
             "image_unknown_format", "the file is not an image", hint=f"Send {_FORMAT_NAMES}, as a whole file."
         )
     try:
-        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+        with _open(data) as image:
             width, height = image.size
             if width * height <= max_pixels:
                 return _unpack(image, data)
@@ -186,7 +239,7 @@ def decode_small(data: bytes, *, min_side: int) -> np.ndarray:
     if not data.startswith(_JPEG):
         return decode(data)
     try:
-        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+        with _open(data) as image:
             image.draft(image.mode, (min_side, min_side))
             return _unpack(image, data).pixels
     except MemoryError:
@@ -196,7 +249,7 @@ def decode_small(data: bytes, *, min_side: int) -> np.ndarray:
 
 
 def reduce(data: bytes, *, max_side: int, max_pixels: int = MAX_PIXELS) -> tuple[bytes, DecodedImage] | None:
-    """Read a large JPEG at a half, a quarter or an eighth of its size.
+    """Read a large JPEG, HEIC or AVIF at a fraction of its size.
 
     Its longer side then has about `max_side` pixels: at most, unless an eighth is still more. Returns the reduced image
     as a JPEG file, with its pixels; None for an image that is small enough, of another format or too large.
@@ -204,16 +257,20 @@ def reduce(data: bytes, *, max_side: int, max_pixels: int = MAX_PIXELS) -> tuple
     Raises:
         UnreadableImage: The file is damaged.
     """
-    if not data.startswith(_JPEG):
+    is_jpeg = data.startswith(_JPEG)
+    if not is_jpeg and not (_brands(data[:_START_BYTES]) and looks_like_image(data[:_START_BYTES])):
         return None
     try:
-        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+        with _open(data) as image:
             longer = max(image.size)
             if longer <= max_side or image.width * image.height > max_pixels:
                 return None
             divisor = next((divisor for divisor in _DIVISORS if longer <= divisor * max_side), _DIVISORS[-1])
-            image.draft(image.mode, (image.width // divisor, image.height // divisor))
+            if is_jpeg:
+                image.draft(image.mode, (image.width // divisor, image.height // divisor))
             decoded = _unpack(image, data)
+            if not is_jpeg:
+                decoded = _shrink(decoded, divisor)
     except MemoryError:
         raise
     except Exception as error:  # see `read`
@@ -223,6 +280,13 @@ def reduce(data: bytes, *, max_side: int, max_pixels: int = MAX_PIXELS) -> tuple
     Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(file, "JPEG", quality=_REDUCED_QUALITY)
     # The pixels that a later reading of the file has, so that equal images stay equal.
     return file.getvalue(), replace(decoded, pixels=decode(file.getvalue()))
+
+
+def _shrink(decoded: DecodedImage, divisor: int) -> DecodedImage:
+    """Return means of squares of `divisor` pixels."""
+    pixels = decoded.pixels
+    image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).reduce(divisor)
+    return replace(decoded, pixels=np.asarray(image).reshape(image.height, image.width, -1))
 
 
 def _to_unreadable(error: Exception) -> UnreadableImage:

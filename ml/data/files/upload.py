@@ -382,7 +382,7 @@ def _detect_content(start: bytes) -> FileContent:
         return "unsupported"
     if start[:2] == b"\0\0" and len(start) > 3 and start[2] in range(0x08, 0x0F) and 1 <= start[3] <= 8:
         return "idx"
-    if images.looks_like_image(start[:12]) and (b"\0" in start or start[:1] == b"P"):
+    if images.looks_like_image(start) and (b"\0" in start or start[:1] == b"P"):
         return "image"
     if audio.looks_like_audio(start[:12]) and b"\0" in start:
         return "audio"

@@ -419,27 +419,16 @@ class _Run:
             processes=processes,
             seed=self.spec.seed,
         )
-        self._report_small_data(trainer, batches, rows)
+        few_rows = schedule.describe_small_data(rows, parts=division.parts, has_validation=len(self.held_out) > 0)
+        if few_rows:
+            self.small_data_adjustments = few_rows
+            self._report_phase("preparing", few_rows)
         for reduction in filter(None, (encoder.reduction(self.data.summary) for encoder in plan.encoders.values())):
             self._report_phase("preparing", reduction)
         self.ranks = processes.ranks
         outcome = trainer.fit()
         self.rank.close()
         return outcome
-
-    def _report_small_data(self, trainer: Trainer, batches: ShuffledBatches, rows: int) -> None:
-        schedule = self.spec.schedule
-        default_size = require_resolved(schedule.batch_size)
-        defaults = require_resolved(schedule.epochs), min(default_size, rows)
-        adjustments = []
-        if (trainer.epochs, batches.batch_size) != defaults:
-            used = f"{trainer.epochs} epochs in batches of {batches.batch_size}"
-            adjustments.append(f"{used}, not the usual {defaults[0]} in batches of {default_size}")
-        if trainer.can_continue:
-            adjustments.append(f"training continues while validation improves, within {schedule.max_steps:,} steps")
-        if adjustments:
-            self.small_data_adjustments = f"{rows} rows are few: {'; '.join(adjustments)}"
-            self._report_phase("preparing", self.small_data_adjustments)
 
     def _last_validation(self, outcome: TrainerResult) -> EvaluationReport:
         """Return the last validation of the objective: a base model has no task to evaluate."""

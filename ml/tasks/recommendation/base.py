@@ -16,6 +16,7 @@ from ml.config import Config
 from ml.encoders.items import FIRST_ITEM, PADDING
 from ml.metrics import ranking
 from ml.metrics.base import Evaluation, Metric, wilson_interval
+from ml.preprocessing.item_titles import TITLES, ItemTitles
 from ml.preprocessing.user_histories import HISTORIES, UserHistories, complete_history
 from ml.schedule import Schedule
 from ml.signals import Arrays, Feature, Run, Signal, Slot
@@ -25,10 +26,11 @@ from ml.wire import HistoryInput, Wire
 from ml.wire.items import Item
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from ml.data.dataset import DatasetSummary
+    from ml.data.item_table import ItemTable
     from ml.data.rows import Row, Rows
     from ml.encoders.base import Column
     from ml.encoders.items import ItemsEncoder
@@ -40,6 +42,8 @@ SAMPLED_ITEMS: Final = 100
 #: Seed of the sampled items, so that two models are evaluated against the same ones.
 SEED: Final = 20_261_125
 MAX_COUNT: Final = 1000
+#: Users that a report shows, and the items of one of them: the latest, and those recommended.
+EXAMPLES, EXAMPLE_ITEMS = 8, 5
 MAX_EVENT_WEIGHT: Final = 1000
 #: Encoded columns of weighted interactions: weight of each item of a history, of the target, and code of its event.
 ITEM_WEIGHTS, TARGET_WEIGHT, TARGET_EVENT = "item_weights", "target_weight", "target_event"
@@ -101,6 +105,7 @@ class Recommended(Wire):
     """One recommended item."""
 
     item: str
+    title: str | None = Field(None, description="Its title in the table of items; null without one")
     score: float = Field(description="Probability that this is the next item, among all that can be recommended")
 
 
@@ -135,6 +140,8 @@ class NextItemTask(Task):
     }
     #: Histories of the users of the training data; None without any.
     user_histories: UserHistories | None = None
+    #: Titles of the items in the dataset's table of items.
+    titles: ItemTitles = ItemTitles()
     encoded_columns: ClassVar[Mapping[str, str]] = {"history": "history"}
     encoders: ClassVar[Mapping[str, str]] = {"history": "items"}
     config_type: ClassVar[type[Config]] = RecommendationConfig
@@ -205,7 +212,12 @@ class NextItemTask(Task):
         return complete_history(request.user, request.history, self.items_encoder.items, self.user_histories)
 
     def store_rows(self, splits: Mapping[str, Rows]) -> None:
-        """Store the longest history of each user, which is that of the last split."""
+        """Store the titles of items, and the longest history of each user.
+
+        The longest one is that of the last split.
+        """
+        tables = (rows.item_table for rows in splits.values() if rows.item_table is not None)
+        self.titles = next(map(titles_of, tables), ItemTitles())
         config: RecommendationConfig = self.config
         longest: dict[str, np.ndarray] = {}
         for rows in splits.values() if config.keep_histories else ():
@@ -218,15 +230,19 @@ class NextItemTask(Task):
         self.user_histories = UserHistories.of(longest) if longest else None
 
     def save_files(self, folder: Path) -> None:
-        """Write the histories of users."""
+        """Write the histories of users and the titles of items."""
+        if self.titles.titles:
+            self.titles.save(folder / TITLES)
         if self.user_histories is not None:
             self.user_histories.save(folder / HISTORIES)
 
     def load_files(self, files: Mapping[str, Path]) -> None:
-        """Load the histories of users.
+        """Load the histories of users and the titles of items.
 
         Raises `ValueError` for a damaged file, and for items that the model lacks.
         """
+        if TITLES in files:
+            self.titles = ItemTitles.load(files[TITLES])
         if HISTORIES not in files:
             return
         histories = UserHistories.load(files[HISTORIES])
@@ -362,7 +378,7 @@ class NextItemTask(Task):
         outputs: list[Output] = []
         for row, count in enumerate(arrays["count"].tolist()):
             items = [
-                Recommended(item=self.item_name(arrays, row, code), score=float(probabilities[row, code]))
+                self.recommend(arrays, row, code, score=float(probabilities[row, code]))
                 for code in _top_codes(logits[row], count).tolist()
             ]
             output = RecommendationOutput(
@@ -371,12 +387,17 @@ class NextItemTask(Task):
             outputs.append(output.to_json())
         return outputs
 
-    def item_name(self, arrays: Arrays, row: int, code: int) -> str:
-        """Return the id of an item."""
-        return self.items_encoder.items[code - FIRST_ITEM]
+    def recommend(self, arrays: Arrays, row: int, code: int, *, score: float) -> Recommended:
+        """Return an item by its code, with its title."""
+        item = self.items_encoder.items[code - FIRST_ITEM]
+        return Recommended(item=item, title=self.titles.title_of(item), score=score)
 
     def collect(self, outputs: Arrays, batch: Arrays, predict: Callable[[], Arrays]) -> Arrays:
-        """Return the rank of the target among all items and sampled ones, int64 [B]."""
+        """Return ranks of the target, int64 [B], and the best items, int64 [B, 5].
+
+        `rank` is among all items, `sampled_rank` among sampled ones. In `top`, 0 stands for no item where less than
+        five can be recommended.
+        """
         targets = batch["target"].tolist()
         logits = self.mask_logits({**batch, **predict()})
         histories = [row[row != PADDING] for row in batch["full_history"]]
@@ -385,7 +406,9 @@ class NextItemTask(Task):
             rank_of(scores[sample_items(history, code, len(scores))], scores[code])
             for scores, history, code in zip(logits, histories, targets, strict=True)
         ]
-        return {"rank": np.array(ranks), "sampled_rank": np.array(sampled_ranks)}
+        best = [_top_codes(scores, EXAMPLE_ITEMS) for scores in logits]
+        top = np.array([np.pad(codes, (0, EXAMPLE_ITEMS - len(codes))) for codes in best])
+        return {"rank": np.array(ranks), "sampled_rank": np.array(sampled_ranks), "top": top}
 
     def evaluate(
         self, outputs: dict[str, Column], columns: dict[str, Column], *, train: dict[str, Column] | None
@@ -411,9 +434,32 @@ class NextItemTask(Task):
                 "targets_unknown": int((targets == PADDING).sum()),
                 "histories_cut": sum(len(history) > max_length for history in columns["history"]),
                 "stored_users": 0 if self.user_histories is None else len(self.user_histories),
+                "examples": self._choose_examples(outputs, columns),
                 **weighted,
             },
         )
+
+    def _choose_examples(self, outputs: dict[str, Column], columns: dict[str, Column]) -> list[dict[str, Any]]:
+        """Return users spread over the split, with their items and recommendations."""
+        rows = len(outputs["rank"])
+        examples = []
+        for index in dict.fromkeys(np.linspace(0, rows - 1, EXAMPLES).astype(int).tolist() if rows else []):
+            rank = int(outputs["rank"][index])
+            examples.append(
+                {
+                    "index": index,
+                    "history": self._name_codes(columns["history"][index][-EXAMPLE_ITEMS:]),
+                    "next": next(iter(self._name_codes([columns["target"][index]])), None),
+                    "recommended": self._name_codes(outputs["top"][index]),
+                    # From 1; None for an item that could not be recommended.
+                    "rank": None if rank >= NOT_RANKED else rank + 1,
+                }
+            )
+        return examples
+
+    def _name_codes(self, codes: Iterable[int]) -> list[dict[str, str | None]]:
+        items = [self.items_encoder.items[code - FIRST_ITEM] for code in map(int, codes) if code >= FIRST_ITEM]
+        return [{"item": item, "title": self.titles.title_of(item)} for item in items]
 
     def _describe_weights(self, outputs: dict[str, Column], columns: dict[str, Column]) -> dict[str, Any]:
         """Return how interactions were weighed, and the hit rate of the targets of each event."""
@@ -488,6 +534,12 @@ def sample_items(history: np.ndarray, target: int, vocabulary: int) -> np.ndarra
     is_excluded[target] = True
     candidates = np.flatnonzero(~is_excluded)
     return generator.choice(candidates, size=min(SAMPLED_ITEMS, len(candidates)), replace=False)
+
+
+def titles_of(table: ItemTable) -> ItemTitles:
+    """Return the titles in a table of items."""
+    texts = [name for name, column in table.columns.items() if column.kind == "text"]
+    return ItemTitles.of(table.ids, table.cells, texts)
 
 
 def rank_metrics(ranks: np.ndarray, sampled_ranks: np.ndarray) -> dict[str, float]:

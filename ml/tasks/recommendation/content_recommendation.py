@@ -347,12 +347,12 @@ class ContentRecommendation(NextItemTask):
             output["portrait"] = self._draw(arrays, row) if arrays["portrait"][row] else None
         return outputs
 
-    def item_name(self, arrays: Arrays, row: int, code: int) -> str:
-        """Return the id of a known item, or of a new one of this row."""
+    def recommend(self, arrays: Arrays, row: int, code: int, *, score: float) -> Recommended:
+        """Return a known item, or a new one of this row, with its title."""
         if code < self._vocabulary:
-            return super().item_name(arrays, row, code)
-        item: str = arrays["new_items"][row][code - self._vocabulary][0]
-        return item
+            return super().recommend(arrays, row, code, score=score)
+        item, fields = arrays["new_items"][row][code - self._vocabulary]
+        return Recommended(item=item, title=self.titles.title_of(item, fields), score=score)
 
     def _draw(self, arrays: Arrays, row: int) -> dict[str, Any]:
         new = {item: ItemTraits.of(self.columns_of_items, fields) for item, fields in arrays["new_items"][row]}
@@ -458,7 +458,8 @@ class ContentRecommendation(NextItemTask):
         """Two known films and a new one."""
         new = NewItem.model_validate({"item": "x1", "title": "Harbor Lights", "genres": "Drama|Crime"})
         request = ContentRecommendationInput(history=["1", "260"], items=[new], count=2)
-        items = [Recommended(item="1196", score=0.041), Recommended(item="x1", score=0.027)]
+        items = [Recommended(item="1196", title="Star Wars: Episode V (1980)", score=0.041)]
+        items.append(Recommended(item="x1", title="Harbor Lights", score=0.027))
         return request, ContentRecommendationOutput(items=items, profile=[0.31, -1.2, 0.07], unknown=0)
 
 

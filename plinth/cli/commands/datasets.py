@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: Characters of a value in a preview, such as an image in base64.
 MAX_CELL_CHARACTERS = 100
+#: Beginning of a file in base64 -> what it is.
+MEDIA = {"iVBORw0KGgo": "PNG image", "/9j/": "JPEG image", "UklGR": "WAV audio"}
 
 app = PlainTyper(help="List, inspect, derive, fix and delete datasets.", invoke_without_command=True)
 
@@ -99,25 +101,40 @@ def preview_dataset(
     limit: Annotated[int, typer.Option(help="Maximum number of rows.", min=1, max=100)] = 10,
     as_json: AsJson = False,
 ) -> None:
-    """Show the first rows of a split: inputs of the model, and their targets."""
+    """Show rows of a split, mixed over its classes, with their targets."""
     from rich.markup import escape
 
     from plinth.cli import render
 
     with connect() as plinth:
-        rows = plinth.datasets.preview(resolve_dataset(plinth, dataset), split=split, limit=limit)
+        rows = plinth.datasets.preview(resolve_dataset(plinth, dataset), split=split, limit=limit, order="mixed")
     if as_json:
         print_json(rows)
         return
     fields = list(dict.fromkeys(name for row in rows for name in row["input"]))
     table = render.make_table("row", *fields, "target")
-    for number, row in enumerate(rows, 1):
-        cells = [_shorten(row["input"].get(name)) for name in fields]
-        table.add_row(str(number), *(escape(cell) for cell in (*cells, _shorten(row["target"]))))
+    for row in rows:
+        titles = row.get("titles") or {}
+        values = [*(row["input"].get(name) for name in fields), row["target"]]
+        table.add_row(str(row["index"]), *(escape(_shorten(_name_items(value, titles))) for value in values))
     render.console.print(table)
 
 
+def _name_items(value: Any, titles: Mapping[str, str]) -> Any:
+    """Replace ids of items by their titles."""
+    if isinstance(value, list) and titles:
+        return "; ".join(str(_name_items(item, titles)) for item in value)
+    return titles.get(value, value) if isinstance(value, str) else value
+
+
 def _shorten(value: Any) -> str:
+    """Describe a value in a cell: media by kind and size, boxes by labels."""
+    if isinstance(value, str) and (
+        kind := next((kind for start, kind in MEDIA.items() if value.startswith(start)), "")
+    ):
+        return f"{kind}, {len(value) * 3 / 4000:,.0f} kB"
+    if isinstance(value, dict) and list(value) == ["objects"]:
+        return ", ".join(str(item.get("label")) for item in value["objects"]) or "nothing in it"
     text = value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
     if len(text) <= MAX_CELL_CHARACTERS:
         return text

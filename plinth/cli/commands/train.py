@@ -351,7 +351,9 @@ def _print_plan(plinth: Plinth, spec: Mapping[str, Any], *, as_json: bool) -> No
     for path, value in _flatten(resolved):
         console.print(f"[dim]{escape(path)}[/] = {escape(str(value))}", soft_wrap=True)
     print_licenses(plinth.jobs.licenses(spec))
-    console.print("The spec is valid; nothing was started.")
+    for note in plinth.jobs.plan_notes(spec):
+        console.print(f"[dim]note:[/] {escape(note)}", soft_wrap=True)
+    console.print("The spec is valid; nothing was started. --measure in place of --dry-run tells how long it takes.")
 
 
 def _flatten(value: Any, path: str = "") -> list[tuple[str, Any]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from app.datasets.service import mix_positions
 from ml.data.importing.importer import import_dataset
 from ml.tasks import TASKS
 from store import datasets, jobs
@@ -224,6 +225,15 @@ def test_the_next_page_continues_where_the_previous_one_ended(client: TestClient
     assert (first["has_more"], second["has_more"], second["next_cursor"]) == (True, False, None)
 
 
+@pytest.mark.parametrize("rows", [2, 3, 10, 48, 1000])
+def test_mixed_positions_are_all_rows_and_spread_over_them(rows: int) -> None:
+    mixed = mix_positions(range(rows + 1), rows)
+    assert sorted(mixed) == list(range(rows + 1))
+    # Any ten in a row are of both halves, in which rows stored class by class would be of different classes.
+    for start in range(0, rows - 10, 10):
+        assert 2 <= sum(position < rows / 2 for position in mixed[start : start + 10]) <= 8
+
+
 def test_a_preview_has_inputs_for_predict_and_their_targets(client: TestClient, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "shades.zip", "w") as archive:
         for number in range(12):
@@ -241,6 +251,13 @@ def test_a_preview_has_inputs_for_predict_and_their_targets(client: TestClient, 
     register(shades(tmp_path / "package"), name="shades")
     response = client.post("/predict/shades", json={"inputs": [row["input"] for row in preview["data"]]})
     assert [output["label"] for output in response.json()["outputs"]] == [row["target"] for row in preview["data"]]
+    mixed = client.get("/api/v1/datasets/shades/preview?limit=4&order=mixed").json()["data"]
+    assert {row["target"] for row in mixed} == {"dark", "light"}
+    again = client.get(f"/api/v1/datasets/shades/preview?limit=1&start={mixed[1]['index']}").json()["data"]
+    assert again == [mixed[1]]
+    plan = {"kind": "finetune", "dataset": "shades", "task": "image_classification", "model": "planned"}
+    (note,) = client.post("/api/v1/jobs?validate_only=true", json=plan).json()["notes"]
+    assert note.startswith("12 rows are few: 200 epochs in batches of 8"), note
     missing = client.get("/api/v1/datasets/shades/preview?split=holdout")
     assert missing.status_code == 404
     assert "train" in missing.json()["detail"]

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from app.jobs.descriptions.report_summary import format_value, metric_name
 from app.web import rendering, report
 from ml.spec.catalog import Catalog
 
@@ -42,27 +43,6 @@ def test_only_fractions_are_drawn_as_bars() -> None:
     assert not line(name="loss", value=0.9, baseline=0.5).is_fraction
 
 
-def test_accuracy_is_stated_in_rows_that_exist() -> None:
-    text = report.in_words(line(value=0.9, baseline=0.5, interval=[0.88, 0.92]), 1200)
-    assert text.replace("\N{NO-BREAK SPACE}", " ") == (
-        "On 1,200 rows that training never saw, the model is right in 1,080 of 1,200 (90 %); with other rows of the "
-        "same kind, expect 88 % to 92 %. Answering the same class every time would be right in 600 of 1,200 (50 %)."
-    )
-    assert report.in_words(line(name="loss", value=0.25), None).endswith("the loss is 0.25.")
-
-
-def test_six_right_answers_are_few_rows_and_not_100_cases() -> None:
-    text = report.in_words(line(value=1.0, baseline=0.5, interval=[0.54, 1.0]), 6).replace("\N{NO-BREAK SPACE}", " ")
-    assert "right in 6 of 6 (100 %); with other rows of the same kind, expect 54 % to 100 %" in text
-    assert "of 100" not in text
-    assert "These are few rows" in text
-
-
-def test_a_fraction_that_is_almost_all_is_not_called_100_percent() -> None:
-    text = report.in_words(line(value=0.99999), 100_000)
-    assert "99.999\N{NO-BREAK SPACE}%" in text
-
-
 @pytest.mark.parametrize(
     ("accuracies", "words"),
     [((0.5, 0.9), "at its word"), ((0.3, 0.6), "too sure of itself"), ((0.7, 1.0), "better than it believes")],
@@ -95,8 +75,8 @@ def test_the_body_of_a_report_draws_the_reliability_curve() -> None:
         matrix=[],
         confusions=[],
         dataset="d@1",
-        show=report.show,
-        metric_name=report.metric_name,
+        show=format_value,
+        metric_name=metric_name,
         reliability=report.reliability({"calibration": {"ece": 0.1, "bins": bins}}),
     )
     assert 'd="M100.0 150.0L200.0 0.0"' in text
@@ -128,8 +108,8 @@ def test_the_body_of_a_report_compares_each_part_alone_with_all_parts(part: dict
         matrix=[],
         confusions=[],
         dataset="d@1",
-        show=report.show,
-        metric_name=report.metric_name,
+        show=format_value,
+        metric_name=metric_name,
         reliability=([], ""),
     )
     row = text.partition("Each part alone")[2]
@@ -164,8 +144,8 @@ def _render_transfer(transfer: dict[str, Any]) -> str:
         matrix=[],
         confusions=[],
         dataset="d@1",
-        show=report.show,
-        metric_name=report.metric_name,
+        show=format_value,
+        metric_name=metric_name,
         reliability=([], ""),
     )
 
@@ -200,7 +180,7 @@ def test_mistakes_of_every_task_have_the_index_of_their_row(document: dict[str, 
     [(None, "-"), (3, "3"), (1234567, "1,234,567"), (0.12345678, "0.1235"), (2.0, "2"), (True, "yes")],
 )
 def test_values_are_written_for_people(value: Any, text: str) -> None:
-    assert report.show(value) == text
+    assert format_value(value) == text
 
 
 @pytest.mark.parametrize("robustness", [{}, {"robustness": None}, {"robustness": {}}])
@@ -214,8 +194,8 @@ def test_a_report_without_robustness_is_rendered(robustness: dict[str, Any]) -> 
         matrix=[],
         confusions=[],
         dataset=None,
-        show=report.show,
-        metric_name=report.metric_name,
+        show=format_value,
+        metric_name=metric_name,
         reliability=report.reliability({}),
     )
     assert "One sentence." in text

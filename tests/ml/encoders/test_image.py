@@ -4,7 +4,8 @@ from PIL import Image
 from pydantic import ValidationError
 
 from ml.data.rows import ImageArray
-from ml.encoders.image import INSPECTED_IMAGES, MAX_KEPT_SIDE, MIXED_SIDE, ImageEncoder
+from ml.encoders.image import INSPECTED_IMAGES, ImageEncoder
+from ml.preprocessing.image_sizes import MAX_KEPT_SIDE, MIXED_SIDE
 from tests.support.ml import image_models
 
 

@@ -39,6 +39,20 @@ def test_correct_boxes_score_one_and_no_boxes_score_zero():
     assert missed.extra["errors"][0]["box"] == pytest.approx([50, 25, 90, 45])
 
 
+def test_objects_and_false_boxes_are_counted_at_the_usual_confidence():
+    right, unsure = (
+        [detections(image.boxes, [confidence] * len(image.label), image.label) for image in TRUE]
+        for confidence in (0.9, 0.2)
+    )
+    assert evaluate_boxes(*right).extra["at_confidence"] == {
+        "confidence": 0.3,
+        "objects": 3,
+        "detected": 3,
+        "false_boxes": 0,
+    }
+    assert evaluate_boxes(*unsure).extra["at_confidence"]["detected"] == 0
+
+
 def test_a_box_a_little_beside_counts_at_low_overlaps_only():
     aside = np.array([0.02, 0, 0.02, 0])
     moved = [detections(image.boxes + aside, [0.9] * len(image.label), image.label) for image in TRUE]

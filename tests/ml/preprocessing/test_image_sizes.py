@@ -4,7 +4,7 @@ import pytest
 
 from ml.data.dataset import DatasetSummary
 from ml.encoders.image import ImageConfig, ImageEncoder
-from ml.preprocessing.image_sizes import image_encoder_options
+from ml.preprocessing.image_sizes import describe_reduction, expect_size, image_encoder_options
 from ml.tasks.classification.image_classification import ImageClassification
 
 
@@ -69,3 +69,27 @@ def test_a_reduction_names_the_way_to_change_it() -> None:
     assert "320 x 240 pixels are read at 88 x 64" in sentence
     assert "--image-size (encoders.image.width" in sentence
     assert encoder.reduction(summary_of(192, (64, 88))) is None
+
+
+@pytest.mark.parametrize(
+    ("sizes", "options", "expected"),
+    [
+        (((480, 512), (480, 512)), {}, (240, 256)),
+        (((480, 512), (480, 512)), {"height": 120, "width": 128}, (120, 128)),
+        (((480, 512), (400, 300)), {}, (64, 64)),
+        (((28, 28), (28, 28)), {}, (28, 28)),
+    ],
+)
+def test_the_size_of_a_training_is_known_before_it(
+    sizes: tuple[tuple[int, int], tuple[int, int]], options: dict[str, int], expected: tuple[int, int]
+) -> None:
+    assert expect_size(summary_of(60, *sizes), options) == expected
+
+
+def test_a_large_size_says_what_half_of_it_saves() -> None:
+    described = describe_reduction(summary_of(60, (480, 512)), height=240, width=256)
+    assert described is not None
+    assert (
+        "read at 256 x 240: --image-size (encoders.image.width and .height) of 120 takes about a quarter" in described
+    )
+    assert describe_reduction(summary_of(60, (28, 28)), height=28, width=28) is None

@@ -62,6 +62,14 @@ def test_types_are_plain_words(path: tuple[str, ...]) -> None:
     assert not [line for line in shown.splitlines() if "<" in line or "list[" in line or "range" in line.split("  ")]
 
 
+@pytest.mark.process
+def test_an_invalid_choice_is_refused_in_plain_words() -> None:
+    refused = run_command("jobs", "--state", "done", columns=200)
+    assert refused.returncode == 2
+    assert "Invalid value for '--state': 'done' is not one of 'queued', 'running'" in refused.stderr
+    assert "Value error" not in refused.stderr
+
+
 @pytest.mark.parametrize("group", ["jobs", "datasets", "models", "keys"])
 def test_every_list_has_a_name(group: str) -> None:
     options = {path: [parameter.name for parameter in COMMANDS[path].params] for path in ((group,), (group, "list"))}

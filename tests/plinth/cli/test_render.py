@@ -5,6 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from plinth.cli import render
+from plinth.cli.commands.datasets import _shorten
+from plinth.cli.render_evaluation import print_recommendations
 from plinth.client.types import DatasetReport
 
 
@@ -95,3 +97,21 @@ def test_a_report_of_numbers_compares_the_error_of_each_part(capsys: pytest.Capt
     part = {"rows": 40, "rmse": 5.5, "mae": 4.0, "r2": 0.2, "rmse_of_all": 0.25}
     render.print_evaluation({"split": "test", "rows": 44, "metrics": {"rmse": 0.3}, "parts": {"text": part}})
     assert "text alone: rmse 5.5, with all parts 0.25, on 40 rows" in capsys.readouterr().out
+
+
+def test_recommendations_are_shown_by_title_beside_what_came_next(capsys: pytest.CaptureFixture[str]) -> None:
+    items = [{"item": f"P{number}", "title": f"Title {number}"} for number in range(5)]
+    example = {"index": 7, "history": items, "next": {"item": "P9", "title": None}, "recommended": items, "rank": 2}
+    print_recommendations([example, {**example, "next": None, "rank": None}])
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("7")]
+    assert lines[0].split("  ")[0] == "7"
+    assert "Title 2, Title 3, Title 4" in lines[0]
+    assert "Title 0, Title 1, Title 2" in lines[0]
+    assert "P9" in lines[0]
+    assert "a new item" in lines[1]
+
+
+def test_media_and_boxes_are_described_in_a_preview() -> None:
+    assert _shorten("iVBORw0KGgo" + "A" * 3989) == "PNG image, 3 kB"
+    assert _shorten({"objects": [{"label": "cat", "box": [0, 0, 1, 1]}, {"label": "dog"}]}) == "cat, dog"
+    assert _shorten({"objects": []}) == "nothing in it"

@@ -31,3 +31,13 @@ def test_phases_messages_and_the_time_left_are_printed_once() -> None:
         ("progress", {"phase": "evaluating"}),
         ("checkpoint", {"step": 8}),
     ) == ["preparing", "9 rows are few", "epoch 1/2   90 s left", "evaluating"]
+
+
+def test_an_epoch_after_epochs_without_a_message_has_its_own_metrics() -> None:
+    # A round of few rows is several epochs, and only its last one is validated and printed.
+    assert lines_of(
+        ("metric", {"step": 8, "train/loss": 3.0}),
+        ("metric", {"step": 16, "train/loss": 2.0}),
+        ("metric", {"step": 24, "train/loss": 1.0, "validation/loss": 1.5}),
+        ("log", {"message": "epoch 3 of 3", "step": 24}),
+    ) == ["epoch 3/3   validation/loss 1.5   train/loss 1"]

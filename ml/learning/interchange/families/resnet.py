@@ -157,7 +157,7 @@ def _read_encoder(folder: Path, config: Mapping[str, Any]) -> tuple[ImageEncoder
         )
     except ValidationError as error:
         raise PackageError(
-            f"{PREPROCESSOR} cannot be used: {error.errors()[0]['msg']}",
+            f"{PREPROCESSOR} cannot be used: {error.errors()[0]['msg'].removeprefix('Value error, ')}",
             hint="Correct size, image_mean and image_std, one number for each channel.",
         ) from error
     return ImageEncoder(encoder_config), notes

@@ -65,7 +65,7 @@ class Boxes(Head):
     needs = frozenset({Feature.MAPS})
     config_type = BoxesConfig
     outputs = ("scores", "boxes")
-    scores = ("middles", "overlap")
+    scores = ("center_loss", "box_overlap")
     label_dimensions: ClassVar[Mapping[str, int]] = {"middles.1.weight": 0, "middles.1.bias": 0}
 
     def __init__(self, config: BoxesConfig, *, widths: Mapping[str, Widths]) -> None:
@@ -121,7 +121,7 @@ class Boxes(Head):
     def measure(self, outputs: Tensors, batch: Mapping[str, Tensor]) -> Tensors:
         """Return the loss of the centers and the generalized IoU of the boxes, -1..1."""
         center_loss, box_loss = self._losses(outputs, batch)
-        return {"middles": center_loss, "overlap": 1 - box_loss}
+        return {"center_loss": center_loss, "box_overlap": 1 - box_loss}
 
     def infer(self, features: Mapping[str, Features], batch: Mapping[str, Tensor]) -> Tensors:
         """Return `scores` [B, K, H, W] in 0..1 and `boxes`.

@@ -1,5 +1,7 @@
+import base64
 import io
 import struct
+import sys
 import zlib
 
 import numpy as np
@@ -94,10 +96,29 @@ def test_a_transparent_gray_value_is_white_and_spoils_no_other(bits):
     assert "image_transparent" in decoded.repairs
 
 
-HEIC = struct.pack(">I", 24) + b"ftypheic" + bytes(500)
+#: A photo of 48 x 32 pixels that its container turns to 32 x 48: white on top of red and blue, made for this test.
+HEIC = base64.b64decode(
+    "AAAAHGZ0eXBoZWljAAAAAG1pZjFoZWljbWlhZgAAAchtZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAAAAAAAAAAAAAA"
+    "ADRpbG9jAAAAAERAAAIAAQAAAAAB7AABAAAAAAAAAD4AAgAAAAACKgABAAAAAAAAACQAAAA4aWluZgAAAAAAAgAAABVpbmZlAgAA"
+    "AAABAABodmMxAAAAABVpbmZlAgAAAQACAABFeGlmAAAAAA5waXRtAAAAAAABAAABB2lwcnAAAADmaXBjbwAAAHZodmNDAQNwAAAA"
+    "kAAAAAAAHvAA/P34+AAADwNgAAEAGEABDAH//wNwAAADAJAAAAMAAAMAHroCQGEAAQAqQgEBA3AAAAMAkAAAAwAAAwAeoCCBBZbq"
+    "5Ka5uAhoMCAAAAMDIAAAAwAhYgABAAZEAcFzwIkAAAATY29scm5jbHgAAQANAAaAAAAAFGlzcGUAAAAAAAAAQAAAAEAAAAAoY2xh"
+    "cAAAADAAAAABAAAAIAAAAAH////wAAAAAv///+AAAAACAAAAEHBpeGkAAAAAAwgICAAAAAlpcm90AwAAABlpcG1hAAAAAAAAAAEA"
+    "AQaBAgMFhIYAAAAaaXJlZgAAAAAAAAAOY2RzYwACAAEAAQAAAGptZGF0AAAAOigBrwngFaaO8cjdlJ6/+vkf+WTQ5UVx4hiH+X6D"
+    "5HN3j9+jYcTBrBn3yYYI3YXFeWkD+aUnUEb6ehIAAAAGRXhpZgAATU0AKgAAAAgAAQESAAMAAAABAAYAAAAAAAA="
+)
 DICOM = bytes(128) + b"DICM" + bytes(500)
 
 
+@pytest.fixture
+def without_heif(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "pi_heif", None)
+    images._load_heif.cache_clear()
+    yield
+    images._load_heif.cache_clear()
+
+
+@pytest.mark.usefixtures("without_heif")
 @pytest.mark.parametrize(("data", "code"), [(HEIC, "image_heic"), (DICOM, "image_dicom")])
 def test_images_that_are_not_read_are_named_with_what_to_do(tmp_path, data, code):
     with pytest.raises(images.UnreadableImage) as caught:
@@ -108,6 +129,44 @@ def test_images_that_are_not_read_are_named_with_what_to_do(tmp_path, data, code
     for name, file in ((f"photo.{suffix}", data), ("a.zip", make_zip([*files.items(), (f"cat/photo.{suffix}", data)]))):
         report = upload(tmp_path / name, {name: file})
         assert (report.state, code in codes(report)) == ("rejected", True)
+
+
+def test_a_heic_photo_is_turned_as_its_container_says():
+    pytest.importorskip("pi_heif")
+    assert images.read_size(HEIC) == (32, 48)
+    decoded = images.read(HEIC)
+    assert (decoded.pixels.shape, decoded.repairs) == ((48, 32, 3), ())
+    # Turned to the right, the white edge on top is the right one, red is above and blue below.
+    for place, color in (((10, 28), (240, 240, 240)), ((10, 5), (200, 40, 40)), ((40, 5), (40, 60, 200))):
+        assert np.abs(decoded.pixels[place].astype(int) - color).max() <= 12, place
+
+
+def test_avif_photos_are_read_with_their_orientation():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image = Image.new("RGB", (48, 32), (200, 40, 40))
+    image.paste((240, 240, 240), (0, 0, 48, 8))
+    avif = save(image, "AVIF", quality=80, exif=exif)
+    decoded = images.read(avif)
+    assert (images.read_size(avif), decoded.pixels.shape[:2]) == ((32, 48), (48, 32))
+    assert np.abs(decoded.pixels[10, 28].astype(int) - 240).max() <= 12
+
+
+@pytest.mark.parametrize("format", ["HEIC", "AVIF"])
+def test_photos_of_phones_have_the_limits_of_other_images(format, tmp_path):
+    pytest.importorskip("pi_heif")
+    data = HEIC if format == "HEIC" else save(Image.new("RGB", (48, 32), "red"), "AVIF")
+    with pytest.raises(images.UnreadableImage, match="limit 1,000 in all"):
+        images.read(data, max_pixels=1000)
+    with pytest.raises(images.UnreadableImage):
+        images.read(data[: len(data) // 2])
+    reduced = images.reduce(data, max_side=24)
+    assert reduced is not None
+    assert reduced[0].startswith(b"\xff\xd8\xff")
+    assert max(reduced[1].pixels.shape) == 24
+    files = [(f"cat/{number}.png", encode_image(make_images(1, seed=number)[0])) for number in range(24)]
+    report = upload(tmp_path, {"a.zip": make_zip([*files, (f"cat/photo.{format}", data)])})
+    assert (report.state, report.accepted) == ("ready", 25), report.errors
 
 
 def test_images_of_different_bits_are_reported(tmp_path):

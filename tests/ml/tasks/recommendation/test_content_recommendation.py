@@ -54,6 +54,14 @@ def test_items_without_interactions_are_recommended(predictor: Predictor) -> Non
     assert len(ids(output)) == 17 + 2 - 2
 
 
+def test_recommended_items_have_their_titles(predictor: Predictor) -> None:
+    (output,) = predictor.predict([{"history": ["i1", "i2"], "items": [NEW], "count": 1000}])
+
+    titles = {item["item"]: item["title"] for item in output["items"]}
+    assert titles["x1"] == "quiet film"
+    assert all(titles.values())
+
+
 def test_a_new_item_is_recommended_by_its_text(predictor: Predictor) -> None:
     (output,) = predictor.predict([{"history": ["i1"], "items": [NEW], "count": 1000}])
     (without,) = predictor.predict([{"history": ["i1"], "count": 1000}])
@@ -196,12 +204,12 @@ def test_histories_are_left_out_of_the_package_on_request(tmp_path: Path) -> Non
     assert isinstance(task, ContentRecommendation)
     dataset = samples.dataset(samples.columns_read_by(ContentRecommendation))
     splits = {split: dataset.rows(split) for split in ("train", "validation", "test")}
-    for keep, names in ((True, ["histories.bin"]), (False, [])):
+    for keep, names in ((True, ["histories.bin", "titles.json"]), (False, ["titles.json"])):
         task.config = task.config.model_copy(update={"keep_histories": keep})
         task.store_rows(splits)
         (tmp_path / str(keep)).mkdir()
         task.save_files(tmp_path / str(keep))
-        assert [file.name for file in (tmp_path / str(keep)).iterdir()] == names
+        assert sorted(file.name for file in (tmp_path / str(keep)).iterdir()) == names
     with pytest.raises(InputError, match="no histories of users"):
         task.read({"user": "u1"}, parameters={})
 
@@ -220,6 +228,7 @@ def test_targets_that_training_has_not_seen_are_evaluated_apart() -> None:
     columns = task.encode(Rows({"history": [["i1", "n1"], ["i1", "i2"], ["i2", "n2"]]}))
     train = task.encode(Dataset.open(samples.path(ContentRecommendation.columns)).rows("train"))
     outputs: dict[str, Any] = {name: np.array([0, 50, 20]) for name in ("rank", "sampled_rank", "new_rank")}
+    outputs["top"] = np.zeros((3, 5), dtype=np.int64)
 
     extra = task.evaluate(outputs, columns, train=train).extra
 

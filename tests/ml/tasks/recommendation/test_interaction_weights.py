@@ -70,7 +70,7 @@ def test_ratings_weigh_in_proportion_and_a_missing_one_as_the_mean() -> None:
 
 def test_the_report_has_weight_and_hit_rate_of_each_event() -> None:
     task = make_task(COLUMNS)
-    outputs = {"rank": np.array([3, 30]), "sampled_rank": np.array([0, 0])}
+    outputs = {"rank": np.array([3, 30]), "sampled_rank": np.array([0, 0]), "top": np.zeros((2, 5), dtype=np.int64)}
     section = task.evaluate(outputs, task.encode(Rows(COLUMNS)), train=None).extra["interaction_weights"]
     assert (section["source"], section["events"].keys()) == ("rarity", {"view", "purchase"})
     view, purchase = section["events"]["view"], section["events"]["purchase"]

@@ -104,12 +104,16 @@ def test_the_baseline_ranks_items_by_popularity() -> None:
     subject = task()
     train = subject.encode(rows(*HISTORIES))
     columns = subject.encode(rows(["a", "e"], ["c", "b"], ["a", "unheard of"]))
-    outputs = {"rank": np.array([0, 0, NOT_RANKED]), "sampled_rank": np.array([0, 0, NOT_RANKED])}
+    ranks = np.array([0, 0, NOT_RANKED])
+    outputs = {"rank": ranks, "sampled_rank": ranks, "top": np.array([[2, 3, 0, 0, 0]] * 3)}
 
     evaluation = subject.evaluate(outputs, columns, train=train)
 
     # By frequency: a 4 times, b 3, then c, d and e. Without a, e is the fourth; without c, b is the second.
     assert evaluation.metrics["mean_reciprocal_rank"] == pytest.approx(2 / 3)
+    example = evaluation.extra["examples"][0]
+    assert [item["item"] for item in example["recommended"]] == list(subject.items_encoder.items[:2])
+    assert (example["index"], example["rank"], evaluation.extra["examples"][-1]["rank"]) == (0, 1, None)
     assert evaluation.baseline["mean_reciprocal_rank"] == pytest.approx((1 / 4 + 1 / 2) / 3)
     assert evaluation.baseline["hit_rate_at_10"] == pytest.approx(2 / 3)
     assert evaluation.extra["targets_unknown"] == 1
@@ -120,7 +124,8 @@ def test_a_rank_beyond_ten_is_noted_with_the_value_that_others_give() -> None:
         RecommendationConfig(), {"history": ItemsEncoder.learn([[f"i{n}" for n in range(20)]], {})}, {}
     )
     columns = subject.encode(rows(["i1", "i2"], ["i2", "i1"]))
-    outputs = {"rank": np.array([0, 10]), "sampled_rank": np.array([0, 10])}
+    ranks = np.array([0, 10])
+    outputs = {"rank": ranks, "sampled_rank": ranks, "top": np.zeros((2, 5), dtype=np.int64)}
 
     evaluation = subject.evaluate(outputs, columns, train=None)
 
@@ -133,7 +138,8 @@ def test_a_rank_beyond_ten_is_noted_with_the_value_that_others_give() -> None:
 def test_few_items_are_noted() -> None:
     subject = task()
     columns = subject.encode(rows(["a", "e"]))
-    (note,) = subject.evaluate({"rank": np.array([0]), "sampled_rank": np.array([0])}, columns, train=None).notes
+    outputs = {"rank": np.array([0]), "sampled_rank": np.array([0]), "top": np.array([[2, 3, 4, 0, 0]])}
+    (note,) = subject.evaluate(outputs, columns, train=None).notes
     assert "there are only 5 items" in note
 
 

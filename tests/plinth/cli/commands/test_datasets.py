@@ -58,7 +58,7 @@ def test_a_version_is_shown_and_its_rows_are_previewed(plinth_command: Run, mood
     assert previewed[0].split() == ["row", "text", "target"]
     assert len(previewed) == 3
     rows = json.loads(plinth_command("datasets", "preview", "shown", "--limit", "1", "--json").stdout)["data"]
-    assert set(rows[0]) == {"input", "target", "file", "row", "line"}
+    assert set(rows[0]) == {"index", "input", "target", "titles", "file", "row", "line"}
     dataset_id = json.loads(plinth_command("datasets", "show", "shown", "--json").stdout)["id"]
     assert json.loads(plinth_command("datasets", "show", dataset_id[:-2], "--json").stdout)["id"] == dataset_id
 

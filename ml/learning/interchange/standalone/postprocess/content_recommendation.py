@@ -5,7 +5,7 @@ not know. `model` reads histories, in which a new item is code 0 with its vector
 [batch, time, width], zeros elsewhere. `logits` [batch, codes] are those of known items; that of a new one is the
 product of its vector with `state` [batch, width]. The softmax over all items but codes 0 and 1 and those of the history
 (unless `config.repeat`) is the score. A `user` of the training data has the items of `task/histories.bin` before
-`history`. `embedding` [batch, width] is the profile. Portraits are not drawn.
+`history`. `embedding` [batch, width] is the profile. Portraits are not drawn. Titles are in `task/titles.json`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from ml.preprocessing.item_titles import TITLES, ItemTitles
 from ml.preprocessing.user_histories import HISTORIES, UserHistories, complete_history
 
 TASKS: Final = ("content_recommendation",)
@@ -29,11 +30,18 @@ def predict(inputs: list[dict[str, Any]], model: Any) -> list[dict[str, Any]]:
     codes = {item: code for code, item in enumerate(items, start=FIRST_ITEM)}
     path = model.task_file(HISTORIES)
     users = UserHistories.load(path) if path else None
-    return [_predict_one(raw_input, model, items, codes, users) for raw_input in inputs]
+    path = model.task_file(TITLES)
+    titles = ItemTitles.load(path) if path else ItemTitles()
+    return [_predict_one(raw_input, model, items, codes, users, titles) for raw_input in inputs]
 
 
 def _predict_one(
-    raw_input: dict[str, Any], model: Any, items: list[str], codes: dict[str, int], users: UserHistories | None
+    raw_input: dict[str, Any],
+    model: Any,
+    items: list[str],
+    codes: dict[str, int],
+    users: UserHistories | None,
+    titles: ItemTitles,
 ) -> dict[str, Any]:
     task, max_items = model.metadata["task"], model.metadata["inputs"]["history"]["config"]["length"] - 2
     new = {str(item["item"]): item for item in raw_input.get("items") or [] if str(item["item"]) not in codes}
@@ -57,8 +65,13 @@ def _predict_one(
     logits = np.concatenate([outputs["logits"], vectors @ outputs["state"]])
     excluded = [] if task["config"]["repeat"] else history
     ranked = _rank(logits, excluded, count=raw_input["count"])
+    recommended = []
+    for code, score in ranked:
+        item = names[code - FIRST_ITEM]
+        fields = {name: _to_cell(value) for name, value in new.get(item, {}).items() if name != "item"}
+        recommended.append({"item": item, "title": titles.title_of(item, fields), "score": score})
     return {
-        "items": [{"item": names[code - FIRST_ITEM], "score": score} for code, score in ranked],
+        "items": recommended,
         "profile": outputs["embedding"].tolist(),
         "unknown": len(request) - len(history),
         "portrait": None,

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from ml.preprocessing.item_titles import TITLES, ItemTitles
 from ml.preprocessing.user_histories import HISTORIES, UserHistories, complete_history
 
 TASKS: Final = ("recommendation",)
@@ -24,6 +25,8 @@ def predict(inputs: list[dict[str, Any]], model: Any) -> list[dict[str, Any]]:
     codes = {item: code for code, item in enumerate(items, start=FIRST_ITEM)}
     path = model.task_file(HISTORIES)
     users = UserHistories.load(path) if path else None
+    path = model.task_file(TITLES)
+    titles = ItemTitles.load(path) if path else ItemTitles()
     requests = [_read_history(raw_input, items, users) for raw_input in inputs]
     histories = [[item for item in request if item in codes] for request in requests]
     max_items = model.metadata["inputs"]["history"]["config"]["length"] - 2
@@ -34,10 +37,10 @@ def predict(inputs: list[dict[str, Any]], model: Any) -> list[dict[str, Any]]:
     rows = zip(inputs, requests, histories, outputs["logits"], outputs["embedding"], strict=True)
     for raw_input, request, history, logits, profile in rows:
         excluded = [] if is_repeat_allowed else [codes[item] for item in history]
-        recommended = [
-            {"item": items[code - FIRST_ITEM], "score": score}
-            for code, score in _rank(logits, excluded, count=raw_input["count"])
+        ranked = [
+            (items[code - FIRST_ITEM], score) for code, score in _rank(logits, excluded, count=raw_input["count"])
         ]
+        recommended = [{"item": item, "title": titles.title_of(item), "score": score} for item, score in ranked]
         unknown = len(request) - len(history)
         predictions.append({"items": recommended, "profile": profile.tolist(), "unknown": unknown})
     return predictions

@@ -53,7 +53,7 @@ def test_the_loss_of_perfect_outputs_is_zero_and_grows_with_either_error() -> No
     batch = {"true_boxes": boxes, "true_labels": labels}
     perfect = _perfect_outputs(head, boxes, labels)
     assert head.loss(perfect, batch).item() == pytest.approx(0, abs=1e-5)
-    assert head.measure(perfect, batch)["overlap"].item() == pytest.approx(1, abs=1e-5)
+    assert head.measure(perfect, batch)["box_overlap"].item() == pytest.approx(1, abs=1e-5)
     swapped = {**perfect, "middles": perfect["middles"].flip(1)}
     assert head.loss(swapped, batch).item() > 10
     half = {**perfect, "boxes": torch.tensor([0.25, 0.25, 0.375, 0.75])[None, :, None, None].expand(1, 4, 8, 16)}
@@ -96,7 +96,7 @@ def test_objects_of_all_sizes_have_the_same_weight() -> None:
     large = {**small, "boxes": boxes[0, 1][None, :, None, None].expand(1, 4, 8, 16)}
     # In each, one of two boxes is exact and the other has little or no overlap.
     for outputs in (small, large):
-        assert 0.25 < 1 - head.measure(outputs, batch)["overlap"].item() <= 1
+        assert 0.25 < 1 - head.measure(outputs, batch)["box_overlap"].item() <= 1
 
 
 def test_generalized_iou_subtracts_the_empty_part_of_the_enclosing_box() -> None:

@@ -1,0 +1,1 @@
+"""Sentences about jobs: plans before they start, and results."""
