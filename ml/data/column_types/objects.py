@@ -69,6 +69,8 @@ class ObjectsType(ColumnType[Objects]):
         self._max_objects = 0
         self._boxes = 0
         self._suspicious_boxes = 0
+        #: Whether every box so far would be one, too, if its last two numbers were a corner and not a size.
+        self._may_be_corners = True
         self._first_suspicious: tuple[Location, Sequence[float]] | None = None
         self._max_coordinate = 0.0
         self._first_fractional: tuple[Location, Sequence[float]] | None = None
@@ -114,6 +116,8 @@ class ObjectsType(ColumnType[Objects]):
     def _collect(self, box: Sequence[float], at: Location, *, is_suspicious: bool) -> None:
         """Count a box for the checks of all boxes together."""
         self._suspicious_boxes += is_suspicious
+        left, top, right, bottom = box
+        self._may_be_corners &= right > 2 * left and bottom > 2 * top
         self._max_coordinate = max(self._max_coordinate, *map(abs, box))
         if is_suspicious and self._first_suspicious is None:
             self._first_suspicious = at, box
@@ -171,6 +175,9 @@ class ObjectsType(ColumnType[Objects]):
             self.issues.add("boxes_in_fractions", at=at, actual=box, expected="left, top, right, bottom in pixels")
             return
         min_boxes = max(MIN_SUSPICIOUS_BOXES, SUSPICIOUS_FRACTION * self._boxes)
+        if self._may_be_corners and self._boxes >= MIN_SUSPICIOUS_BOXES:
+            # Sizes are seldom all larger than the distances from the left and the top; right and bottom always are.
+            min_boxes = 1
         if self._first_suspicious is not None and self._suspicious_boxes >= min_boxes:
             at, box = self._first_suspicious
             actual = f"{self._suspicious_boxes:,} of {self._boxes:,} boxes, the first {box}"

@@ -123,6 +123,16 @@ def test_corners_in_place_of_sizes_are_reported(tmp_path):
     assert issue["found"].startswith("12 of ")
 
 
+def test_corners_of_few_boxes_are_reported_if_one_of_them_cannot_be_a_size(tmp_path):
+    inside, beyond = [2, 2, 12, 12], [WIDTH - 10, 2, WIDTH, 12]
+    rows = [
+        {"image": base64.b64encode(draw_image(number)).decode(), "objects": {"bbox": [box], "category": ["a"]}}
+        for number, box in enumerate([inside] * 11 + [beyond])
+    ]
+    report = upload(tmp_path, {"a.jsonl": "\n".join(map(json.dumps, rows)).encode()}, task="object_detection")
+    assert "boxes_of_another_form" in codes(report)
+
+
 def test_fractions_in_place_of_pixels_are_rejected(tmp_path):
     report = upload(tmp_path, as_jsonl(rows_with(*[[0.1, 0.2, 0.5, 1.0]] * 24)), task="object_detection")
     assert report.state == "rejected"
