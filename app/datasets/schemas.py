@@ -280,7 +280,7 @@ class Mistake(BaseModel):
 
 
 #: `stored`: as the importer wrote them, often class by class; `mixed`: spread over the whole split.
-PreviewOrder = Literal["stored", "mixed"]
+PreviewOrder = TypeAliasType("PreviewOrder", Literal["stored", "mixed"])
 
 
 class Preview(BaseModel):

@@ -380,8 +380,8 @@ class Report(BaseModel):
     task: Task | None = None
     split: str | None = None
     rows: int | None = None
-    summary: str | None = Field(None, description="The first metric in words, beside that of a trivial model.")
     metrics: dict[str, float | None] = {}
+    summary: str | None = Field(None, description="The first metric in words, beside that of a trivial model.")
     warnings: list[str] = Field([], description="Reasons not to trust the model, such as a metric below the baseline.")
     notes: list[str] = Field(
         [],

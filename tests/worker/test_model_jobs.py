@@ -284,8 +284,9 @@ def test_the_largest_size_in_time_answers(client: Plinth, stack: RunningStack, t
     image = {"pixels": [[0] * 8] * 8}
     usual, slow, fast = (client.predict(name, image, budget_ms=budget) for budget in (None, 60_000, 0.001))
     url, headers = f"{stack.url}/predict/{name}", {"Authorization": f"Bearer {stack.api_key}"}
-    by_header = httpx2.post(url, json={"inputs": [image]}, headers={**headers, "X-Budget-Ms": "0.001"}).json()
-    refused = httpx2.post(f"{url}?budget_ms=0", json={"inputs": [image]}, headers=headers)
+    body = {"json": {"inputs": [image]}, "timeout": 60}
+    by_header = httpx2.post(url, headers={**headers, "X-Budget-Ms": "0.001"}, **body).json()
+    refused = httpx2.post(f"{url}?budget_ms=0", headers=headers, **body)
 
     assert [entry["size"] for entry in sizes] == [1, 0.5, 0.25]
     assert (usual.size, slow.size, fast.size, by_header["size"]) == (None, 1, 0.25, 0.25)

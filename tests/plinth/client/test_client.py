@@ -73,7 +73,7 @@ def test_a_dataset_is_uploaded_read_and_deleted(plinth: Plinth, digits_zip: Path
     assert ready.classes == [str(digit) for digit in range(10)]
     assert plinth.datasets.report("traveling").accepted == 300
     rows = plinth.datasets.preview("traveling", split="test", limit=3)
-    assert [set(row) for row in rows] == [{"input", "target", "file", "row", "line"}] * 3
+    assert [set(row) for row in rows] == [{"index", "input", "target", "titles", "file", "row", "line"}] * 3
     assert ready.id in [dataset.id for dataset in plinth.datasets.list()]
     plinth.datasets.delete(ready.id)
     with pytest.raises(NotFound):
