@@ -14,7 +14,7 @@ from plinth.cli.render_evaluation import print_recommendations
 def print_report(report: Mapping[str, Any]) -> None:
     """Print an evaluation, examples of recommendations, and the trials of a sweep."""
     print_evaluation(report)
-    print_recommendations(report.get("examples") or ())
+    print_recommendations(report.get("recommendations") or ())
     if report.get("sweep"):
         print_sweep(report["sweep"])
 

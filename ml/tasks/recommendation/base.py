@@ -434,7 +434,7 @@ class NextItemTask(Task):
                 "targets_unknown": int((targets == PADDING).sum()),
                 "histories_cut": sum(len(history) > max_length for history in columns["history"]),
                 "stored_users": 0 if self.user_histories is None else len(self.user_histories),
-                "examples": self._choose_examples(outputs, columns),
+                "recommendations": self._choose_examples(outputs, columns),
                 **weighted,
             },
         )

@@ -183,9 +183,12 @@ def test_values_are_written_for_people(value: Any, text: str) -> None:
     assert format_value(value) == text
 
 
-@pytest.mark.parametrize("robustness", [{}, {"robustness": None}, {"robustness": {}}])
-def test_a_report_without_robustness_is_rendered(robustness: dict[str, Any]) -> None:
-    document = {"rows": 1, "warnings": [], "per_class": [], "training": None, "transfer": None, **robustness}
+EXAMPLE = {"text": "eins", "answer": "one", "reference": "one"}
+
+
+@pytest.mark.parametrize("fields", [{}, {"robustness": None}, {"robustness": {}}, {"examples": [EXAMPLE]}])
+def test_a_report_with_or_without_sections_of_a_task_is_rendered(fields: dict[str, Any]) -> None:
+    document = {"rows": 1, "warnings": [], "per_class": [], "training": None, "transfer": None, **fields}
     text = rendering.render(
         "report_body.html",
         report=document,

@@ -7,12 +7,19 @@ import pytest
 from plinth.cli import render
 from plinth.cli.commands.datasets import _shorten
 from plinth.cli.render_evaluation import print_recommendations
+from plinth.cli.render_sweep import print_report
 from plinth.client.types import DatasetReport
 
 
 def test_an_image_is_drawn_with_characters_without_colors() -> None:
     assert render.console.color_system is None, "pytest captures the output, so there is no terminal"
     assert render.draw_image([[0, 255], [128, 0]]).plain == "  @@\n++  "
+
+
+def test_a_report_of_translation_has_examples_that_are_no_recommendations(capsys: pytest.CaptureFixture[str]) -> None:
+    example = {"text": "eins", "answer": "one", "reference": "one"}
+    print_report({"task": "translation", "split": "test", "rows": 1, "metrics": {"bleu": 90.0}, "examples": [example]})
+    assert "bleu" in capsys.readouterr().out
 
 
 def test_a_report_shows_interval_baseline_and_confusion(capsys: pytest.CaptureFixture[str]) -> None:

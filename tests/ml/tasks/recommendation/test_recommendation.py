@@ -111,9 +111,9 @@ def test_the_baseline_ranks_items_by_popularity() -> None:
 
     # By frequency: a 4 times, b 3, then c, d and e. Without a, e is the fourth; without c, b is the second.
     assert evaluation.metrics["mean_reciprocal_rank"] == pytest.approx(2 / 3)
-    example = evaluation.extra["examples"][0]
+    example = evaluation.extra["recommendations"][0]
     assert [item["item"] for item in example["recommended"]] == list(subject.items_encoder.items[:2])
-    assert (example["index"], example["rank"], evaluation.extra["examples"][-1]["rank"]) == (0, 1, None)
+    assert (example["index"], example["rank"], evaluation.extra["recommendations"][-1]["rank"]) == (0, 1, None)
     assert evaluation.baseline["mean_reciprocal_rank"] == pytest.approx((1 / 4 + 1 / 2) / 3)
     assert evaluation.baseline["hit_rate_at_10"] == pytest.approx(2 / 3)
     assert evaluation.extra["targets_unknown"] == 1
