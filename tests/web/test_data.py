@@ -150,7 +150,7 @@ def test_an_upload_continues_after_a_reload_where_it_stopped(
     page.on("request", note)
     page.get_by_label("Choose files").set_input_files(table)
     page.get_by_role("button", name="Upload").click()
-    page.wait_for_url("**/data/ds_*", timeout=30_000)
+    page.wait_for_url("**/data/ds_*", timeout=120_000)
     assert offsets == [PART_BYTES]
 
 

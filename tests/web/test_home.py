@@ -61,7 +61,7 @@ def test_a_click_on_a_sample_uploads_it_and_trains_a_model(chromium: Browser, st
     context = chromium.new_context()
     visitor = visit(context, stack.url, stack.api_key)
     visitor.open("/").locator('[data-sample="reviews"]').get_by_role("button").click()
-    visitor.page.wait_for_url("**/jobs/job_*", timeout=30_000)
+    visitor.page.wait_for_url("**/jobs/job_*", timeout=120_000)
     job_id = visitor.page.url.rpartition("/")[2]
     with stack.client() as plinth:
         job = plinth.jobs.get(job_id)
