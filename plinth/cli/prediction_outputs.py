@@ -23,7 +23,7 @@ PREFIX = "predicted_"
 
 
 def print_answers(inputs: Sequence[NamedInput], outputs: Sequence[Mapping[str, Any]]) -> None:
-    """Print a line for each input, short on a terminal, JSON in a pipe.
+    """Print the answers as lines, short on a terminal, JSON in a pipe.
 
     Recommended items are a list in both.
     """

@@ -131,11 +131,11 @@ class ItemLists:
 def to_events(items: Sequence[Any], timestamp: Any = None) -> list[ListedEvent]:
     """Return the events of a list, whose elements may be objects.
 
-    `timestamp` is that of the whole list, or a list of one for each item.
+    `timestamp` is a time of the whole list, or a list with as many times as items.
     """
     times = timestamp if isinstance(timestamp, list) and len(timestamp) == len(items) else [timestamp] * len(items)
     if isinstance(timestamp, list) and times is not timestamp:
-        expected = f"one time, or {len(items)} of them, one for each item"
+        expected = f"one time, or a list of {len(items)} times, as many as items"
         raise DataRejected("timestamp_invalid", actual=f"{len(timestamp)} times", expected=expected)
     fields = element_fields(items)
     if "item" not in fields:

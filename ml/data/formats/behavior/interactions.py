@@ -361,7 +361,7 @@ class Interactions(Format):
         has_target = fields.get("item") not in (None, "")
         events += to_events([fields["item"]], fields.get("timestamp")) if has_target else []
         user = fields.get("user")
-        # A table with items to predict has a row for each, and the history before it.
+        # In a table with items to predict, a row holds one such item and the history before it.
         is_joined = not has_target and user not in (None, "")
         lists.add(ItemList(events, at, fields.get("session") if user is None else user, is_joined))
 

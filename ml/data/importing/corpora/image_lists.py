@@ -139,7 +139,7 @@ def _rows_by_name(content: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _caption_rows(row: Mapping[str, Any], image: str) -> Iterator[dict[str, Any]]:
-    """Yield a row for each caption; one without captions as it is."""
+    """Yield rows with one caption; a row without captions is unchanged."""
     others = {key: value for key, value in row.items() if key != image and isinstance(value, str | int | float)}
     captions = next((row[name] for name in _CAPTION_NAMES if isinstance(row.get(name), list)), None)
     if captions is None:
@@ -152,7 +152,7 @@ def _caption_rows(row: Mapping[str, Any], image: str) -> Iterator[dict[str, Any]
 
 
 def _split_rows(content: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield a row for each sentence about an image, with its split."""
+    """Yield the sentences about an image as rows, with its split."""
     images = content.get("images")
     for image in images if isinstance(images, list) else ():
         if not isinstance(image, dict) or not isinstance(image.get("sentences"), list):
