@@ -369,6 +369,10 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
         "Two texts of a row were joined by a blank line. Join them in the same way in requests, or name one by "
         "`columns`."
     ),
+    "choices_written_out": _warning(
+        "Question and choices are the prompt, and the text of the right choice is learned, not its number. "
+        "To read other columns, name them by `columns`."
+    ),
     "text_column_guessed": _warning(
         "No column has a usual name of a text, so the longest was taken. Name the right one by `columns`."
     ),
@@ -450,6 +454,10 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
         "Only answers of the assistant are learned: not its first words before any other turn, and no turn after the "
         "last answer.",
         left_out="turns",
+    ),
+    "chats_in_texts": _warning(
+        "The texts are conversations: each answer of the assistant is learned, and the turns before it are its prompt. "
+        'To learn the texts as they are, name the column: columns {"text": "name"}.'
     ),
     "tool_calls_not_learned": _warning(
         "Calls of tools and what tools answer are part of the prompt of later turns. The calls are not learned."

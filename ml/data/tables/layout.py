@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ml.data.issues import DataRejected
 from ml.data.tables.column_aliases import ALIASES, NON_DATA_NAME, REJECTED_NAMES, plain_name, position_of
@@ -52,6 +52,17 @@ class CellColumn:
     is_membership: bool = False
 
 
+class CellReader(Protocol):
+    """Makes the cells of canonical columns out of several columns."""
+
+    @property
+    def numbering(self) -> str:
+        """Names of choices in answers, in words."""
+
+    def cells(self, by_position: Mapping[int, Sequence[Any]]) -> dict[str, Sequence[Any]]:
+        """Return the cells of N rows by canonical column, from those by position."""
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
     """Canonical columns and the positions, from 0, of the file's columns that hold them."""
@@ -73,6 +84,8 @@ class Layout:
     shape: tuple[int, int, int] = (0, 0, 0)
     #: Whether three channels were inferred from the number of pixel columns alone.
     is_shape_assumed: bool = False
+    #: Reader of questions with choices; None for another table.
+    choices: CellReader | None = None
 
     def names(self, columns: Sequence[CellColumn]) -> dict[str, str]:
         """Map canonical columns to the file's names; pixel columns are left out."""
@@ -92,6 +105,8 @@ class Layout:
 
     def cells(self, by_position: Mapping[int, Sequence[Any]]) -> dict[str, Sequence[Any]]:
         """Return the cells of N rows by canonical column, from those by position."""
+        if self.choices is not None:
+            return self.choices.cells(by_position)
         return {canonical: self._cells_of(canonical, by_position) for canonical in self.columns}
 
     def _cells_of(self, canonical: str, by_position: Mapping[int, Sequence[Any]]) -> Sequence[Any]:

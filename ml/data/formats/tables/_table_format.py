@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from ml.data.first_rows import FirstRows
 from ml.data.formats.base import Format
+from ml.data.formats.tables._chat_texts import ChatTexts
+from ml.data.formats.tables._choices import find_choices
 from ml.data.formats.tables._memberships import Memberships, find_memberships, hide, without_memberships
 from ml.data.issues import DataRejected, Location
 from ml.data.tables.column_aliases import CANONICAL_COLUMNS, NON_DATA_NAME
@@ -38,6 +40,8 @@ class TableFormat(Format):
         super().__init__(*arguments, **options)
         #: Names of columns -> their layout: files with the same columns are read alike.
         self._layouts: dict[tuple[str, ...], tuple[Layout, Memberships]] = {}
+        #: File -> conversations in its texts.
+        self._chats: dict[str, ChatTexts] = {}
         #: Columns of the files without which a row cannot be learned from.
         self._essential_columns: frozenset[str] = frozenset()
 
@@ -58,7 +62,7 @@ class TableFormat(Format):
         widest: set[str] = max(names.values(), key=len, default=set())
         narrow = [source for source in self.sources if names.get(source.name, widest) < widest and names[source.name]]
         self.sources = [source for source in self.sources if source not in narrow]
-        yield from super().read_files(read_file)
+        yield from self._divide_chats(super().read_files(read_file))
         for source in narrow:
             missing = [name for name in self._essential_columns if name not in names[source.name]]
             if missing:
@@ -68,7 +72,13 @@ class TableFormat(Format):
                     actual=f"no column {', '.join(sorted(missing))}",
                 )
         self.sources = [source for source in narrow if self._essential_columns <= names[source.name]]
-        yield from super().read_files(read_file)
+        yield from self._divide_chats(super().read_files(read_file))
+
+    def _divide_chats(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """Yield a row for each turn of the assistant, where texts are conversations."""
+        for batch in batches:
+            chat = self._chats.get(batch.locations.files) if isinstance(batch.locations.files, str) else None
+            yield batch if chat is None else chat.divide(batch, self.issues)
 
     def _names_of(self, source: UploadedFile) -> set[str]:
         try:
@@ -92,11 +102,13 @@ class TableFormat(Format):
         """
         column_names = tuple(column.name for column in columns)
         if has_header and column_names in self._layouts:
-            return self._layouts[column_names]
+            layout, memberships = self._layouts[column_names]
+            self._find_chats(source, layout, samples)
+            return layout, memberships
         self.first_rows = self.first_rows or FirstRows.of(source.name, column_names, zip_longest(*samples))
         memberships = find_memberships(columns, samples, self.requested_columns) if has_header else Memberships()
         requested = without_memberships(self.requested_columns)
-        layout = detect_columns(
+        layout = self._find_choices(columns, samples, requested, has_header=has_header) or detect_columns(
             hide(columns, memberships), requested, has_header=has_header, required=self.required_columns
         )
         names = memberships.names(columns)
@@ -104,10 +116,37 @@ class TableFormat(Format):
         self.report_layout(source, layout, columns, members=names)
         memberships = replace(memberships, unread=_columns_to_compare(layout, memberships, columns))
         self._layouts[column_names] = layout, memberships
+        self._find_chats(source, layout, samples)
         positions = [index for name in layout.columns if name != FEATURES for index in layout.positions_of(name)]
         essential = [columns[index].name for index in positions]
         self._essential_columns = self._essential_columns or frozenset(essential)
         return layout, memberships
+
+    def _find_chats(self, source: UploadedFile, layout: Layout, samples: Sequence[Sequence[Any]]) -> None:
+        """Find and report conversations in the texts of a file.
+
+        A text that the user names is read whole.
+        """
+        if "text" in self.requested_columns:
+            return
+        chat = ChatTexts.find(layout, samples, self.required_columns)
+        if chat is not None:
+            self._chats[source.name] = chat
+            at = Location(file=source.name)
+            self.issues.add("chats_in_texts", at=at, actual=f"conversations with {chat.markup.name}")
+
+    def _find_choices(
+        self,
+        columns: Sequence[CellColumn],
+        samples: Sequence[Sequence[Any]],
+        requested: Mapping[str, str | int],
+        *,
+        has_header: bool,
+    ) -> Layout | None:
+        """Return the layout of questions with choices, unless the user names other columns."""
+        choices = find_choices(columns, samples, has_header=has_header, required=self.required_columns)
+        layout = choices and choices.layout()
+        return layout if layout and (not requested or requested == layout.names(columns)) else None
 
     def report_layout(
         self, source: UploadedFile, layout: Layout, columns: Sequence[CellColumn], *, members: Mapping[str, str]
@@ -120,6 +159,9 @@ class TableFormat(Format):
         read_line = ", ".join(f"{canonical} = {name}" for canonical, name in {**names, **members}.items())
         read_line = read_line or "the image"
         unread = [name for name in layout.unread(columns) if name not in members.values()]
+        if layout.choices is not None:
+            expected = layout.choices.numbering
+            self.issues.add("choices_written_out", at=at, actual=read_line, expected=expected)
         if layout.is_text_guessed:
             self.issues.add("text_column_guessed", at=at, actual=f"text = {names['text']}")
         if layout.is_label_guessed:

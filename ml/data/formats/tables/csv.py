@@ -152,8 +152,11 @@ class Csv(TableFormat):
             lambda: itertools.islice(lines(), skipped, None),
             delimiters=delimiter_line[1] if delimiter_line else DELIMITERS,
         )
-        start = itertools.islice(lines(), skipped, skipped + INSPECTED_ROWS)
-        records = [record.cells for record in read_records(start, dialect)]
+        first_record = next(read_records(itertools.islice(lines(), skipped, None), dialect), None)
+        width = len(first_record.cells) if first_record else None
+        # Rows rather than lines: a text of many lines is one cell.
+        rows = read_records(itertools.islice(lines(), skipped, None), dialect, width=width)
+        records = [record.cells for record in itertools.islice(rows, INSPECTED_ROWS)]
         self._starts[source.name] = TableStart(dialect, records, has_delimiter_line=delimiter_line is not None)
         return self._starts[source.name]
 

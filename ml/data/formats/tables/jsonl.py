@@ -170,7 +170,7 @@ class Jsonl(TableFormat):
         if not isinstance(cells, dict):
             self.issues.add("json_not_an_object", at=at, actual=line.strip(), expected="an object", rows=1)
             return None
-        return _flatten_answers(_flatten_translation(cells))
+        return _flatten_question(_flatten_answers(_flatten_translation(cells)))
 
 
 def _refuse_document(objects: Sequence[NumberedObject]) -> None:
@@ -201,6 +201,15 @@ def _flatten_answers(cells: dict[str, Any]) -> dict[str, Any]:
         return cells
     texts = [text for text in answers["text"] if isinstance(text, str)]
     return {**{name: cell for name, cell in cells.items() if name != "answers"}, "answer": texts[0] if texts else ""}
+
+
+def _flatten_question(cells: dict[str, Any]) -> dict[str, Any]:
+    """Convert the question of ARC, `{"question": {"stem": "...", "choices": [...]}}`, to a column each."""
+    question = cells.get("question")
+    if not isinstance(question, dict) or not isinstance(question.get("stem"), str) or "choices" in cells:
+        return cells
+    parts = {"question" if name == "stem" else name: cell for name, cell in question.items()}
+    return {**{name: cell for name, cell in cells.items() if name != "question"}, **parts}
 
 
 def _to_float(cell: Any) -> float | None:

@@ -194,9 +194,9 @@ def _inspect_cells(file: pq.ParquetFile, columns: Sequence[CellColumn]) -> list[
 
 
 def _sample_texts(file: pq.ParquetFile, columns: Sequence[CellColumn]) -> list[list[Any]]:
-    """Return the first cells of each column; only of texts and numbers."""
+    """Return the first cells of each column; only of texts, numbers and lists."""
     counts = Counter(column.name for column in columns)
-    names = [column.name for column in columns if column.kind in ("text", "number") and counts[column.name] == 1]
+    names = [column.name for column in columns if column.kind != "image" and counts[column.name] == 1]
     batches = file.iter_batches(batch_size=INSPECTED_ROWS, columns=names, use_threads=False) if names else iter(())
     first = next(map(_flatten_translation, batches), None)
     return [

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from ml.data.conversations import format_prompt
 from ml.data.files.parquet import open_parquet
 from ml.data.files.text import open_text, read_lines
+from ml.data.formats._chat_turns import find_answers
 from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch, Format
 from ml.data.formats.text._messages import MESSAGES_KEYS, find_messages_keys, parse_conversation
 from ml.data.issues import DataRejected, Location
@@ -128,15 +128,7 @@ class Conversations(Format):
         turns = conversation.turns
         if conversation.calls:
             self.issues.add("tool_calls_not_learned", at=at, count=conversation.calls)
-        if turns[0].role == "assistant" and turns[0].is_learned:
-            self.issues.add("turns_not_learned", at=at, actual="the assistant begins")
-        if turns[-1].role != "assistant":
-            self.issues.add("turns_not_learned", at=at, actual=f"{turns[-1].role} ends")
-        answers = [index for index, turn in enumerate(turns) if turn.is_learned and index]
-        if not answers:
-            actual = ", ".join(turn.role for turn in turns)
-            self.issues.add("conversation_without_answer", at=at, actual=actual, rows=1)
-        return [(format_prompt(turns[:index]), turns[index].content.strip()) for index in answers]
+        return find_answers(turns, at, self.issues)
 
 
 def _parse_json(line: str) -> Any:
