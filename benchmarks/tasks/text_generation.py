@@ -17,13 +17,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from pydantic import TypeAdapter
 
 from benchmarks.record import figure, parse_args
 from ml.data.importing.importer import import_dataset
 from ml.data.rows import Rows
 from ml.generation.loop import GenerationLoop
+from ml.generation.state import GenerationState, state_shapes
 from ml.inference.predictor import Predictor
 from ml.learning.pipeline.train import train
 from ml.spec.schema import Finetune
@@ -119,21 +119,16 @@ def _show(package: ModelPackage, report: TrainingReport, cpu_seconds: float) -> 
 
 
 def _speed(task: TextGeneration, run: Run, rows: int, *, cached: bool) -> float:
-    width = task.state["state_width"]
+    shapes = state_shapes(task.state)
 
     def read(batch: Arrays) -> Arrays:
-        if cached:
-            return run(STEP, batch)
-        nothing = {
-            "text_state": np.zeros((rows, 0, width), dtype=np.float32),
-            "text_state_mask": np.zeros((rows, 0), dtype=bool),
-        }
+        nothing = {} if cached else GenerationState("text", shapes, rows=rows).inputs()
         return run(STEP, {**batch, **nothing})
 
     request = [task.read({"prompt": PROMPT, "max_new_tokens": NEW_TOKENS}, parameters={}) for _ in range(rows)]
     batch = task.collate(task.encode(Rows({name: [row[name] for row in request] for name in request[0]})))
     some = task.start_sequences(batch)
-    loop = GenerationLoop(read, slot="text", context=task.state["context"], state_width=width if cached else 0)
+    loop = GenerationLoop(read, slot="text", context=task.state["context"], state_shapes=shapes if cached else [])
     loop.join(some)
     began = time.process_time()
     while loop.is_busy:

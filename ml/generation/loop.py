@@ -1,6 +1,6 @@
 """Autoregressive generation of many sequences together, one token per step, over torch or ONNX Runtime.
 
-R rows in the batch, T tokens read in this step, P positions in the cache, K cached numbers per position, V vocabulary.
+R rows in the batch, T tokens read in this step, V vocabulary.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 
 from ml.generation.detokenizer import IncrementalDetokenizer
 from ml.generation.sampling import Sampling, sample
+from ml.generation.state import GenerationState
 from ml.generation.token_log_probs import measure
 
 if TYPE_CHECKING:
@@ -163,21 +164,23 @@ class GenerationLoop:
     """Generates sequences that share each step.
 
     Between two steps, sequences may join, and finished ones leave. `read` runs a graph of the network: from `{slot}`
-    int64 [R, T] and `{slot}_mask` to `logits` [R, V] of the next token. A network with a cache (`state_width` is K)
-    also reads and returns a state, so that each token is read once; without a cache, the whole context is read for each
-    token. Both generate the same.
+    int64 [R, T] and `{slot}_mask` to `logits` [R, V] of the next token. A network with a cache also reads and returns a
+    state (see `ml.generation.state`), so that each token is read once; without a cache, the whole context is read for
+    each token. Both generate the same.
     """
 
-    def __init__(self, read: Read, *, slot: str, context: int, state_width: int) -> None:
-        """Start without sequences; `context` is the longest context in tokens."""
+    def __init__(self, read: Read, *, slot: str, context: int, state_shapes: Sequence[Sequence[int]]) -> None:
+        """Start without sequences; `context` is the longest context in tokens.
+
+        `state_shapes` are those of the parts of the state, empty without a cache.
+        """
         self._read_batch = read
         self._slot = slot
         self._context = context
-        self._width = state_width
+        self._shapes = state_shapes
         self._joining: list[GeneratedSequence] = []
         self._sequences: list[GeneratedSequence] = []
-        self._state = np.zeros((0, 0, state_width), dtype=np.float32)
-        self._mask = np.zeros((0, 0), dtype=bool)
+        self._state = GenerationState(slot, state_shapes)
 
     @property
     def is_busy(self) -> bool:
@@ -197,56 +200,34 @@ class GenerationLoop:
         """Generate one token of each sequence, and return the text of each; finished sequences leave."""
         pieces: list[tuple[GeneratedSequence, str]] = []
         if self._sequences:
-            last = [[sequence.tokens[-1]] for sequence in self._sequences]
-            logits, self._state, self._mask = self._read(last, self._state, self._mask)
+            logits = self._read([[sequence.tokens[-1]] for sequence in self._sequences], self._state)
             pieces += self._sample(self._sequences, logits)
         joining, self._joining = self._joining, []
         if joining:
-            empty = np.zeros((len(joining), 0, self._width), dtype=np.float32)
-            tokens = [sequence.context(self._context) for sequence in joining]
-            logits, state, mask = self._read(tokens, empty, np.zeros((len(joining), 0), dtype=bool))
+            state = GenerationState(self._slot, self._shapes, rows=len(joining))
+            logits = self._read([sequence.context(self._context) for sequence in joining], state)
             pieces += self._sample(joining, logits)
-            if self._width:
-                self._append(joining, state, mask)
+            if self._shapes:
+                self._state.extend(state)
+                self._sequences += joining
             else:
                 self._joining += [sequence for sequence in joining if sequence.finish_reason is None]
         self._remove_finished()
         return pieces
 
-    def _read(
-        self, tokens: Sequence[Sequence[int]], state: np.ndarray, mask: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return logits [R, V], and the next state with its mask.
-
-        The state is [R, P + T, K], its mask [R, P + T].
-        """
+    def _read(self, tokens: Sequence[Sequence[int]], state: GenerationState) -> np.ndarray:
+        """Return logits [R, V], and add the tokens to the state."""
         is_token = np.arange(max(map(len, tokens))) < np.array([[len(row)] for row in tokens])
         signal = np.zeros(is_token.shape, dtype=np.int64)
         signal[is_token] = np.concatenate([np.asarray(row, dtype=np.int64) for row in tokens])
-        batch = {self._slot: signal, f"{self._slot}_mask": is_token}
-        if not self._width:
-            return self._read_batch(batch)["logits"], state, mask
-        arrays = self._read_batch({**batch, f"{self._slot}_state": state, f"{self._slot}_state_mask": mask})
-        return arrays["logits"], arrays[f"{self._slot}_next_state"], arrays[f"{self._slot}_next_state_mask"]
+        outputs = self._read_batch({self._slot: signal, f"{self._slot}_mask": is_token, **state.inputs()})
+        state.update(outputs, is_token)
+        return outputs["logits"]
 
     def _sample(
         self, sequences: Sequence[GeneratedSequence], logits: np.ndarray
     ) -> list[tuple[GeneratedSequence, str]]:
         return [(sequence, sequence.step(row)) for sequence, row in zip(sequences, logits, strict=True)]
-
-    def _append(self, sequences: Sequence[GeneratedSequence], state: np.ndarray, mask: np.ndarray) -> None:
-        """Append the cache of new sequences, right-aligned.
-
-        The next tokens follow it directly.
-        """
-        lengths = mask.sum(axis=1)
-        max_length = max(int(lengths.max()), self._mask.shape[1])
-        new_mask = np.arange(max_length) >= max_length - lengths[:, None]
-        new_state = np.zeros((*new_mask.shape, self._width), dtype=np.float32)
-        new_state[new_mask] = state[mask]
-        self._state = np.concatenate([_pad_left(self._state, max_length), new_state])
-        self._mask = np.concatenate([_pad_left(self._mask, max_length), new_mask])
-        self._sequences += sequences
 
     def _remove_finished(self) -> None:
         """Remove finished sequences, and those whose context is full.
@@ -263,10 +244,4 @@ class GenerationLoop:
             return
         rows = np.flatnonzero(is_retained)
         self._sequences = [self._sequences[row] for row in rows]
-        used = self._mask[rows].any(axis=0)
-        self._state, self._mask = self._state[rows][:, used], self._mask[rows][:, used]
-
-
-def _pad_left(rows: np.ndarray, length: int) -> np.ndarray:
-    """Pad [R, P, ...] with zeros on the left to [R, length, ...]."""
-    return np.pad(rows, [(0, 0), (length - rows.shape[1], 0), *[(0, 0)] * (rows.ndim - 2)])
+        self._state.retain(rows)

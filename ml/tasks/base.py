@@ -180,8 +180,9 @@ class Task(TaskAdapter):
     head: ClassVar[str]
     config_type: ClassVar[type[Config]]
     metrics: ClassVar[Mapping[str, Metric]]
-    #: Graph -> arrays that `Network.infer` reads for it, optional ones included. The first graph reads what `collate`
-    #: makes of an input; a task that loops has further graphs, which read outputs of earlier ones.
+    #: Graph -> arrays that `Network.infer` reads for it, optional ones included; `graph_inputs` adds those that depend
+    #: on the network. The first graph reads what `collate` makes of an input; a task that loops has further graphs,
+    #: which read outputs of earlier ones.
     graphs: ClassVar[Mapping[str, tuple[str, ...]]]
     #: For arrays that are not a signal of a slot: axes, besides that of the batch, whose length varies between batches.
     variable_axes: ClassVar[Mapping[str, tuple[int, ...]]] = {}
@@ -274,6 +275,14 @@ class Task(TaskAdapter):
 
         `widths` has pooled, latent, ... by slot.
         """
+
+    def graph_inputs(self) -> Mapping[str, tuple[str, ...]]:
+        """Return `graphs` with all arrays; those of a state depend on the network."""
+        return self.graphs
+
+    def graph_axes(self) -> Mapping[str, tuple[int, ...]]:
+        """Return `variable_axes` of all arrays."""
+        return self.variable_axes
 
     @cached_property
     def text_columns(self) -> Mapping[str, str]:

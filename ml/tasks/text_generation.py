@@ -1,6 +1,6 @@
 """Text generation: the continuation of a prompt, or the reply in a conversation.
 
-N documents, W windows of tokens, B batch, T tokens, K cached numbers per position.
+N documents, W windows of tokens, B batch, T tokens.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from ml.errors import InputError, TextTooLong
 from ml.generation.detokenizer import detokenize
 from ml.generation.loop import ForcedDecoding, GeneratedSequence, GenerationLoop, GenerationParams
 from ml.generation.sampling import Sampling
+from ml.generation.state import GenerationState, state_names, state_shapes
 from ml.generation.token_log_probs import TokenDescriber
 from ml.metrics.base import Evaluation, Metric
 from ml.preprocessing.long_texts import truncation_fields
@@ -158,8 +159,8 @@ class TextGeneration(StreamingTask):
             False,
         ),
     }
-    graphs: ClassVar[Mapping[str, tuple[str, ...]]] = {STEP: ("text", "text_mask", "text_state", "text_state_mask")}
-    variable_axes: ClassVar[Mapping[str, tuple[int, ...]]] = {"text_state": (1,), "text_state_mask": (1,)}
+    graphs: ClassVar[Mapping[str, tuple[str, ...]]] = {STEP: ("text", "text_mask", "text_state_mask")}
+    variable_axes: ClassVar[Mapping[str, tuple[int, ...]]] = {"text_state_mask": (1,)}
 
     @classmethod
     def learn(cls, config: TextGenerationConfig, summary: DatasetSummary, rows: Rows) -> dict[str, Any]:
@@ -172,8 +173,24 @@ class TextGeneration(StreamingTask):
         return {"text": text_encoder_options(summary)}
 
     def bind_widths(self, widths: Mapping[str, Any]) -> None:
-        """Store K, and the maximum context length."""
-        self.state |= {"state_width": widths["text"].state, "context": widths["text"].shape["length"]}
+        """Store the shapes of the state of the network, and the maximum context length."""
+        shapes = [list(shape) for shape in widths["text"].state]
+        self.state |= {"state_shapes": shapes, "context": widths["text"].shape["length"]}
+
+    def graph_inputs(self) -> Mapping[str, tuple[str, ...]]:
+        """Return the arrays of a step, with those of the state."""
+        return {STEP: (*self.graphs[STEP], *state_names("text", len(self._state_shapes)))}
+
+    def graph_axes(self) -> Mapping[str, tuple[int, ...]]:
+        """Return the axes of positions, in the state and in what is new of it."""
+        shapes = self._state_shapes
+        names = [state_names("text", len(shapes), kind=kind) for kind in ("state", "new_state")]
+        states = {name: (len(shape),) for kind in names for name, shape in zip(kind, shapes, strict=True)}
+        return {**self.variable_axes, **states}
+
+    @property
+    def _state_shapes(self) -> list[list[int]]:
+        return state_shapes(self.state)
 
     def head_config(self) -> dict[str, Any]:
         """Return no options: the head outputs the tokens that are read."""
@@ -260,9 +277,7 @@ class TextGeneration(StreamingTask):
                 arrays["text_weight"][row, : len(weight)] = weight
         if params is not None:
             arrays["params"] = np.array([None, *params], dtype=object)[1:]
-            if self.state["state_width"]:
-                arrays["text_state"] = np.zeros((len(params), 0, self.state["state_width"]), dtype=np.float32)
-                arrays["text_state_mask"] = np.zeros((len(params), 0), dtype=bool)
+            arrays |= GenerationState("text", self._state_shapes, rows=len(params)).inputs()
         return arrays
 
     def predict(self, run: Run, batch: Arrays) -> Arrays:
@@ -299,8 +314,8 @@ class TextGeneration(StreamingTask):
 
     def generation_loop(self, run: Run) -> GenerationLoop:
         """Return a loop over the graph `step`."""
-        width, context = self.state["state_width"], self.state["context"]
-        return GenerationLoop(lambda batch: run(STEP, batch), slot="text", context=context, state_width=width)
+        shapes, context = self._state_shapes, self.state["context"]
+        return GenerationLoop(lambda batch: run(STEP, batch), slot="text", context=context, state_shapes=shapes)
 
     def start_sequences(self, batch: Arrays) -> list[GeneratedSequence]:
         """Return one sequence per row, which begins with its prompt."""

@@ -148,7 +148,7 @@ def record_predictions(
             columns = {name: [row[name] for row in requests[start:end]] for name in requests[0]}
             task.predict(run, task.collate(task.encode(Rows(columns))))
 
-    return record_calls(network, task.graphs, predict)
+    return record_calls(network, task.graph_inputs(), predict)
 
 
 def variable_axes(
@@ -160,4 +160,4 @@ def variable_axes(
     """
     signals = {slot: encoders[slot].signal for slot in architectures}
     axes = {name: signal.variable_axes for slot, signal in signals.items() for name in (slot, f"{slot}_mask")}
-    return {**axes, **(task.variable_axes if task else {})}
+    return {**axes, **(task.graph_axes() if task else {})}

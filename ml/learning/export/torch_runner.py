@@ -51,7 +51,11 @@ def load(package: ModelPackage, *, device: str = "auto") -> Run:
     network = load_network(package)
     task = package.task()
     served = (network if task else network.without_head()).to(torch_device)
-    return make_runner(served, task.graphs if task else embedding_graphs(network.backbones), device=torch_device)
+    if task:
+        # What an earlier build stored may be of the graphs of that time.
+        task.bind_widths(network.widths)
+    graphs = task.graph_inputs() if task else embedding_graphs(network.backbones)
+    return make_runner(served, graphs, device=torch_device)
 
 
 def load_forward(package: ModelPackage) -> Callable[[Arrays], Arrays]:

@@ -101,6 +101,8 @@ def _export_graphs(package: ModelPackage, task: Task | None, into: Path, opset: 
     network, encoders = load_network(package), package.encoders()
     served = network if task else network.without_head()
     if task is not None:
+        # What an earlier build stored may be of the graphs of that time.
+        task.bind_widths(network.widths)
         rows = [task.read(task.example_input(), parameters={}) for _ in range(EXAMPLES)]
         inputs = Rows({name: [row[name] for row in rows] for name in rows[0]})
         calls = record_predictions(served, task, task, inputs, are_requests=True)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ml.generation.state import state_names
 from ml.learning.nn.architectures import ARCHITECTURES
 from ml.learning.nn.architectures.base import BackboneState
 from ml.learning.nn.heads import HEADS
@@ -76,8 +77,9 @@ class Network(nn.Module):
     def infer(self, batch: Mapping[str, Tensor]) -> Tensors:
         """Return the output of the head, and the `embedding` of all signals in the batch.
 
-        If the batch has the state of a slot (`{slot}_state` and `{slot}_state_mask`, see `BackboneState`), its backbone
-        resumes from it, and the outputs include `{slot}_next_state` and `{slot}_next_state_mask`.
+        If the batch has the state of a slot (`{slot}_state_mask` and `state_names`, see `BackboneState`), its backbone
+        resumes from it. The outputs then include `{slot}_new_state_...` of a backbone that `appends_state`, or else
+        `{slot}_next_state` and `{slot}_next_state_mask`.
         """
         features, states = self._extract_or_resume(batch)
         outputs = self.head.infer(features, batch) if self.head is not None else {}
@@ -105,14 +107,19 @@ class Network(nn.Module):
 
     def _extract_or_resume(self, batch: Mapping[str, Tensor]) -> tuple[dict[str, Features], Tensors]:
         """Return features by slot, and the next states by name if the batch has states."""
-        if not any(f"{slot}_state" in batch for slot in self.typed_backbones):
+        if not any(f"{slot}_state_mask" in batch for slot in self.typed_backbones):
             return self.extract_features(batch), {}
         features: dict[str, Features] = {}
         states: Tensors = {}
         for slot, backbone in self.typed_backbones.items():
-            state = BackboneState(batch[f"{slot}_state"], batch[f"{slot}_state_mask"])
-            features[slot], next_state = backbone.resume(batch[slot], batch[f"{slot}_mask"], state)
-            states |= {f"{slot}_next_state": next_state.memory, f"{slot}_next_state_mask": next_state.mask}
+            count = len(backbone.widths.state)
+            parts = tuple(batch[name] for name in state_names(slot, count))
+            state = BackboneState(parts, batch[f"{slot}_state_mask"])
+            features[slot], result = backbone.resume(batch[slot], batch[f"{slot}_mask"], state)
+            kind = "new_state" if backbone.appends_state else "next_state"
+            states |= dict(zip(state_names(slot, count, kind=kind), result.parts, strict=True))
+            if not backbone.appends_state:
+                states[f"{slot}_next_state_mask"] = result.mask
         return features, states
 
     def _encode_condition(self, batch: Mapping[str, Tensor]) -> Tensor | None:

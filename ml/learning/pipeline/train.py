@@ -656,7 +656,7 @@ class _Run:
     def _predict(self, network: Network | ExitNetwork, task: Task, columns: dict[str, Column]) -> dict[str, Column]:
         """Collect the outputs to evaluate, in float32 as in serving."""
         collected: dict[str, list[np.ndarray]] = {}
-        run = make_runner(network, task.graphs, device=self.device)
+        run = make_runner(network, task.graph_inputs(), device=self.device)
         with torch.no_grad():
             for batch, _ in self._sequential(columns).epoch():
                 arrays = to_arrays(batch)

@@ -8,13 +8,13 @@ import torch
 from ml.config import Choice
 from ml.generation.loop import GeneratedSequence, GenerationLoop, GenerationParams
 from ml.generation.sampling import Sampling
+from ml.generation.state import state_names
 from ml.learning.export.torch_runner import make_runner
 from ml.learning.nn.architectures import ARCHITECTURES
 from ml.learning.nn.network import build
 from ml.signals import Feature
 
 SHAPE = {"vocabulary": 40, "length": 12}
-GRAPHS = {"step": ("text", "text_mask", "text_state", "text_state_mask")}
 PROMPTS = [[1, 5, 9], [1, 30, 31, 32, 33, 34, 35], [1], [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]]
 
 causal = pytest.mark.parametrize(
@@ -41,9 +41,10 @@ def make_loop(name: str = "gpt", *, cached: bool = True) -> GenerationLoop:
     network = build({"text": choice}, shapes={"text": SHAPE}, head=Choice(name="next_token")).eval()
     for parameter in network.parameters():
         parameter.data *= 3  # so that what is read decides what is written
-    run = make_runner(network, GRAPHS, device=torch.device("cpu"))
-    width = network.widths["text"].state if cached else 0
-    return GenerationLoop(lambda batch: run("step", batch), slot="text", context=SHAPE["length"], state_width=width)
+    shapes = network.widths["text"].state if cached else ()
+    inputs = ("text", "text_mask", "text_state_mask", *state_names("text", len(shapes)))
+    run = make_runner(network, {"step": inputs}, device=torch.device("cpu"))
+    return GenerationLoop(lambda batch: run("step", batch), slot="text", context=SHAPE["length"], state_shapes=shapes)
 
 
 def generate(loop: GenerationLoop, sequences: Sequence[GeneratedSequence]) -> list[list[int]]:
@@ -60,6 +61,28 @@ def make_sequences(**how: Any) -> list[GeneratedSequence]:
 @causal
 def test_with_and_without_memory_the_same_is_written_beyond_the_longest_context_too(name: str) -> None:
     assert generate(make_loop(name), make_sequences()) == generate(make_loop(name, cached=False), make_sequences())
+
+
+def test_a_graph_of_an_earlier_package_writes_the_same() -> None:
+    loop = make_loop()
+    inner, parts = loop._read_batch, len(loop._shapes)
+
+    def read(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Read and return one state [R, P, K], as graphs did."""
+        memory = batch.pop("text_state")
+        past = np.split(memory, 2 * parts, axis=2)  # of two heads
+        pairs = zip(past[::2], past[1::2], strict=True)
+        batch |= {name: np.stack(pair, axis=1) for name, pair in zip(state_names("text", parts), pairs, strict=True)}
+        outputs = inner(batch)
+        new = [outputs.pop(name) for name in state_names("text", parts, kind="new_state")]
+        new_memory = np.concatenate([part[:, head] for part in new for head in range(2)], axis=2)
+        mask = np.concatenate([batch["text_state_mask"], batch["text_mask"]], axis=1)
+        memory = np.concatenate([memory, new_memory], axis=1)
+        return {**outputs, "text_next_state": memory, "text_next_state_mask": mask}
+
+    width = sum(heads * width for heads, width in loop._shapes)
+    earlier = GenerationLoop(read, slot="text", context=SHAPE["length"], state_shapes=[[width]])
+    assert generate(earlier, make_sequences()) == generate(loop, make_sequences())
 
 
 def test_a_sequence_does_not_depend_on_those_beside_it() -> None:

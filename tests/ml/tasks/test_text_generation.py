@@ -15,7 +15,7 @@ PROMPTS = ["Who sat?", "Who ran?", "What is it?"]
 
 def build(*, prompted=False, length=32):
     encoder = ENCODERS["text"].learn(TEXTS + PROMPTS, {"max_length": length})
-    state = {"prompted": prompted, "state_width": 6, "context": length}
+    state = {"prompted": prompted, "state_shapes": [[2, 3], [2, 3]], "context": length}
     return TextGeneration(TextGenerationConfig(), {"text": encoder}, state)
 
 
@@ -56,7 +56,7 @@ def test_a_request_is_encoded_as_a_training_row():
     batch = collate(task, {"prompt": PROMPTS[0]})
     tokens = batch["text"][0][batch["text_mask"][0]]
     np.testing.assert_array_equal(tokens, trained[: len(tokens)])
-    assert batch["text_state"].shape == (1, 0, 6)
+    assert batch["text_state_0"].shape == (1, 2, 0, 3)
 
 
 def test_messages_become_a_prompt():

@@ -27,12 +27,13 @@ class BackboneState(NamedTuple):
     """State from which a causal backbone resumes.
 
     It is cached keys and values, or the state of a recurrent network. Rows are independent: rows of several batches can
-    be joined, the shorter ones padded on the left, and split again.
+    be joined, with padding anywhere, and split again.
     """
 
-    #: [B, P, K] with K of `Widths.state`. P is 0 before any input, and later any length that the backbone chooses.
-    memory: Tensor
-    #: bool [B, P], true where the memory is real.
+    #: For each shape of `Widths.state`, its last axis behind that of the positions: [B, ..., P, width]. P is 0 before
+    #: any input, and later any length that the backbone chooses.
+    parts: tuple[Tensor, ...]
+    #: bool [B, P], true where the positions are real.
     mask: Tensor
 
 
@@ -48,8 +49,8 @@ class Widths:
     pooled: int = 0
     sequence: int = 0
     causal: int = 0
-    #: K of `BackboneState.memory`; 0 if the backbone cannot resume.
-    state: int = 0
+    #: Shape of each part of `BackboneState`, without rows and positions; empty if the backbone cannot resume.
+    state: tuple[tuple[int, ...], ...] = ()
     maps: tuple[int, ...] = ()
     #: For each map, the distance of neighboring positions in pixels of the image.
     strides: tuple[int, ...] = ()
@@ -103,6 +104,9 @@ class Backbone(nn.Module, ABC):
     body: ClassVar[tuple[str, ...]] = ()
     #: Options that define the body.
     body_options: ClassVar[tuple[str, ...]] = ()
+    #: Whether `resume` returns the state of its input alone, which the next call reads behind the earlier one; or else
+    #: the whole next state.
+    appends_state: ClassVar[bool] = True
     #: Shape of the signal for which the catalog counts parameters.
     usual_shape: ClassVar[Mapping[str, int]]
     #: The same for presets that were published for another signal.
@@ -122,7 +126,7 @@ class Backbone(nn.Module, ABC):
         """
 
     def resume(self, signal: Tensor, mask: Tensor, state: BackboneState) -> tuple[Features, BackboneState]:
-        """Continue from `state`: return the features of `signal` only, and the next state.
+        """Continue from `state`: return the features of `signal` only, and its state (see `appends_state`).
 
         The features are those of reading all of the input at once. Only for backbones that provide CAUSAL and have a
         `Widths.state`.

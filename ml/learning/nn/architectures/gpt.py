@@ -1,12 +1,11 @@
 """Decoder-only language models: GPT-2, Llama and related families, as the `transformers` library builds them.
 
-B batch, T input tokens, P past tokens, D width, K cached numbers per token.
+B batch, T input tokens, P past tokens, D width.
 """
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 import torch
 from pydantic import Field
@@ -16,12 +15,16 @@ from ml.config import Config, Count
 from ml.errors import SpecError
 from ml.learning.nn.architectures.base import Backbone, BackboneState, Features, Widths
 from ml.learning.nn.layers.causal_mask import causal_mask, last_position, position_ids
+from ml.learning.nn.layers.sdpa import Past, attend_behind
 from ml.learning.nn.layers.transformers_config import to_transformers_config
 from ml.schedule import Schedule
 from ml.signals import Feature, Signal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+#: Name of `_attend` in the library.
+ATTENTION: Final = "plinth"
 
 
 class GPTConfig(Config):
@@ -85,15 +88,17 @@ class GPT(Backbone):
         super().__init__(config, shape=shape, conditions=conditions)
         from transformers import AutoModel  # takes seconds to import
 
+        _register_attention()
+
         options = {**config.options, "use_sliding_window": False}
         self.settings = to_transformers_config(config.family, _to_sizes(config, shape), options)
-        self.model: Any = AutoModel.from_config(self.settings)  # type: ignore[no-untyped-call]
+        self.model: Any = AutoModel.from_config(self.settings, attn_implementation=ATTENTION)  # type: ignore[no-untyped-call]
         width: int = self.settings.hidden_size
         heads: int = self.settings.num_attention_heads
         key_heads: int = getattr(self.settings, "num_key_value_heads", None) or heads
         head_width: int = getattr(self.settings, "head_dim", None) or width // heads
-        self.cache_shape = (2 * self.settings.num_hidden_layers, key_heads, head_width)
-        self.widths = Widths(shape=shape, pooled=width, causal=width, state=math.prod(self.cache_shape))
+        state = ((key_heads, head_width),) * (2 * self.settings.num_hidden_layers)
+        self.widths = Widths(shape=shape, pooled=width, causal=width, state=state)
 
     def forward(self, signal: Tensor, mask: Tensor | None = None, condition: Tensor | None = None) -> Features:
         """Return the last hidden states; pooled is that of the last real token."""
@@ -109,17 +114,19 @@ class GPT(Backbone):
         return config.model_copy(update={"feed_forward": config.feed_forward or 4 * config.width})
 
     def resume(self, signal: Tensor, mask: Tensor, state: BackboneState) -> tuple[Features, BackboneState]:
-        """Continue from the cached keys and values of all layers, which are concatenated in K."""
-        cache = _KeyValueCache(state.memory, shape=self.cache_shape)
+        """Continue from the cached keys and values of every layer."""
+        cache = _KeyValueCache(state)
         context_mask = torch.cat([state.mask, mask], dim=1)
+        is_allowed = causal_mask(mask, context_mask)
         hidden_BTD: Tensor = self.model(
             input_ids=signal,
-            attention_mask=causal_mask(mask, context_mask),
+            attention_mask=torch.where(is_allowed, 0.0, torch.finfo(torch.float32).min),
             position_ids=position_ids(context_mask)[:, -signal.shape[1] :],
             cache=cache,
             use_cache=True,
+            key_values=cache,
         ).last_hidden_state
-        return _to_features(hidden_BTD, mask), BackboneState(cache.to_memory(), context_mask)
+        return _to_features(hidden_BTD, mask), BackboneState(tuple(cache.new), mask)
 
     def token_embedding(self) -> Tensor:
         """Return the token embedding."""
@@ -133,27 +140,57 @@ class GPT(Backbone):
 
 
 class _KeyValueCache:
-    """KV cache for the library, which returns past keys and values and collects new ones."""
+    """KV cache for the library.
 
-    def __init__(self, past_BPK: Tensor, *, shape: tuple[int, int, int]) -> None:
-        self.past_BPK = past_BPK
-        # [2 x layers] of [B, heads, P, D / heads]
-        self.past = past_BPK.view(*past_BPK.shape[:2], *shape).permute(2, 0, 3, 1, 4).unbind()
+    It collects new keys and values, and attention reads the past from it.
+    """
+
+    def __init__(self, state: BackboneState) -> None:
+        self.state = state
         self.new: list[Tensor] = []
 
     def update(self, keys: Tensor, values: Tensor, layer: int, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
-        """Add keys and values of a layer; return them appended to the past ones."""
+        """Add keys and values of a layer, and return them alone."""
         self.new += [keys, values]
-        return torch.cat([self.past[2 * layer], keys], dim=2), torch.cat([self.past[2 * layer + 1], values], dim=2)
+        return keys, values
+
+    def past(self, layer: int) -> Past:
+        """Return keys and values of a layer."""
+        return Past(self.state.parts[2 * layer], self.state.parts[2 * layer + 1], self.get_seq_length())
 
     def get_seq_length(self, layer: int = 0) -> int:
         """Return the number of past tokens."""
-        return self.past_BPK.shape[1]
+        return self.state.mask.shape[1]
 
-    def to_memory(self) -> Tensor:
-        """Return all keys and values, [B, P + T, K]."""
-        new_BTK = torch.stack(self.new).permute(1, 3, 0, 2, 4).flatten(2)
-        return torch.cat([self.past_BPK, new_BTK], dim=1)
+
+def _register_attention() -> None:
+    """Make `_attend` known to the library, which has attention to joined keys and values only."""
+    from transformers import AttentionInterface, AttentionMaskInterface
+    from transformers.masking_utils import sdpa_mask
+
+    AttentionInterface.register(ATTENTION, _attend)
+    AttentionMaskInterface.register(ATTENTION, sdpa_mask)
+
+
+def _attend(
+    module: Any,
+    query_BHTE: Tensor,
+    key_BHTE: Tensor,
+    value_BHTE: Tensor,
+    mask: Tensor | None,
+    *,
+    key_values: _KeyValueCache | None = None,
+    scaling: float | None = None,
+    **options: Any,
+) -> tuple[Tensor, None]:
+    """Return attention, [B, T, H, E]: as the library, or behind the past of `resume`."""
+    if key_values is None or mask is None:
+        from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+        return sdpa_attention_forward(module, query_BHTE, key_BHTE, value_BHTE, mask, scaling=scaling, **options)
+    scale = query_BHTE.shape[3] ** -0.5 if scaling is None else scaling
+    context = attend_behind(query_BHTE, key_values.past(module.layer_idx), key_BHTE, value_BHTE, mask, scale=scale)
+    return context.transpose(1, 2), None
 
 
 def _to_features(hidden_BTD: Tensor, mask: Tensor | None) -> Features:

@@ -88,6 +88,7 @@ class RNN(Backbone):
         gradient_clip_norm=1.0,
     )
     prunable = ("state_width",)
+    appends_state = False
     gated = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
     usual_shape: ClassVar[Mapping[str, int]] = {"vocabulary": 8192, "length": 128}
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -112,9 +113,9 @@ class RNN(Backbone):
             pooled=width,
             sequence=width,
             causal=width if self.causal else 0,
-            state=vectors * (config.state_width or size) * layers
+            state=((vectors * (config.state_width or size) * layers,),)
             if self.causal and self.reader.table is not None
-            else 0,
+            else (),
         )
 
     def forward(self, signal: Tensor, mask: Tensor | None = None, condition: Tensor | None = None) -> Features:
@@ -137,14 +138,14 @@ class RNN(Backbone):
         For tokens only: the embedding of a frame depends on its neighbors.
         """
         # Zeros in front, so that an empty memory has a last position too.
-        start_BK = functional.pad(state.memory * state.mask.unsqueeze(2), (0, 0, 1, 0))[:, -1]
+        start_BK = functional.pad(state.parts[0] * state.mask.unsqueeze(2), (0, 0, 1, 0))[:, -1]
         sequence_BTD, ends = self.reader(signal, mask), []
         for layer, layer_start_BK in zip(self.ahead, start_BK.chunk(len(self.ahead), dim=1), strict=True):
             input_BTD = self.dropout(sequence_BTD)
             hidden_BTD, end_BK = _run_from_state(layer, input_BTD, mask, layer_start_BK)
             sequence_BTD = _project(layer, hidden_BTD)
             ends.append(end_BK)
-        next_state = BackboneState(torch.cat(ends, dim=1).unsqueeze(1), torch.ones_like(mask[:, :1]))
+        next_state = BackboneState((torch.cat(ends, dim=1).unsqueeze(1),), torch.ones_like(mask[:, :1]))
         return self._to_features(self.dropout(sequence_BTD), mask), next_state
 
     def _to_features(self, sequence_BTD: Tensor, mask_BT: Tensor) -> Features:

@@ -20,6 +20,7 @@ from ml.learning.nn.layers.causal_mask import causal_mask, last_position, positi
 from ml.learning.nn.layers.input_embedding import InputEmbedding, PatchEmbedding
 from ml.learning.nn.layers.masking import masked_mean, to_mask, zero_masked
 from ml.learning.nn.layers.positional_encoding import sinusoids
+from ml.learning.nn.layers.sdpa import Past
 from ml.schedule import Schedule
 from ml.signals import Feature, Signal
 
@@ -150,13 +151,15 @@ class Transformer(Backbone):
         self.norm = nn.LayerNorm(config.width) if config.norm == "before" else nn.Identity()
         self.scale = math.sqrt(config.width)
         width = config.width
-        inner = config.heads * (config.head_width or width // config.heads)
+        head_width = config.head_width or width // config.heads
         self.widths = Widths(
             shape=shape,
             pooled=width,
             sequence=width,
             causal=width if config.causal else 0,
-            state=2 * inner * config.layers if config.causal and self.token_embedding() is not None else 0,
+            state=((config.heads, head_width),) * (2 * config.layers)
+            if config.causal and self.token_embedding() is not None
+            else (),
         )
 
     def forward(self, signal: Tensor, mask: Tensor | None = None, condition: Tensor | None = None) -> Features:
@@ -174,12 +177,11 @@ class Transformer(Backbone):
         context_mask = torch.cat([state.mask, mask], dim=1)
         sequence_BTD = self._embed(signal, mask, context_mask)
         bias = to_attention_bias(causal_mask(mask, context_mask))
-        caches = []
-        for layer, past in zip(self.layers, state.memory.chunk(len(self.layers), dim=2), strict=True):
-            sequence_BTD, cache = layer(sequence_BTD, bias, past_BPE=past)
-            caches.append(cache)
-        next_state = BackboneState(torch.cat(caches, dim=2), context_mask)
-        return self._to_features(self.norm(sequence_BTD), mask), next_state
+        past_length, pairs, new_parts = state.mask.shape[1], zip(state.parts[::2], state.parts[1::2], strict=True), []
+        for layer, past in zip(self.layers, pairs, strict=True):
+            sequence_BTD, new = layer(sequence_BTD, bias, past=Past(*past, past_length))
+            new_parts += new
+        return self._to_features(self.norm(sequence_BTD), mask), BackboneState(tuple(new_parts), mask)
 
     def _read(self, signal: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
         """Return the embedded signal, its mask and the attention bias.

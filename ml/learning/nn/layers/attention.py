@@ -2,17 +2,16 @@
 
 Vaswani et al. 2017, Attention is all you need, section 3.
 
-B batch, T query positions, S key positions, D width, H heads, E key and value (2 D, unless heads have another width).
+B batch, T query positions, S key positions, P past positions, D width, H heads, E width of a head.
 """
 
 from __future__ import annotations
 
 from typing import Final, Literal
 
-import torch
 from torch import Tensor, nn
 
-from ml.learning.nn.layers.sdpa import attend
+from ml.learning.nn.layers.sdpa import Past, attend, attend_behind
 
 #: Added to the scores of masked positions. Their attention weight is exactly zero, also in half precision, and a query
 #: that may attend to nothing gets uniform weights, which infinity would leave undefined.
@@ -59,25 +58,30 @@ class Attention(nn.Module):
             nn.init.xavier_uniform_(linear.weight)
             nn.init.zeros_(linear.bias)
 
-    def project(self, source_BSD: Tensor) -> Tensor:
-        """Return keys and values side by side, [B, S, E]."""
-        return torch.cat([self.key(source_BSD), self.value(source_BSD)], dim=2)
+    def project(self, source_BSD: Tensor) -> tuple[Tensor, Tensor]:
+        """Return keys and values, [B, H, S, E]."""
+        return self._split_heads(self.key(source_BSD)), self._split_heads(self.value(source_BSD))
 
-    def forward(self, input_BTD: Tensor, key_value_BSE: Tensor, bias_BHTS: Tensor | None = None) -> Tensor:
-        """Return [B, T, D]: attention of the input to the keys and values of `project`.
+    def forward(
+        self,
+        input_BTD: Tensor,
+        key_value: tuple[Tensor, Tensor],
+        bias_BHTS: Tensor | None = None,
+        *,
+        past: Past | None = None,
+    ) -> Tensor:
+        """Return attention of the input to keys and values, [B, T, D].
 
-        The bias is added to the scores (`to_attention_bias`).
+        They are those of `project`, behind those of the past. The bias is added to the scores (`to_attention_bias`);
+        attention to a past has one.
         """
-        key, value = key_value_BSE.chunk(2, dim=2)
-        context_BHTD = attend(
-            self._split_heads(self.query(input_BTD)),
-            self._split_heads(key),
-            self._split_heads(value),
-            bias_BHTS,
-            dropout=self.dropout if self.training else 0.0,
-        )
-        rows, _, length, _ = context_BHTD.shape
-        output: Tensor = self.output(context_BHTD.transpose(1, 2).reshape(rows, length, -1))
+        query = self._split_heads(self.query(input_BTD))
+        if past is None or bias_BHTS is None:
+            context_BHTE = attend(query, *key_value, bias_BHTS, dropout=self.dropout if self.training else 0.0)
+        else:
+            context_BHTE = attend_behind(query, past, *key_value, bias_BHTS, scale=query.shape[3] ** -0.5)
+        rows, _, length, _ = context_BHTE.shape
+        output: Tensor = self.output(context_BHTE.transpose(1, 2).reshape(rows, length, -1))
         return output
 
     def _split_heads(self, tensor_BTD: Tensor) -> Tensor:
@@ -121,19 +125,18 @@ class TransformerLayer(nn.Module):
         self.is_norm_first = norm == "before"
 
     def forward(
-        self, sequence_BTD: Tensor, bias_BHTS: Tensor | None = None, *, past_BPE: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Return the transformed sequence and all keys and values, [B, P + T, E].
+        self, sequence_BTD: Tensor, bias_BHTS: Tensor | None = None, *, past: Past | None = None
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Return the transformed sequence with its keys and values, [B, H, T, E].
 
-        Passed as `past_BPE` to the next call, the keys and values let it continue the sequence.
+        Those of earlier calls, joined, let a call with `past` continue the sequence.
         """
         input_BTD = self._norm_before(sequence_BTD, 0)
-        key_value_BSE = self.attention.project(input_BTD)
-        if past_BPE is not None:
-            key_value_BSE = torch.cat([past_BPE, key_value_BSE], dim=1)
-        sequence_BTD = self._add_residual(sequence_BTD, self.attention(input_BTD, key_value_BSE, bias_BHTS), 0)
+        key_value = self.attention.project(input_BTD)
+        attended_BTD = self.attention(input_BTD, key_value, bias_BHTS, past=past)
+        sequence_BTD = self._add_residual(sequence_BTD, attended_BTD, 0)
         output_BTD = self.feed_forward(self._norm_before(sequence_BTD, 1))
-        return self._add_residual(sequence_BTD, output_BTD, 1), key_value_BSE
+        return self._add_residual(sequence_BTD, output_BTD, 1), key_value
 
     def _norm_before(self, sequence_BTD: Tensor, sublayer: int) -> Tensor:
         return self.norms[sublayer](sequence_BTD) if self.is_norm_first else sequence_BTD

@@ -1,10 +1,13 @@
 """Scaled dot-product attention, in the fastest implementation for the device.
 
-B batch, H heads, T query positions, S key positions, E width of a head.
+B batch, H heads, T query positions, S key positions, P past positions, E width of a head.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -31,3 +34,32 @@ def attend(
         weights = functional.dropout(weights, dropout)
     context: Tensor = weights.to(value_BHSE.dtype) @ value_BHSE
     return context
+
+
+class Past(NamedTuple):
+    """Cached keys and values of one layer, [B, H, P, E], and P."""
+
+    key: Tensor
+    value: Tensor
+    length: int
+
+
+def attend_behind(
+    query_BHTE: Tensor, past: Past, key_BHTE: Tensor, value_BHTE: Tensor, bias: Tensor, *, scale: float
+) -> Tensor:
+    """Return `attend` to the past and to the new positions.
+
+    Their keys and values are not joined: that would copy the past, which takes longer than attention to it. Keys may
+    have fewer heads: queries of several heads then share them, as more positions (Ainslie et al. 2023,
+    arXiv:2305.13245). `bias` is [B, 1, T, P + T].
+    """
+    rows, heads, length, width = query_BHTE.shape
+    groups = key_BHTE.shape[1]
+    is_grouped = groups != heads
+    if is_grouped:
+        query_BHTE = query_BHTE.reshape(rows, groups, -1, width)
+        bias = bias.repeat(1, 1, heads // groups, 1)
+    scores = torch.cat([query_BHTE @ past.key.transpose(2, 3), query_BHTE @ key_BHTE.transpose(2, 3)], dim=3)
+    weights = (scores * scale + bias).softmax(dim=3)
+    context = weights[..., : past.length] @ past.value + weights[..., past.length :] @ value_BHTE
+    return context.reshape(rows, heads, length, width) if is_grouped else context

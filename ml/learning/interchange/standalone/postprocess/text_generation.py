@@ -4,9 +4,12 @@
 tokenizer; the token that `special` names as begin (or else end) goes before it, and the last `max_length` - 1 tokens of
 the prompt are read; `truncated` then says how many. If `task.state.prompted` is true, a line break ends the prompt.
 Turns of a conversation are written as `User: ...`, with a blank line between them, and `Assistant:` at the end. If
-`task.state.state_width` is 0, all tokens are read at every step; if it is K, the prompt is read once with an empty
-`text_state`, float32 [batch, 0, K], and `text_state_mask`, bool [batch, 0], and then only the newest token, with
-`text_next_state` and `text_next_state_mask` of the previous step. `runtime/loop.py` does this, `runtime/sampling.py`
+`task.state.state_shapes` is empty, all tokens are read at every step; if not, the prompt is read once with an empty
+state, and then only the newest token: `text_state_0` and so on, float32 [batch, heads, positions, width], are the
+`text_new_state_0` and so on of all steps before, one behind the other, and `text_state_mask`, bool [batch, positions],
+is true where they are of tokens. A recurrent network has one `text_state`, which is `text_next_state` of the step
+before, as `text_state_mask` is `text_next_state_mask`. `runtime/loop.py` and `runtime/state.py` do this,
+`runtime/sampling.py`
 draws the token (`temperature`, `top_k`, `top_p`, `seed`), and `runtime/detokenizer.py` converts tokens to text, which
 ends before a `stop` string. `runtime/token_log_probs.py` describes tokens for `logprobs`. With `truncate` false, a
 prompt that is too long is refused. Generation also ends at the token named as end, and after `max_new_tokens`. Beyond
@@ -22,6 +25,7 @@ from typing import Any, Final
 from ml.errors import TextTooLong
 from ml.generation.loop import GeneratedSequence, GenerationLoop, GenerationParams
 from ml.generation.sampling import Sampling
+from ml.generation.state import state_shapes
 from ml.generation.token_log_probs import TokenDescriber
 from ml.preprocessing.long_texts import count_tokens, truncation_fields
 
@@ -36,7 +40,7 @@ def predict(inputs: list[dict[str, Any]], model: Any) -> list[dict[str, Any]]:
     state = model.metadata["task"]["state"]
     sequences = _start_sequences(inputs, model, is_prompted=state["prompted"])
     read = partial(model.run, "step")
-    loop = GenerationLoop(read, slot="text", context=state["context"], state_width=state["state_width"])
+    loop = GenerationLoop(read, slot="text", context=state["context"], state_shapes=state_shapes(state))
     loop.join(sequences)
     while loop.is_busy:
         loop.step()

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from ml.config import Config
 from ml.errors import SpecError
+from ml.generation.state import GenerationState
 from ml.learning.export.onnx import export
 from ml.learning.nn.architectures import ARCHITECTURES
 from ml.learning.nn.architectures.base import Backbone, BackboneState, Features
@@ -223,13 +224,20 @@ def test_reading_in_chunks_gives_the_features_of_reading_at_once(
     at_once = backbone(signal, mask)[Feature.CAUSAL][0]
     state, chunks = _empty_state(backbone, len(signal)), []
     for start, end in ((0, 3), (3, 4), (4, 9)):
-        features, state = backbone.resume(signal[:, start:end], mask[:, start:end], state)
+        features, result = backbone.resume(signal[:, start:end], mask[:, start:end], state)
+        state = _join(state, result) if backbone.appends_state else result
         chunks.append(features[Feature.CAUSAL][0])
     torch.testing.assert_close(torch.cat(chunks, dim=1)[mask], at_once[mask], rtol=1e-4, atol=1e-5)
 
 
 def _empty_state(backbone: Backbone, rows: int) -> BackboneState:
-    return BackboneState(torch.zeros(rows, 0, backbone.widths.state), torch.zeros(rows, 0, dtype=torch.bool))
+    parts = tuple(torch.zeros(rows, *shape[:-1], 0, shape[-1]) for shape in backbone.widths.state)
+    return BackboneState(parts, torch.zeros(rows, 0, dtype=torch.bool))
+
+
+def _join(first: BackboneState, second: BackboneState) -> BackboneState:
+    parts = tuple(torch.cat(pair, dim=-2) for pair in zip(first.parts, second.parts, strict=True))
+    return BackboneState(parts, torch.cat([first.mask, second.mask], dim=1))
 
 
 @pytest.mark.parametrize(("name", "shape", "needed"), _cases(state=True))
@@ -245,9 +253,12 @@ def test_rows_with_states_of_several_lengths_resume_in_one_batch(
         expected.append(backbone(torch.cat([prefix, signal[row : row + 1, :2]], dim=1))[Feature.POOLED][0])
     longest = max(state.mask.shape[1] for state in states)
     missing = [longest - state.mask.shape[1] for state in states]
-    memory = [functional.pad(state.memory, (0, 0, gap, 0)) for state, gap in zip(states, missing, strict=True)]
+    padded = [
+        [functional.pad(part, (0, 0, gap, 0)) for part in state.parts]
+        for state, gap in zip(states, missing, strict=True)
+    ]
     masks = [functional.pad(state.mask, (gap, 0)) for state, gap in zip(states, missing, strict=True)]
-    joined = BackboneState(torch.cat(memory), torch.cat(masks))
+    joined = BackboneState(tuple(torch.cat(parts) for parts in zip(*padded, strict=True)), torch.cat(masks))
     features, _ = backbone.resume(signal[:, :2], torch.ones(len(LENGTHS), 2, dtype=torch.bool), joined)
     torch.testing.assert_close(features[Feature.POOLED][0], torch.cat(expected), rtol=1e-4, atol=1e-5)
 
@@ -297,15 +308,15 @@ def test_its_graph_resumes_from_a_state_with_weights_of_any_size(
                 parameter.mul_(30)  # gates of an LSTM then pass -18, where ONNX Runtime's Sigmoid is 0
     network = Network({"read": backbone}, head=_IdentityHead())
     signal, mask = _signal(shape), _mask()
-    memory, memory_mask = torch.zeros(4, 0, backbone.widths.state), torch.zeros(4, 0, dtype=torch.bool)
-    calls = []
+    state, calls = GenerationState("read", backbone.widths.state, rows=4), []
     for start, end in ((0, 4), (4, 5), (5, 7)):
         call = {"read": signal[:, start:end], "read_mask": mask[:, start:end]}
-        calls.append({**call, "read_state": memory, "read_state_mask": memory_mask})
+        # Copies, as the state is written in place.
+        calls.append({**call, **{name: torch.tensor(array) for name, array in state.inputs().items()}})
         with torch.no_grad():
-            result = network.infer(calls[-1])
-        memory, memory_mask = result["read_next_state"], result["read_next_state_mask"]
-    axes = dict.fromkeys(calls[0], (1,))
+            outputs = network.infer(calls[-1])
+        state.update({name: tensor.numpy() for name, tensor in outputs.items()}, mask[:, start:end].numpy())
+    axes = dict.fromkeys(("read", "read_mask", "read_state_mask"), (1,))
     exported = export(network, {"model": calls}, tmp_path, variable_axes=axes)
     assert exported.graphs, exported.reason
 

@@ -5,7 +5,7 @@ import torch
 
 from ml.errors import SpecError
 from ml.learning.nn.architectures.base import BackboneState
-from ml.learning.nn.architectures.gpt import GPT, GPTConfig
+from ml.learning.nn.architectures.gpt import ATTENTION, GPT, GPTConfig
 from ml.signals import Feature
 
 SHAPE = {"vocabulary": 11, "length": 12}
@@ -31,7 +31,8 @@ def test_every_family_resumes_from_its_state_and_ignores_padding(family: str) ->
     backbone = _build(family=family)
     tokens = torch.randint(11, (2, 8), generator=torch.manual_seed(1))
     mask = torch.tensor([[True] * 8, [False] * 3 + [True] * 5])
-    state = BackboneState(torch.zeros(2, 0, backbone.widths.state), torch.zeros(2, 0, dtype=torch.bool))
+    empty = tuple(torch.zeros(2, heads, 0, width) for heads, width in backbone.widths.state)
+    state = BackboneState(empty, torch.zeros(2, 0, dtype=torch.bool))
     with torch.no_grad():
         _, state = backbone.resume(tokens[:, :6], mask[:, :6], state)
         features, _ = backbone.resume(tokens[:, 6:], mask[:, 6:], state)
@@ -39,10 +40,22 @@ def test_every_family_resumes_from_its_state_and_ignores_padding(family: str) ->
     torch.testing.assert_close(features[Feature.POOLED][0], expected, rtol=1e-4, atol=1e-5)
 
 
+def test_several_query_heads_may_share_keys_and_values() -> None:
+    backbone = _build(family="llama", options={"num_key_value_heads": 2})
+    tokens = torch.randint(11, (2, 8), generator=torch.manual_seed(1))
+    mask = torch.ones_like(tokens, dtype=torch.bool)
+    empty = tuple(torch.zeros(2, heads, 0, width) for heads, width in backbone.widths.state)
+    with torch.no_grad():
+        _, state = backbone.resume(tokens[:, :5], mask[:, :5], BackboneState(empty, mask[:, :0]))
+        features, _ = backbone.resume(tokens[:, 5:], mask[:, 5:], state)
+        expected = backbone(tokens)[Feature.CAUSAL][0][:, 5:]
+    torch.testing.assert_close(features[Feature.CAUSAL][0], expected, rtol=1e-4, atol=1e-5)
+
+
 def test_options_of_the_family_take_precedence() -> None:
     grouped = _build(family="llama", options={"num_key_value_heads": 2, "intermediate_size": 24})
     assert grouped.settings.intermediate_size == 24
-    assert grouped.widths.state == 2 * 2 * 2 * 4  # keys and values x layers x heads x width of a head
+    assert grouped.widths.state == ((2, 4),) * 2 * 2  # heads and the width of each; keys and values; layers
 
 
 def test_an_attention_window_shorter_than_the_text_length_is_refused() -> None:
@@ -62,5 +75,5 @@ def test_options_select_sizes_and_never_code() -> None:
     options = {"rope_theta": 500.0, "use_cache": True, **code}
     settings = GPT(GPTConfig(family="llama", width=8, heads=2, layers=1, options=options), shape=SHAPE).settings
     assert settings.rope_parameters["rope_theta"] == 500.0
-    assert settings._attn_implementation == "sdpa"
+    assert settings._attn_implementation == ATTENTION
     assert not hasattr(settings, "auto_map")
