@@ -369,6 +369,11 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
         "Two texts of a row were joined by a blank line. Join them in the same way in requests, or name one by "
         "`columns`."
     ),
+    "divided_by_blanks": _note(
+        "The cells of the table are divided by blanks. Divide them by commas or tabs if a cell holds blanks itself."
+    ),
+    "orders_joined": _note("The lines of orders were joined with the table that names the customer of each order."),
+    "orders_unknown": _repair("Lines of orders that the table of orders lacks were left out.", left_out="orders"),
     "choices_written_out": _warning(
         "Question and choices are the prompt, and the text of the right choice is learned, not its number. "
         "To read other columns, name them by `columns`."
@@ -459,6 +464,10 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
         "The texts are conversations: each answer of the assistant is learned, and the turns before it are its prompt. "
         'To learn the texts as they are, name the column: columns {"text": "name"}.'
     ),
+    "trees_as_conversations": _note(
+        "Trees of messages were read as conversations: one from the first message to each answer that none follows."
+    ),
+    "questions_without_answer": _repair("Questions without an answer were left out.", left_out="rows"),
     "tool_calls_not_learned": _warning(
         "Calls of tools and what tools answer are part of the prompt of later turns. The calls are not learned."
     ),

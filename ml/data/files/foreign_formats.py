@@ -33,7 +33,7 @@ _FORMATS: Final = (
     ),
     ForeignText(
         "SVMlight",
-        re.compile(r"[-+]?\d+(\.\d+)?( qid:\d+)?( +\d+:[-+.\deE]+)+\s*(#.*)?"),
+        re.compile(r"([-+]?\d+(\.\d+)?(,\d+)*)?( qid:\d+)?( +\d+:[-+.\deE]+)+\s*(#.*)?"),
         "CSV with a column for each feature: sklearn.datasets.load_svmlight_file reads them",
     ),
     ForeignText("XLIFF", re.compile(r"(<\?xml[^>]*>)?\s*<xliff\b.*"), "TMX, or a TSV of sources and targets"),

@@ -27,6 +27,8 @@ _NOT_LEARNED: Final = re.compile(
     r"(\w+[_ -]?)?submissions?|submission[_ -]?(sample|template|format)|template"
     r"|invalidated|rejected|removed|discarded|excluded|reported|unvalidated|unvalidated_sentences"
 )
+#: Items that users did not take, drawn for an evaluation.
+_NEGATIVE_SAMPLES: Final = (".test.negative", ".test.negatives", ".valid.negative")
 
 
 def is_tool_file(name: str) -> bool:
@@ -37,7 +39,8 @@ def is_tool_file(name: str) -> bool:
 
 def is_not_learned(name: str) -> bool:
     """Return whether a list means "not these", by its name: `invalidated.tsv`, `sample_submission.csv`."""
-    return _NOT_LEARNED.fullmatch(PurePosixPath(name).name.lower().partition(".")[0]) is not None
+    file = PurePosixPath(name).name.lower()
+    return _NOT_LEARNED.fullmatch(file.partition(".")[0]) is not None or file.endswith(_NEGATIVE_SAMPLES)
 
 
 def is_ignored(name: str) -> bool:

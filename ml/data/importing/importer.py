@@ -56,6 +56,7 @@ from ml.data.importing.data_card import CardSplits
 from ml.data.importing.duplicates import resolve_duplicates
 from ml.data.importing.flags import locate_flagged_rows
 from ml.data.importing.flatten_archives import flatten, has_nested_archives
+from ml.data.importing.layouts import baskets, blank_tables, message_trees, question_documents
 from ml.data.importing.missing_numbers import find_missing_numbers
 from ml.data.importing.nested_archives import unpack
 from ml.data.importing.note_files import read_notes
@@ -286,6 +287,7 @@ class Importer:
         sources = self._convert_arrow(sources, extraction_folder)
         sources = self._refuse_token_labels(self._refuse_foreign(sources))
         sources = self._convert_lists(sources, extraction_folder, "member", format, required_columns) if sources else []
+        sources = self._rewrite_layouts(sources, extraction_folder) if sources else []
         if not sources:
             return
         likely_format = self.earlier.summary.format if self.earlier else None
@@ -496,6 +498,13 @@ class Importer:
             self.issues.record(rejection)
             return []
         self.class_list = class_list.read(upload) if has_classes else None
+        return upload.sources
+
+    def _rewrite_layouts(self, sources: list[UploadedFile], folder: Path) -> list[UploadedFile]:
+        """Replace files whose rows are spread over documents, trees or tables by those rows."""
+        upload = CorpusFiles(sources, folder, self.issues, self.limits)
+        for read in (blank_tables.read, message_trees.read, question_documents.read, baskets.read):
+            read(upload)
         return upload.sources
 
     def _unpack_archives(

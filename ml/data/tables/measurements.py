@@ -135,9 +135,32 @@ def _choose_target(query: ColumnQuery) -> tuple[TargetChoice, bool]:
     ]
     if len(classes) == 1 and classes[0] == len(query.columns) - 1 and not is_number_required:
         return TargetChoice(classes[0]), True
+    if not query.has_header and not is_number_required and (target := _find_unnamed_class(query.columns)) is not None:
+        return TargetChoice(target, tuple(index for index in classes if index != target)), True
     listed = ", ".join(query.names[:MAX_LISTED_NAMES]) + (", ..." if len(query.names) > MAX_LISTED_NAMES else "")
     aliases = ", ".join(ALIASES[VALUE if is_number_required else LABEL][:4])
     raise DataRejected("target_not_named", actual=f"columns {listed}", expected=f"a column named {aliases}")
+
+
+def _find_unnamed_class(columns: Sequence[CellColumn]) -> int | None:
+    """Return the first or last column of a table without names, if it holds classes.
+
+    None if neither repeats few short values, or if both do.
+    """
+    last = len(columns) - 1
+    ends = [index for index in (last, 0) if _repeats_classes(columns[index])]
+    is_named = columns[last].kind == "text" and columns[0].kind != "text"
+    if last in ends and (is_named or len(ends) == 1):
+        return last
+    measured = sum(column.has_fractions for column in columns)
+    # What comes first may name a sensor or a user, unless most others are measured, and at no time.
+    is_log = last < MIN_MEASUREMENTS or any(column.is_reference for column in columns)
+    return 0 if ends == [0] and not is_log and 2 * measured > last else None
+
+
+def _repeats_classes(column: CellColumn) -> bool:
+    is_short = column.mean_characters <= _MAX_NAME_CHARACTERS
+    return column.repeats_values and not column.is_constant and not column.has_fractions and is_short
 
 
 def _is_last_text(query: ColumnQuery, index: int) -> bool:

@@ -52,6 +52,8 @@ ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
         *("converted", "isconverted", "positive", "ispositive", "watched", "iswatched", "interacted", "target"),
     ),
 }
+#: Names of the item that follows a history.
+NEXT_ITEM_NAMES: Final = ("target", "targetitem", "targetid", "nextitem", "nextitemid", "next", "labelitem")
 #: Columns of users that are preferred to another one if that is blank.
 SESSION_NAMES: Final = ("session", "sessionid", "visitor", "visitorid")
 #: Cells that stand for no value.
@@ -61,6 +63,7 @@ MAX_WEIGHT: Final = 1_000_000
 _NO: Final = frozenset({"false", "no", "n", "f"})
 _YES: Final = frozenset({"true", "yes", "y", "t"})
 _NUMBER_NAME: Final = re.compile(r".*(id|nr|no|number|code|count|price|amount|quantity)")
+_RATING_NAMES: Final = frozenset({"rating", "ratings", "stars"})
 _SEPARATORS: Final = re.compile(r"[\s,;|]+")
 
 
@@ -88,11 +91,15 @@ def find_fields(names: Sequence[str]) -> dict[str, int]:
     positions: dict[str, int] = {}
     for position, name in enumerate(names):
         positions.setdefault(normalize_name(str(name)), position)
-    return {
+    fields = {
         field: next(positions[alias] for alias in aliases if alias in positions)
         for field, aliases in ALIASES.items()
         if any(alias in positions for alias in aliases)
     }
+    ids = [position for name, position in positions.items() if name.endswith("id") and position != fields.get("user")]
+    if "user" in fields and "item" not in fields and positions.keys() & _RATING_NAMES and len(ids) == 1:
+        fields["item"] = ids[0]  # what a user rates, such as anime_id
+    return fields
 
 
 def names_session(names: Sequence[str], position: int | None) -> bool:
@@ -115,6 +122,10 @@ def refine_layout(layout: LogLayout, rows: Sequence[Sequence[Any]], requested: M
         del positions["milliseconds"]  # such as morning and evening
     if "history" in positions and "history" not in requested and not _are_lists(columns[positions["history"]]):
         del positions["history"]
+    if "history" in positions and "item" not in positions:
+        named = [index for index, name in enumerate(layout.names) if normalize_name(str(name)) in NEXT_ITEM_NAMES]
+        if named and not _are_marks(columns[named[0]]):
+            positions["item"] = named[0]
     if "user" in positions and "user" not in requested and _are_blank(columns[positions["user"]]):
         sessions = [index for index in range(len(layout.names)) if names_session(layout.names, index)]
         positions["user"] = next((index for index in sessions if not _are_blank(columns[index])), positions["user"])

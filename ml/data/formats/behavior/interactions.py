@@ -39,9 +39,11 @@ from ml.data.formats.behavior._item_lists import (
 from ml.data.formats.behavior._log_columns import (
     ALIASES,
     FIELDS,
+    NEXT_ITEM_NAMES,
     LogLayout,
     find_fields,
     holds_ids,
+    normalize_name,
     parse_items,
     refine_layout,
 )
@@ -58,15 +60,17 @@ from ml.data.tables.records import Dialect, Record, read_records
 from ml.data.unread_fields import UnreadFields
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from ml.data.files.upload import FileContent, UploadedFile
 
 #: Usual names of a log that has other files beside it.
 LOG_NAMES: Final = re.compile(
-    r"(ratings?|u\.data|interactions?|events?|reviews?|transactions?|sessions?)\b", re.IGNORECASE
+    r"(ratings?|u\.data|interactions?|events?|reviews?|transactions?|sessions?|combined_data_\d+)(\b|_data\b)",
+    re.IGNORECASE,
 )
-MOVIELENS_NAMES: Final = frozenset({"ratings.csv", "ratings.dat", "u.data"})
+#: Files of MovieLens and of the Netflix Prize.
+PUBLISHED_NAMES: Final = re.compile(r"ratings\.(csv|dat)|u\.data|combined_data_\d+\.txt")
 #: Suffix of RecBole's logs. Files of users (.user), items (.item) and others lie beside them.
 RECBOLE_SUFFIX: Final = ".inter"
 TABLE_SUFFIXES: Final = frozenset(
@@ -210,7 +214,9 @@ class Interactions(Format):
             logs = [file for file in others if hold_user_lines(file) or parse_split(PurePosixPath(file.name).stem)]
         else:
             logs = [file for file in others if _is_log_name(file.name)] or others
-            logs = [file for file in logs if not _lacks_user(file)] or logs
+            fields = {file.name: _fields_of(file) for file in logs}
+            if any(map(_are_complete, fields.values())):
+                logs = [file for file in logs if _are_complete(fields[file.name])]
         for file in files:
             if file not in logs and file not in tables:
                 self.issues.add("file_not_a_log", at=Location(file=file.name))
@@ -439,7 +445,8 @@ class Interactions(Format):
         names = list(record)
         position = find_fields(names).get("timestamp")
         time = requests.get("timestamp", None if position is None else names[position])
-        fields = {"history": history, "user": user, "timestamp": time}
+        target = next((name for name in names if normalize_name(name) in NEXT_ITEM_NAMES), None)
+        fields = {"history": history, "user": user, "timestamp": time, "item": target}
         return {field: name for field, name in fields.items() if isinstance(name, str)}
 
     def _report_sessions(self, source: UploadedFile, fields: Mapping[str, Any], names: Sequence[str]) -> None:
@@ -494,6 +501,8 @@ class Interactions(Format):
 
 def _are_values(cells: Sequence[str], named: Mapping[str, int]) -> bool:
     """Return whether a first row holds values, such as `user_000001`."""
+    if find_unnamed_fields(cells):
+        return True  # a cell such as "purchase" is an event there, not a name
     return any(map(DATE.match, cells)) or all(re.search(r"\d", cells[position]) for position in named.values())
 
 
@@ -570,9 +579,9 @@ def _is_log(source: UploadedFile) -> bool:
     """Return whether column names or MovieLens's double colons mark a log."""
     if source.content in ("zip", "tar"):
         paths = [PurePosixPath(name.lower()) for name in source.member_names]
-        return any(path.name in MOVIELENS_NAMES or path.suffix == RECBOLE_SUFFIX for path in paths)
+        return any(PUBLISHED_NAMES.fullmatch(path.name) or path.suffix == RECBOLE_SUFFIX for path in paths)
     if source.content == "parquet":
-        return _are_log_columns(_parquet_names(source))
+        return _are_log_columns(_parquet_names(source)) or _has_parquet_history(source)
     try:
         with open_text(source, IssueLog(max_samples=0), Limits()) as text:
             lines = (line for line in read_lines(text) if line.strip())
@@ -588,16 +597,26 @@ def _is_log(source: UploadedFile) -> bool:
     # One list alone has the names of something, such as classes.
     are_lists = bool(second) and parse_list(first) is not None
     is_event = _is_event(cells) and not _is_measured(row)
+    is_event |= _is_log_name(PurePosixPath(source.name).name) and _is_rated(first, cells)
     return _are_log_columns(cells) or is_event or is_item or is_history or are_lists
 
 
-def _lacks_user(source: UploadedFile) -> bool:
-    """Return whether a table has column names, an item among them, and no user."""
-    if source.content != "text":
-        return False
-    with open_text(source, IssueLog(max_samples=0), Limits()) as text:
-        fields = find_fields(_split_first_line(next(read_lines(text), ""))).keys()
-    return "item" in fields and not fields & {"user", "history"}
+def _are_complete(fields: Collection[str]) -> bool:
+    """Return whether fields say who took what."""
+    return "history" in fields or {"user", "item"} <= set(fields)
+
+
+def _fields_of(source: UploadedFile) -> Collection[str]:
+    """Return the fields that the columns of a log name; empty without names."""
+    if source.content == "parquet":
+        return find_fields(_parquet_names(source)).keys()
+    try:
+        with open_text(source, IssueLog(max_samples=0), Limits()) as text:
+            first = next((line for line in read_lines(text) if line.strip()), "")
+        names = list(_parse_object(first)) if source.content == "json" else _split_first_line(first)
+    except DataRejected:
+        return ()  # a list of items, or damaged, which its reader reports
+    return find_fields(names).keys()
 
 
 def _is_grouped(source: UploadedFile) -> bool:
@@ -637,6 +656,15 @@ def _is_event(cells: Sequence[str]) -> bool:
     return is_numeric and _is_time(time) and not any(" " in cell.strip() or not cell.strip() for cell in ids)
 
 
+def _is_rated(line: str, cells: Sequence[str]) -> bool:
+    """Return whether a line is a user, an item and a rating, all numbers.
+
+    So Epinions and FilmTrust are published.
+    """
+    fields = cells if len(cells) > 1 else line.split()
+    return len(fields) == 3 and all(cell.strip().isdecimal() for cell in fields[:2]) and is_number(fields[2])
+
+
 def _is_measured(cells: Sequence[str]) -> bool:
     """Return whether a measurement stands where the item of an event does."""
     return len(cells) > 1 and _FRACTION.fullmatch(cells[1].strip()) is not None
@@ -652,6 +680,26 @@ def _parquet_names(source: UploadedFile) -> list[str]:
             return list(file.schema_arrow.names)
     except (pa.ArrowException, OSError, ValueError):
         return []  # the format that reads this file reports what is wrong with it
+
+
+def _has_parquet_history(source: UploadedFile) -> bool:
+    """Return whether a table has a list of items beside a user or the next item."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(source.path, thrift_string_size_limit=MAX_FOOTER_STRING_BYTES) as file:
+            schema = file.schema_arrow
+    except (pa.ArrowException, OSError, ValueError):
+        return False
+    fields = find_fields(schema.names)
+    has_next = any(normalize_name(name) in NEXT_ITEM_NAMES for name in schema.names)
+    if "history" not in fields or not ("user" in fields or has_next):
+        return False
+    type = schema.field(fields["history"]).type
+    return bool(pa.types.is_list(type)) and bool(
+        pa.types.is_integer(type.value_type) or pa.types.is_string(type.value_type)
+    )
 
 
 def _requested_position(names: Sequence[str], request: str | int, *, has_header: bool) -> int:
@@ -699,4 +747,8 @@ def _to_list(record: Mapping[str, Any], names: Mapping[str, str], at: Location) 
         raise DataRejected("history_not_a_list", actual=items, expected='["one", "two"]')
     user = record.get(names.get("user", ""))
     events = to_events(items, record.get(names.get("timestamp", "")))
+    target = record.get(names.get("item", ""))
+    if isinstance(target, str | int):
+        # A row holds one item to predict and the history before it.
+        return ItemList([*events, *to_events([target])], at, user)
     return ItemList(events, at, user, is_joined=user not in (None, ""))

@@ -110,7 +110,9 @@ def find_choices(
     for options in _find_options(names, samples):
         for answer in answers:
             used = tuple(position for position in questions if position != answer and position not in options)
-            if answer in options or all(columns[position].kind != "text" for position in used):
+            is_worded = any(columns[position].kind == "text" for position in used)
+            is_measured = len(options) > 1 and all(columns[position].kind == "number" for position in options)
+            if answer in options or not is_worded or is_measured:
                 continue
             base = _find_base(Choices(used, options, answer, 0), samples)
             if base is not None:

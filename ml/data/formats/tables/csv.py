@@ -52,6 +52,10 @@ if TYPE_CHECKING:
 
 #: A longer cell in the first row is a sentence, so the table has no header.
 _MAX_NAME_WORDS: Final = 3
+#: Cells of data without a value.
+_MISSING_MARKS: Final = ("?", "NA", "*", "-")
+#: Columns from which on a first row may be one of codes.
+_MIN_CODES: Final = 3
 #: A line before the header by which Excel names the delimiter.
 _DELIMITER_LINE: Final = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 
@@ -412,6 +416,21 @@ def _has_header(records: Sequence[Sequence[str]]) -> bool:
     if len(first) > 1 and all(map(ends_like_sentence, first[:2])):
         return False
     if "number" not in kinds:
-        return all(len(cell.split()) <= _MAX_NAME_WORDS for cell in first)
+        return all(len(cell.split()) <= _MAX_NAME_WORDS for cell in first) and not _repeats_below(first, others)
     below = others[0] if others and len(others[0]) == len(first) else first
-    return any(kind == "text" and is_number(cell) for kind, cell in zip(kinds, below, strict=True))
+    return any(
+        kind == "text" and is_number(cell) and name.strip() not in _MISSING_MARKS
+        for kind, name, cell in zip(kinds, first, below, strict=True)
+    )
+
+
+def _repeats_below(first: Sequence[str], others: Sequence[Sequence[str]]) -> bool:
+    """Return whether the first row holds codes rather than names of columns.
+
+    Two of its cells are alike, and all of them occur below.
+    """
+    names = [cell.strip() for cell in first]
+    rows = [row for row in others if len(row) == len(first)]
+    if len(first) < _MIN_CODES or len(set(names)) == len(names) or not rows or "" in names:
+        return False
+    return all(name in {row[index].strip() for row in rows} for index, name in enumerate(names))

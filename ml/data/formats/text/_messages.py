@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 MESSAGES_KEYS: Final = ("messages", "conversations", "conversation", "chat", "dialog", "dialogue", "turns")
 #: Keys of lists of messages that answer a prompt.
 ANSWER_KEYS: Final = ("completion", "chosen")
+#: Key of the tree that a conversation is a branch of; branches of one stay in one split.
+TREE_KEY: Final = "message_tree_id"
 _ROLE_KEYS: Final = ("role", "from", "speaker")
 _CONTENT_KEYS: Final = ("content", "value", "text")
 #: Name of a speaker -> role.
@@ -98,7 +100,7 @@ def parse_conversation(record: Any) -> Conversation:
             if isinstance(entry, str) and _are_plain_turns(key, record[key]):
                 entry = {"role": _ALTERNATING_ROLES[position % 2], "content": entry}
             turns.append(_parse_turn(len(turns) + 1, key, entry, conversation, is_learned=is_learned))
-    used = {*keys, *(["system"] if isinstance(system, str) else []), *(["prompt"] if is_prompt_text else [])}
+    used = {*keys, TREE_KEY, *(["system"] if isinstance(system, str) else []), *(["prompt"] if is_prompt_text else [])}
     conversation.unread_fields |= {name for name, value in record.items() if name not in used and value is not None}
     return conversation
 

@@ -13,7 +13,7 @@ from ml.data.files.parquet import open_parquet
 from ml.data.files.text import open_text, read_lines
 from ml.data.formats._chat_turns import find_answers
 from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch, Format
-from ml.data.formats.text._messages import MESSAGES_KEYS, find_messages_keys, parse_conversation
+from ml.data.formats.text._messages import MESSAGES_KEYS, TREE_KEY, find_messages_keys, parse_conversation
 from ml.data.issues import DataRejected, Location
 from ml.data.limits import Limits
 from ml.data.locations import Locations
@@ -27,6 +27,8 @@ SURE: Final = 3.0
 START_BYTES: Final = 1 << 16
 #: Conversations that are decoded together; their length is unknown before.
 PARQUET_ROWS: Final = 256
+#: Numbers of trees are larger than those of rows.
+_FIRST_TREE: Final = 1 << 40
 
 
 class _Turn(NamedTuple):
@@ -36,6 +38,8 @@ class _Turn(NamedTuple):
     text: str
     line: int
     row: int
+    #: Number of what it belongs to: its conversation, or the tree of several.
+    group: int
 
 
 class _Record(NamedTuple):
@@ -102,11 +106,14 @@ class Conversations(Format):
 
     def _batches(self, source: UploadedFile, records: Iterable[_Record], unread: Counter[str]) -> Iterator[Batch]:
         turns: list[_Turn] = []
+        trees: dict[str, int] = {}
         character_count = 0
         for record in records:
             at = Location(file=source.name, line=record.line or None, row=record.row)
             pairs = self._read_turns(record.value, at, unread)
-            turns += [_Turn(prompt, answer, record.line, record.row) for prompt, answer in pairs]
+            tree = _tree_of(record.value) if pairs else None
+            group = record.row if tree is None else _FIRST_TREE + trees.setdefault(tree, len(trees))
+            turns += [_Turn(prompt, answer, record.line, record.row, group) for prompt, answer in pairs]
             character_count += sum(len(prompt) + len(answer) for prompt, answer in pairs)
             if len(turns) >= ROWS_PER_BATCH or character_count > BYTES_PER_BATCH:
                 yield _batch(turns, source)
@@ -131,6 +138,13 @@ class Conversations(Format):
         return find_answers(turns, at, self.issues)
 
 
+def _tree_of(value: Any) -> str | None:
+    """Return the name of the tree of a conversation; None without one."""
+    record = _parse_json(value) if isinstance(value, str) else value
+    tree = record.get(TREE_KEY)
+    return None if tree is None else str(tree)
+
+
 def _parse_json(line: str) -> Any:
     try:
         return json.loads(line)
@@ -139,9 +153,9 @@ def _parse_json(line: str) -> Any:
 
 
 def _batch(turns: Sequence[_Turn], source: UploadedFile) -> Batch:
-    prompts, texts, lines, rows = zip(*turns, strict=True)
+    prompts, texts, lines, rows, groups = zip(*turns, strict=True)
     locations = Locations(source.name, np.array(rows), np.array(lines) if lines[0] else None)
-    return Batch({"prompt": list(prompts), "text": list(texts)}, locations, source.split, groups=rows)
+    return Batch({"prompt": list(prompts), "text": list(texts)}, locations, source.split, groups=groups)
 
 
 def _has_messages(source: UploadedFile) -> bool:

@@ -156,3 +156,26 @@ def test_a_table_with_a_named_text_is_one_of_texts(tmp_path):
     assert upload(tmp_path / "one", {"a.csv": data}).guess.task == "text_classification"
     report = upload(tmp_path / "two", {"a.csv": data}, task="tabular_classification")
     assert (report.state, report.guess.columns["features"]) == ("ready", "text + a + b + c + d")
+
+
+def _measure(row):
+    return [f"{(row * 7 + column * 13) % 97 / 7:.2f}" for column in range(6)]
+
+
+def test_the_last_column_of_a_table_without_names_is_the_class(tmp_path):
+    lines = [", ".join([*_measure(row), "Private", str(row % 4), ("<=50K", ">50K")[row % 2]]) for row in range(60)]
+    report = upload(tmp_path, {"adult.data": "\n".join(lines).encode()})
+    assert report.classes == ["<=50K", ">50K"]
+    assert "label_column_guessed" in codes(report)
+
+
+def test_the_first_column_is_the_class_if_most_others_are_measured(tmp_path):
+    lines = [",".join([str(row % 3 + 1), *_measure(row)]) for row in range(60)]
+    report = upload(tmp_path, {"wine.data": "\n".join(lines).encode()})
+    assert report.classes == ["1", "2", "3"]
+
+
+def test_classes_at_both_ends_of_a_table_without_names_are_asked_for(tmp_path):
+    lines = [",".join(["ep"[row % 2], "xbs"[row % 3], "ny"[row % 2], "xbs"[row % 3]]) for row in range(60)]
+    report = upload(tmp_path, {"mushroom.data": "\n".join(lines).encode()})
+    assert (report.state, "target_not_named" in codes(report)) == ("rejected", True)

@@ -385,3 +385,58 @@ def test_a_user_with_very_many_test_items_has_a_limited_number_of_rows(tmp_path:
 
     assert len(imported_rows(tmp_path, "test")) == 100
     assert dataset_files.count(report, "held_out_items_not_used") == 150
+
+
+def test_the_item_of_a_rating_may_have_any_name(tmp_path):
+    rows = "".join(f"{user},{(user * 7 + n * 3) % 31},{n % 5}\n" for user in range(20) for n in range(6))
+    report = dataset_files.upload(tmp_path, {"rating.csv": f"user_id,anime_id,rating\n{rows}".encode()})
+    assert report.guess is not None
+    assert report.guess.columns["item"] == "anime_id"
+
+
+def test_a_table_of_users_beside_a_log_is_not_read(tmp_path):
+    rows = "".join(f"u{user},{(user * 7 + n * 3) % 31}\n" for user in range(20) for n in range(6))
+    users = "".join(f"u{user},30\n" for user in range(20))
+    files = {
+        "sales.csv": f"customer_id,article_id\n{rows}".encode(),
+        "people.csv": f"customer_id,age\n{users}".encode(),
+    }
+    report = dataset_files.upload(tmp_path, files)
+    assert report.state == "ready"
+    assert dataset_files.sample(report, "file_not_a_log")["file"] == "people.csv"
+
+
+def test_the_netflix_prize_is_read_without_its_lists_for_predictions(tmp_path):
+    blocks = [
+        f"{item}:\n" + "".join(f"{user},{user % 5 + 1},2005-09-{(user + item) % 28 + 1:02d}\n" for user in range(1, 31))
+        for item in range(1, 9)
+    ]
+    files = {
+        "combined_data_1.txt": "".join(blocks).encode(),
+        "probe.txt": b"1:\n5\n",
+        "qualifying.txt": b"1:\n5,2005-01-01\n",
+    }
+    report = dataset_files.upload(tmp_path, {"netflix.zip": dataset_files.make_zip(files.items())})
+    assert report.guess is not None
+    assert report.guess.task == "recommendation"
+    assert dataset_files.count(report, "file_not_a_log") == 2
+
+
+def test_items_drawn_for_an_evaluation_are_not_read(tmp_path):
+    rows = "".join(f"{user}\t{(user * 7 + n * 3) % 31}\t1\t{n + 10**9}\n" for user in range(20) for n in range(6))
+    files = {"ncf.train.rating": rows.encode(), "ncf.test.negative": b"(0,5)\t1\t2\t3\n"}
+    assert (
+        dataset_files.sample(dataset_files.upload(tmp_path, files), "list_not_learned")["file"] == "ncf.test.negative"
+    )
+
+
+def test_the_item_that_follows_a_history_is_read(tmp_path):
+    rows = [{"user_id": user, "history": [user + n for n in range(5)], "target": user + 5} for user in range(30)]
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    files = {"a.jsonl": "\n".join(map(json.dumps, rows)).encode(), "a.parquet": dataset_files.make_parquet(columns)}
+    for name, data in files.items():
+        report = dataset_files.upload(tmp_path / name, {name: data})
+        assert report.guess is not None
+        assert report.guess.columns["item"] == "target"
+        last = {history[-1] for history in Dataset.open(tmp_path / name / "dataset").rows("test").columns["history"]}
+        assert last <= {str(user + 5) for user in range(30)}

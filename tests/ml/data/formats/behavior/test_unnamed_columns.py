@@ -125,3 +125,10 @@ def test_words_for_times_of_a_day_are_no_milliseconds(tmp_path: Path) -> None:
     report = upload(tmp_path, {"log.csv": log})
 
     assert (report.state, sample(report, "fields_not_read")["found"]) == ("ready", "not read: timeframe")
+
+
+def test_a_purchase_in_the_first_row_is_no_column_name(tmp_path: Path) -> None:
+    lines = [f"{5250 + n % 20},Game {n * 7 % 31},{('purchase', 'play')[n % 2]},{n % 9}.5,0" for n in range(200)]
+    report = upload(tmp_path, {"steam-200k.csv": "\n".join(lines).encode()})
+    assert report.guess is not None
+    assert dict(report.guess.columns) == {"user": 1, "item": 2, "event": 3}

@@ -1,0 +1,1 @@
+"""Layouts of single files, which are rewritten as tables or conversations."""
