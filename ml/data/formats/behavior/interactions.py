@@ -683,7 +683,7 @@ def _parquet_names(source: UploadedFile) -> list[str]:
 
 
 def _has_parquet_history(source: UploadedFile) -> bool:
-    """Return whether a table has a list of items beside a user or the next item."""
+    """Return whether a table has lists of items beside users or next items."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -61,7 +61,7 @@ def test_messages_with_replies_become_conversations(tmp_path):
     _check(tmp_path, upload(tmp_path, {"ready.trees.jsonl": _lines(rows)}))
 
 
-def _exported(number):
+def _make_export(number):
     def node(key, parent, role, parts):
         message = role and {"author": {"role": role}, "content": {"content_type": "text", "parts": parts}}
         return {key: {"id": key, "message": message, "parent": parent}}
@@ -76,7 +76,7 @@ def _exported(number):
 
 def test_the_export_of_chatgpt_is_read_without_what_lies_beside(tmp_path):
     files = {
-        "conversations.json": json.dumps([_exported(number) for number in range(TREES)]).encode(),
+        "conversations.json": json.dumps([_make_export(number) for number in range(TREES)]).encode(),
         "user.json": b"{}",
         "chat.html": b"<html></html>",
         "message_feedback.json": b"[]",
