@@ -69,7 +69,7 @@ class GeneratedSequence:
         self._context = list(prompt)
         self._detokenizer = IncrementalDetokenizer(decode, stop=params.stop)
         self._end = end
-        self._rng = np.random.default_rng(params.seed)
+        self.random_state = np.random.default_rng(params.seed)
         self._log_probs: list[MeasuredToken] = []
         self._taken_log_probs = 0
 
@@ -115,9 +115,8 @@ class GeneratedSequence:
             self._context = [self._context[0], *self._context[-max(1, int(max_length * RETAINED_FRACTION)) :]]
         return self._context
 
-    def step(self, logits: np.ndarray) -> str:
-        """Sample the next token from float [V]; return the new text, often none."""
-        token = sample(logits, self.params.sampling, self._rng)
+    def add(self, token: int, logits: np.ndarray) -> str:
+        """Add a token that was sampled from float [V]; return the new text, often none."""
         if token == self._end:
             self.finish_reason = "stop"
             return self._detokenizer.finish()
@@ -148,7 +147,7 @@ class ForcedDecoding(GeneratedSequence):
         self.token_losses: list[float] = []
         self._targets = targets
 
-    def step(self, logits: np.ndarray) -> str:
+    def add(self, token: int, logits: np.ndarray) -> str:
         """Append the next fixed token, record its loss under float [V], and return no text."""
         token = self._targets[len(self.token_losses)]
         relative = logits.astype(np.float64) - logits.max()
@@ -227,7 +226,10 @@ class GenerationLoop:
     def _sample(
         self, sequences: Sequence[GeneratedSequence], logits: np.ndarray
     ) -> list[tuple[GeneratedSequence, str]]:
-        return [(sequence, sequence.step(row)) for sequence, row in zip(sequences, logits, strict=True)]
+        samplings = [sequence.params.sampling for sequence in sequences]
+        tokens = sample(logits, samplings, [sequence.random_state for sequence in sequences])
+        rows = zip(sequences, tokens, logits, strict=True)
+        return [(sequence, sequence.add(token, row)) for sequence, token, row in rows]
 
     def _remove_finished(self) -> None:
         """Remove finished sequences, and those whose context is full.

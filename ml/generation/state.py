@@ -53,7 +53,10 @@ class GenerationState:
 
         A network without a cache has no shapes.
         """
-        self._slot = slot
+        self._names, self._new_names, self._next_names = (
+            state_names(slot, len(shapes), kind=kind) for kind in ("state", "new_state", "next_state")
+        )
+        self._mask_name, self._next_mask_name = f"{slot}_state_mask", f"{slot}_next_state_mask"
         self._parts = [np.zeros((rows, *shape[:-1], 0, shape[-1]), dtype=np.float32) for shape in shapes]
         self._mask = np.zeros((rows, 0), dtype=bool)
 
@@ -61,20 +64,18 @@ class GenerationState:
         """Return what the graph reads."""
         if not self._parts:
             return {}
-        names = state_names(self._slot, len(self._parts))
-        return {**dict(zip(names, self._parts, strict=True)), f"{self._slot}_state_mask": self._mask}
+        return {**dict(zip(self._names, self._parts, strict=True)), self._mask_name: self._mask}
 
     def update(self, outputs: Arrays, is_token: np.ndarray) -> None:
         """Add what a step has read.
 
         `is_token` bool [R, T] is true for the tokens, which come before padding.
         """
-        parts = len(self._parts)
-        if f"{self._slot}_next_state_mask" in outputs:
-            self._parts = [outputs[name] for name in state_names(self._slot, parts, kind="next_state")]
-            self._mask = outputs[f"{self._slot}_next_state_mask"]
-        elif parts:
-            self._write([outputs[name] for name in state_names(self._slot, parts, kind="new_state")], is_token)
+        if self._next_mask_name in outputs:
+            self._parts = [outputs[name] for name in self._next_names]
+            self._mask = outputs[self._next_mask_name]
+        elif self._parts:
+            self._write([outputs[name] for name in self._new_names], is_token)
 
     def _write(self, new_parts: Sequence[np.ndarray], is_token: np.ndarray) -> None:
         rows, length = is_token.shape
@@ -82,16 +83,10 @@ class GenerationState:
         end = int(starts.max(initial=0)) + length
         if end > self._mask.shape[1]:
             self._resize(-(-end // BLOCK) * BLOCK)
-        if rows == 1:
-            # A view costs half of what an index of rows and positions does.
-            for part, new in zip(self._parts, new_parts, strict=True):
-                part[..., end - length : end, :] = new
-        positions = starts[:, None] + np.arange(length)
-        row = np.arange(rows)[:, None]
-        if rows > 1:
-            for part, new in zip(self._parts, new_parts, strict=True):
-                np.moveaxis(part, -2, 1)[row, positions] = np.moveaxis(new, -2, 1)
-        self._mask[row, positions] = is_token
+        index = np.arange(rows)[:, None], starts[:, None] + np.arange(length)
+        for part, new in zip(self._parts, new_parts, strict=True):
+            _by_position(part)[index] = _by_position(new)
+        self._mask[index] = is_token
 
     def extend(self, joining: GenerationState) -> None:
         """Append the rows of a state."""
@@ -116,7 +111,7 @@ class GenerationState:
         if not np.array_equal(self._mask[:, : aligned.shape[1]], aligned):
             for index, part in enumerate(self._parts):
                 moved = np.zeros_like(part)
-                np.moveaxis(moved, -2, 1)[:, : aligned.shape[1]][aligned] = np.moveaxis(part, -2, 1)[self._mask]
+                _by_position(moved)[:, : aligned.shape[1]][aligned] = _by_position(part)[self._mask]
                 self._parts[index] = moved
             self._mask = np.pad(aligned, [(0, 0), (0, self._mask.shape[1] - aligned.shape[1])])
         self._resize(aligned.shape[1])
@@ -124,15 +119,15 @@ class GenerationState:
     def _resize(self, length: int) -> None:
         """Add positions that are not real, or drop the last ones."""
         retained = min(length, self._mask.shape[1])
-        self._parts = [_resize(part, retained, length, axis=-2) for part in self._parts]
-        self._mask = _resize(self._mask, retained, length, axis=1)
+        if retained == length == self._mask.shape[1]:
+            return
+        for index, part in enumerate(self._parts):
+            resized = np.zeros((*part.shape[:-2], length, part.shape[-1]), dtype=part.dtype)
+            resized[..., :retained, :] = part[..., :retained, :]
+            self._parts[index] = resized
+        self._mask = np.pad(self._mask[:, :retained], [(0, 0), (0, length - retained)])
 
 
-def _resize(array: np.ndarray, retained: int, length: int, *, axis: int) -> np.ndarray:
-    if array.shape[axis] == length:
-        return array
-    shape = list(array.shape)
-    shape[axis] = length
-    resized = np.zeros(shape, dtype=array.dtype)
-    np.moveaxis(resized, axis, 0)[:retained] = np.moveaxis(array, axis, 0)[:retained]
-    return resized
+def _by_position(part: np.ndarray) -> np.ndarray:
+    """Return a view [R, P, ...] of [R, ..., P, width]."""
+    return part.swapaxes(1, -2)

@@ -6,14 +6,18 @@ from ml.generation.sampling import Sampling, filter_tokens, sample
 LOGITS = np.log(np.array([0.1, 0.4, 0.2, 0.3]))
 
 
+def sample_one(sampling: Sampling, random_state: np.random.Generator) -> int:
+    return sample(LOGITS[None], [sampling], [random_state])[0]
+
+
 def test_without_temperature_the_most_probable_is_taken() -> None:
     rng = np.random.default_rng(0)
-    assert {sample(LOGITS, Sampling(temperature=0), rng) for _ in range(20)} == {1}
+    assert {sample_one(Sampling(temperature=0), rng) for _ in range(20)} == {1}
 
 
 def test_tokens_are_drawn_as_often_as_they_are_probable() -> None:
     rng = np.random.default_rng(0)
-    frequencies = np.bincount([sample(LOGITS, Sampling(), rng) for _ in range(4000)], minlength=4) / 4000
+    frequencies = np.bincount([sample_one(Sampling(), rng) for _ in range(4000)], minlength=4) / 4000
     # Four standard errors of a fraction near one half.
     np.testing.assert_allclose(frequencies, [0.1, 0.4, 0.2, 0.3], atol=4 * np.sqrt(0.25 / 4000))
 
@@ -37,8 +41,7 @@ def test_only_allowed_tokens_are_drawn(sampling: Sampling, tokens: list[int], pr
 
 def test_one_seed_gives_one_sequence() -> None:
     first, second = (
-        [sample(LOGITS, Sampling(), rng) for _ in range(50)]
-        for rng in (np.random.default_rng(7), np.random.default_rng(7))
+        [sample_one(Sampling(), rng) for _ in range(50)] for rng in (np.random.default_rng(7), np.random.default_rng(7))
     )
     assert first == second
 
@@ -50,4 +53,14 @@ def test_a_temperature_next_to_zero_takes_the_most_probable_token(temperature: f
     sampling = Sampling(temperature=temperature, **limits)  # type: ignore[arg-type]  # each is what its name takes
     for best in range(3):
         logits = np.array([-1.0, 2.0, 3.0], dtype=np.float32)[np.roll(np.arange(3), best)]
-        assert sample(logits, sampling, np.random.default_rng(0)) == int(logits.argmax())
+        assert sample(logits[None], [sampling], [np.random.default_rng(0)]) == [int(logits.argmax())]
+
+
+def test_rows_have_parameters_of_their_own() -> None:
+    samplings = [Sampling(), Sampling(temperature=0), Sampling(temperature=0.5), Sampling(top_k=2), Sampling(top_p=0.6)]
+    together = [np.random.default_rng(row) for row in range(len(samplings))]
+    alone = [np.random.default_rng(row) for row in range(len(samplings))]
+    logits = np.stack([np.roll(LOGITS, row) for row in range(len(samplings))])
+    for _ in range(20):
+        expected = [sample(logits[row : row + 1], [samplings[row]], [alone[row]])[0] for row in range(len(samplings))]
+        assert sample(logits, samplings, together) == expected
