@@ -13,6 +13,7 @@ from app.catalog.schemas import DatasetFormat, Task
 from app.dependencies import NAME
 from app.http.strict_json import strict_json
 from app.uploads.schemas import UploadId
+from ml.config import Config
 from ml.data.derivation.operations import AnyOperation
 from ml.licenses import MAX_LICENSE_CHARACTERS
 
@@ -27,10 +28,8 @@ Quoting = TypeAliasType("Quoting", Literal["doubled", "backslash", "none", "none
 Severity = TypeAliasType("Severity", Literal["error", "note", "repair", "warning"])
 
 
-class DatasetOptions(BaseModel):
+class DatasetOptions(Config):
     """Options of a new dataset. Those left out are inferred; the report shows how."""
-
-    model_config = ConfigDict(extra="forbid")
 
     name: str = Field(pattern=NAME, max_length=100)
     task: Annotated[Task, Field(max_length=100)] | None = None
@@ -86,10 +85,8 @@ class DatasetCreate(DatasetOptions):
         return [self.upload] if isinstance(self.upload, str) else self.upload
 
 
-class DatasetDerive(BaseModel):
+class DatasetDerive(Config):
     """Operations that make the next version of a dataset."""
-
-    model_config = ConfigDict(extra="forbid")
 
     operations: list[AnyOperation] = Field(min_length=1, max_length=100, description="Applied in this order.")
     name: str | None = Field(

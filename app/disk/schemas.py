@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ml.config import Config
 from store import disk
 
 if TYPE_CHECKING:
@@ -55,10 +56,10 @@ class DiskSpace(BaseModel):
 _EXAMPLES: list[Any] = [{}, {"kinds": ["checkpoints", "exports"], "older_than_days": 0}]
 
 
-class DiskClean(BaseModel):
+class DiskClean(Config):
     """A clean-up: without fields, of all that has exceeded its retention."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": _EXAMPLES})
+    model_config = ConfigDict(json_schema_extra={"examples": _EXAMPLES})
 
     kinds: list[DiskKindName] | None = Field(None, min_length=1, description="Only these kinds; null: all.")
     older_than_days: float | None = Field(

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypeAliasType
 
 from app.catalog.schemas import Task
+from ml.config import Config
 from ml.licenses import is_noncommercial
 from ml.spec.cost import TrainingCost
 from store.tables import PRIORITIES
@@ -85,10 +86,8 @@ class JobOwner(BaseModel):
     name: str
 
 
-class JobUpdate(BaseModel):
+class JobUpdate(Config):
     """Changes of a job that has not ended."""
-
-    model_config = ConfigDict(extra="forbid")
 
     priority: JobPriority = Field(description="Jobs of a higher priority start first; a run is not interrupted.")
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, Field, model_validator
 from typing_extensions import TypeAliasType
 
 from app.dependencies import NAME
+from ml.config import Config
 
 if TYPE_CHECKING:
     from store.tables import ApiKey
@@ -27,10 +28,8 @@ KeyScope = TypeAliasType("KeyScope", Literal["predict", "train", "admin"])
 ModelPattern = Annotated[str, Field(pattern=r"^[A-Za-z0-9*][A-Za-z0-9._*-]*$", max_length=100, examples=["digits*"])]
 
 
-class KeyLimits(BaseModel):
+class KeyLimits(Config):
     """Limits of a key, which can be changed."""
-
-    model_config = ConfigDict(extra="forbid")
 
     requests_per_minute: int | None = Field(
         None,
@@ -85,10 +84,8 @@ class KeyCreate(KeyLimits):
         return self
 
 
-class KeyRotation(BaseModel):
+class KeyRotation(Config):
     """Options of a rotation."""
-
-    model_config = ConfigDict(extra="forbid")
 
     grace_seconds: float = Field(
         GRACE_SECONDS, ge=0, le=MAX_GRACE_SECONDS, description="Time in which the present secret is valid, too."

@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, Field, model_validator
+
+from ml.config import Config
 
 
 def _require_content(label: str) -> str:
@@ -18,10 +20,8 @@ def _require_content(label: str) -> str:
 Label = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_require_content)]
 
 
-class FeedbackSend(BaseModel):
+class FeedbackSend(Config):
     """The true label of an answered request, or of an input of its own."""
-
-    model_config = ConfigDict(extra="forbid")
 
     request_id: str | None = Field(
         None,
@@ -76,10 +76,8 @@ class LabelCandidates(BaseModel):
     data: list[LabelCandidate]
 
 
-class FeedbackDatasetCreate(BaseModel):
+class FeedbackDatasetCreate(Config):
     """Options of a dataset of feedback."""
-
-    model_config = ConfigDict(extra="forbid")
 
     dataset: str | None = Field(
         None,

@@ -11,6 +11,7 @@ from typing_extensions import TypeAliasType
 from app.catalog.schemas import Task
 from app.jobs.schemas import License
 from app.uploads.schemas import UploadId
+from ml.config import Config
 from ml.package.manifest import Graph
 from ml.spec.interchange import Import
 
@@ -121,10 +122,8 @@ class Model(BaseModel):
     updated_at: datetime
 
 
-class AliasSet(BaseModel):
+class AliasSet(Config):
     """New version of an alias."""
-
-    model_config = ConfigDict(extra="forbid")
 
     version: int = Field(ge=1, le=2**31 - 1)
 
@@ -182,10 +181,8 @@ SplitMode = TypeAliasType("SplitMode", Literal["canary", "shadow"])
 Weight = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
-class TrafficSplitSet(BaseModel):
+class TrafficSplitSet(Config):
     """A second version of an alias, and the fraction of requests it gets."""
-
-    model_config = ConfigDict(extra="forbid")
 
     version: int = Field(ge=1, le=2**31 - 1, description="The candidate.")
     mode: SplitMode = Field(

@@ -8,15 +8,15 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypeAliasType
 
+from ml.config import Config
+
 KeepMode = TypeAliasType("KeepMode", Literal["off", "sketches", "rows"])
 WatchAction = TypeAliasType("WatchAction", Literal["tell", "train", "promote"])
 Auto = TypeAliasType("Auto", Literal["auto"])
 
 
-class Gate(BaseModel):
+class Gate(Config):
     """Conditions under which a new version may replace the present one."""
-
-    model_config = ConfigDict(extra="forbid")
 
     min_test_rows: int = Field(15, ge=5, le=100_000, description="Fewest test rows of either kind, old and new.")
     max_forgetting: float = Field(
@@ -34,10 +34,8 @@ class Gate(BaseModel):
     )
 
 
-class WatchSet(BaseModel):
+class WatchSet(Config):
     """Options of a watch: the records of a model's requests, and the reaction to drift."""
-
-    model_config = ConfigDict(extra="forbid")
 
     keep: KeepMode = Field(
         "off",

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from app.catalog.schemas import Task
 from app.models.schemas import Engine, LatencyQuantiles
+from ml.config import Config
 
 MAX_INPUTS = 1024
 
 
-class PredictRequest(BaseModel):
+class PredictRequest(Config):
     """Inputs in the form that the model's task reads; see its signature."""
-
-    model_config = ConfigDict(extra="forbid")
 
     inputs: list[dict[str, Any]] = Field(min_length=1, max_length=MAX_INPUTS)
     parameters: dict[str, Any] = Field(

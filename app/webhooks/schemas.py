@@ -6,9 +6,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
 import orjson
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, Field
 from typing_extensions import TypeAliasType
 
+from ml.config import Config
 from store.settings import store_settings
 from store.webhooks.addresses import MAX_URL_CHARACTERS, check_url
 from store.webhooks.event_types import EVENT_TYPES, is_known_pattern
@@ -51,10 +52,8 @@ Events = Annotated[list[EventPattern], Field(min_length=1, max_length=MAX_PATTER
 Patterns = Annotated[list[NamePattern], Field(min_length=1, max_length=MAX_PATTERNS)]
 
 
-class WebhookCreate(BaseModel):
+class WebhookCreate(Config):
     """A webhook to create."""
-
-    model_config = ConfigDict(extra="forbid")
 
     url: Url
     events: Events = Field(["*"], description="Types of events, groups such as `job.*` and `dataset.*`, or `*`.")
@@ -64,10 +63,8 @@ class WebhookCreate(BaseModel):
     datasets: Patterns | None = Field(None, description="The same for datasets; with both, either is enough.")
 
 
-class WebhookChange(BaseModel):
+class WebhookChange(Config):
     """Fields of a webhook to change; others stay."""
-
-    model_config = ConfigDict(extra="forbid")
 
     url: Url | None = None
     events: Events | None = None

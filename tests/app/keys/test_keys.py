@@ -72,6 +72,14 @@ def test_a_repeated_creation_makes_one_key_and_shows_its_secret_once(client: Tes
 
 
 @pytest.mark.process
+def test_true_is_no_number_of_jobs(client: TestClient) -> None:
+    response = client.post("/api/v1/keys", json={"name": "ann", "max_jobs": True})
+    assert response.status_code == 422
+    assert [(error["path"], error["message"]) for error in response.json()["errors"]] == [
+        ("max_jobs", "Input should be a number, not true or false")
+    ]
+
+
 def test_a_revoked_key_is_rejected_within_a_second(home: Path) -> None:
     """Both in the process that revoked it, and in another one on the same database."""
     with ApiProcess(home) as here, ApiProcess(home) as elsewhere:
