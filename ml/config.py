@@ -17,7 +17,7 @@ _BOOLEAN: Final = PydanticCustomError("boolean_number", "Input should be a numbe
 
 
 class Config(BaseModel):
-    """Immutable model that rejects what Pydantic would ignore or convert: unknown fields, and true as a number."""
+    """Immutable model that rejects unknown fields, and booleans as numbers."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

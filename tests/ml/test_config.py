@@ -1,4 +1,4 @@
-"""What every model of a request or a specification rejects."""
+"""Base class of requests and specifications."""
 
 from typing import Annotated, Any
 
@@ -11,13 +11,13 @@ from ml.config import Config
 class Options(Config):
     count: int = Field(1, ge=1)
     rate: Annotated[float | None, Field(gt=0)] = None
-    share: float | str = 0.5
+    fraction: float | str = 0.5
     is_on: bool = False
     sizes: bool | list[float] = False
     any_value: Any = None
 
 
-@pytest.mark.parametrize("field", ["count", "rate", "share"])
+@pytest.mark.parametrize("field", ["count", "rate", "fraction"])
 @pytest.mark.parametrize("value", [True, False])
 def test_true_and_false_are_no_numbers(field: str, value: bool) -> None:
     with pytest.raises(ValidationError, match="should be a number, not true or false") as caught:
