@@ -692,6 +692,10 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
         "A row has one class. For several labels, use one class per combination, joined by another sign than |, or one "
         "dataset per label."
     ),
+    "several_labels_left_out": _repair(
+        "A row has one class: rows with several were left out. To keep them, write one class per combination.",
+        left_out="rows",
+    ),
     "label_too_long": _error("A label is a short name. If this column is a text, name the label column by `columns`."),
     "labels_as_floats": _repair("Labels like 1.0 were read as 1."),
     "too_many_classes": _error(

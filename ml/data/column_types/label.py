@@ -33,6 +33,8 @@ class LabelType(ColumnType[str]):
     @classmethod
     def from_cell(cls, cell: Any) -> str:
         """Return the label in a cell, empty if missing; raises `DataRejected` if there are several."""
+        if isinstance(cell, list) and len(cell) == 1:
+            cell = cell[0]
         if isinstance(cell, list | dict):
             raise DataRejected("label_not_plain", actual=cell, expected="one name or number")
         return cell_to_text(cell)

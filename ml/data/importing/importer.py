@@ -46,6 +46,7 @@ from ml.data.importing.corpora import (
     image_lists,
     kaldi,
     tatoeba,
+    timed_words,
     tiny_imagenet,
     transcripts,
     unread_objects,
@@ -56,7 +57,7 @@ from ml.data.importing.data_card import CardSplits
 from ml.data.importing.duplicates import resolve_duplicates
 from ml.data.importing.flags import locate_flagged_rows
 from ml.data.importing.flatten_archives import flatten, has_nested_archives
-from ml.data.importing.layouts import baskets, blank_tables, message_trees, question_documents
+from ml.data.importing.layouts import baskets, blank_tables, label_numbers, message_trees, question_documents
 from ml.data.importing.missing_numbers import find_missing_numbers
 from ml.data.importing.nested_archives import unpack
 from ml.data.importing.note_files import read_notes
@@ -469,7 +470,7 @@ class Importer:
         except DataRejected as rejection:
             self.issues.record(rejection)
             return []
-        for read in (kaldi.read, voxforge.read, fairseq.read, transcripts.read, audio_lists.read):
+        for read in (kaldi.read, voxforge.read, fairseq.read, transcripts.read, timed_words.read, audio_lists.read):
             read(upload)
         image_lists.read(upload, required_columns)
         unread_objects.read(upload)
@@ -503,7 +504,7 @@ class Importer:
     def _rewrite_layouts(self, sources: list[UploadedFile], folder: Path) -> list[UploadedFile]:
         """Replace files whose rows are spread over documents, trees or tables by those rows."""
         upload = CorpusFiles(sources, folder, self.issues, self.limits)
-        for read in (blank_tables.read, message_trees.read, question_documents.read, baskets.read):
+        for read in (label_numbers.read, blank_tables.read, message_trees.read, question_documents.read, baskets.read):
             read(upload)
         return upload.sources
 

@@ -17,7 +17,7 @@ NO_CLASS: Final = -1
 
 def column_class_names(metadata: Mapping[bytes, bytes] | None, column: str) -> list[str]:
     """Return the class names of a `ClassLabel` column; empty for another one."""
-    return _names(_read_features(metadata).get(column))
+    return _names(_unwrap(_read_features(metadata).get(column)))
 
 
 def object_class_names(metadata: Mapping[bytes, bytes] | None, column: str) -> dict[str, list[str]]:
@@ -41,6 +41,8 @@ def declared_languages(metadata: Mapping[bytes, bytes] | None, column: str) -> l
 
 def decode_class(code: Any, class_names: Sequence[str]) -> Any:
     """Return the name of a class, or an unknown number unchanged."""
+    if isinstance(code, list) and len(code) == 1:
+        code = code[0]
     if not isinstance(code, int) or isinstance(code, bool):
         return code
     if code == NO_CLASS:

@@ -73,9 +73,9 @@ SPLIT_COLUMN_NAMES: Final = ("split", "subset", "partition")
 #: UrbanSound8K's name of the column of audio files, which are slices already: `start` and `end` are not parts of them.
 _SLICE_FILE: Final = "slice_file_name"
 #: Delimiters of lists, the likeliest first.
-_DELIMITERS: Final = ("|", "\t", ",", ";")
+_DELIMITERS: Final = ("|", "\t", ",", ";", ":")
 #: Delimiters that occur in sentences.
-_SENTENCE_DELIMITERS: Final = (",", ";")
+_SENTENCE_DELIMITERS: Final = (",", ";", ":")
 #: Rows by which the delimiter of a list without column names is chosen.
 _INSPECTED_ROWS: Final = 1000
 

@@ -7,6 +7,7 @@ name | speaker | language | text, as in Bert-VITS2.
 
 from __future__ import annotations
 
+import re
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
@@ -21,6 +22,8 @@ PRINTED_TEXT: Final = "written"
 _OTHER: Final = "other"
 #: Mean number of words beside the numbers of speakers, if none occurs twice.
 _MIN_WORDS: Final = 4
+#: Seconds, as in CSS10.
+_DURATION: Final = re.compile(r"\d+\.\d+")
 #: Maximum length of the name of a speaker.
 _MAX_SPEAKER_CHARACTERS: Final = 64
 
@@ -63,6 +66,8 @@ def _is_speaker(columns: Sequence[Sequence[str]], position: int) -> bool:
     """
     values = columns[position]
     if any(not value or len(value) > _MAX_SPEAKER_CHARACTERS or len(value.split()) > 1 for value in values):
+        return False
+    if all(map(_DURATION.fullmatch, values)):
         return False
     others = [tuple(column[row] for column in columns[1:]) for row, _ in enumerate(values)]
     if all(value.isdecimal() for value in values):

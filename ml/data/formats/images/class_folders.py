@@ -13,6 +13,7 @@ from ml.data.files.natural_sort import natural_sort_key
 from ml.data.formats._class_folders import FolderFormat, FolderRole
 from ml.data.formats._split_lists import is_split_list, read_split_lists
 from ml.data.formats.base import UNLIKELY
+from ml.data.formats.images._masks import find_masks
 from ml.data.issues import DataRejected, Location
 
 if TYPE_CHECKING:
@@ -63,6 +64,11 @@ class ClassFolders(FolderFormat):
 
     def roles(self, files: Sequence[Member], source: UploadedFile) -> dict[str, FolderRole]:
         """Derive split and label from the folders, or the split from lists."""
+        masks = find_masks([member.parts for member in files])
+        for member in files:
+            if member.parts in masks:
+                self.issues.add("file_ignored", at=Location(file=member.file), actual="a mask of pixels")
+        files = [member for member in files if member.parts not in masks]
         roles = self._leave_out_masks(super().roles(files, source))
         splits = cub_lists.read_split_lists(source, self.issues, self.limits)
         lists, self._split_lists = self._split_lists, []

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 SURE: Final = 2
 LIKELY: Final = 1.2
-CLASS_LIST_NAMES: Final = ("classes.txt", "obj.names", "labels.txt", "names.txt")
+CLASS_LIST_NAMES: Final = ("classes.txt", "obj.names", "labels.txt", "names.txt", "_darknet.labels")
 #: A class number and three corners of a polygon.
 MIN_POLYGON_CELLS: Final = 7
 #: Cells of a line for a box: class, x, y, width, height.
@@ -62,7 +62,9 @@ class Yolo(Format):
         """
         names = [name.lower() for source in sources for name in source.member_names]
         texts = [name for name in names if name.endswith(".txt")]
-        has_class_list = any(name.endswith((".yaml", ".yml", "classes.txt", "obj.names")) for name in names)
+        has_class_list = any(
+            name.endswith((".yaml", ".yml", "classes.txt", "obj.names", "_darknet.labels")) for name in names
+        )
         image_stems = {PurePosixPath(name).stem for name in names if PurePosixPath(name).suffix in images.SUFFIXES}
         has_texts_of_images = any(PurePosixPath(name).stem in image_stems for name in texts if not _is_note(name))
         # Lists of classes and splits lie beside images of a class each as well, as in CUB-200, Food-101 and DTD.
@@ -144,7 +146,9 @@ class Yolo(Format):
         """
         names_by_file = {file: dict(content.class_names) for file, content in settings.items()}
         lists = [
-            file for file in files.with_suffix(".txt", ".names") if PurePosixPath(file).name.lower() in CLASS_LIST_NAMES
+            file
+            for file in files.with_suffix(".txt", ".names", ".labels")
+            if PurePosixPath(file).name.lower() in CLASS_LIST_NAMES
         ]
         for file, data in files.read_texts(lists):
             lines = [line.strip() for line in _decode_lines(data)]

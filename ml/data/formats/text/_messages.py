@@ -42,6 +42,9 @@ _LEARNED_KEYS: Final[Mapping[str, tuple[Any, ...]]] = {
 }
 #: Types of parts with a text.
 _TEXT_PARTS: Final = ("text", "input_text", "output_text", "refusal")
+#: Keys of images and sounds beside the turns, and what stands for them in a turn.
+_MEDIA_KEYS: Final = ("image", "images", "video", "videos", "audio", "audios")
+_MEDIA_SIGNS: Final = ("<image>", "<video>", "<audio>", "<img>", "<image_placeholder>")
 _EXPECTED_TURNS: Final = "a list of turns with role and content"
 
 
@@ -83,6 +86,9 @@ def parse_conversation(record: Any) -> Conversation:
     keys = find_messages_keys(record) if isinstance(record, dict) else ()
     if not keys:
         raise DataRejected("conversation_invalid", actual=json.dumps(record, default=str), expected=_EXPECTED_TURNS)
+    if (media := next((key for key in _MEDIA_KEYS if record.get(key)), None)) and _names_media(record[keys[0]]):
+        expected = "conversations without images and sounds"
+        raise DataRejected("conversation_with_media", actual=f"{media}: {record[media]}", expected=expected)
     conversation = Conversation([])
     turns = conversation.turns
     system = record.get("system")
@@ -103,6 +109,11 @@ def parse_conversation(record: Any) -> Conversation:
     used = {*keys, TREE_KEY, *(["system"] if isinstance(system, str) else []), *(["prompt"] if is_prompt_text else [])}
     conversation.unread_fields |= {name for name, value in record.items() if name not in used and value is not None}
     return conversation
+
+
+def _names_media(turns: Sequence[Any]) -> bool:
+    """Return whether a turn says where an image, a video or a sound belongs."""
+    return any(sign in json.dumps(turn, default=str) for turn in turns for sign in _MEDIA_SIGNS)
 
 
 def _are_messages(value: Any) -> bool:

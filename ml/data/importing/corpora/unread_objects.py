@@ -32,6 +32,9 @@ class _Format(NamedTuple):
     way_out: str
 
 
+#: The name of an image at the beginning of a line.
+_IMAGE: Final = r"\S[^,\n]*\.(?:jpe?g|png|bmp|webp)"
+_CAPTIONED: Final = "metadata.jsonl with file_name and text for captions; questions about images are not learned"
 _CONVERTED: Final = "COCO, YOLO or Pascal VOC: Datumaro and Roboflow convert it"
 _FORMATS: Final = (
     _Format(
@@ -53,10 +56,32 @@ _FORMATS: Final = (
         "DOTA", re.compile(r"(imagesource:.*\n)?(gsd:.*\n)?(-?\d+(\.\d+)? ){8}[a-z]\S* [012]\s*(\n|$)"), _CONVERTED
     ),
     _Format("VisDrone", re.compile(r"(\d+,){4}[01],\d{1,2},-?[01],[012],?\s*(\n|$)"), _CONVERTED),
-    _Format("WIDER FACE", re.compile(r"\S+\.jpg\n\d+\n(\d+ ){9}\d+\s*(\n|$)"), _CONVERTED),
+    _Format("WIDER FACE", re.compile(rf"{_IMAGE}\n\d+ *\n(-?\d+ ){{3,9}}-?\d+\s*(\n|$)", re.IGNORECASE), _CONVERTED),
+    _Format(
+        "a list of images with boxes, as keras-yolo3 and YOLOv4 have it",
+        re.compile(rf"{_IMAGE}( -?[\d.]+(,-?[\d.]+){{3}},\d+)+\s*(\n|$)", re.IGNORECASE),
+        _CONVERTED,
+    ),
+    _Format(
+        "RetinaNet's CSV without names of columns",
+        re.compile(rf"{_IMAGE},(-?[\d.]+,){{4}}[^,\n]+\s*(\n|$)", re.IGNORECASE),
+        "the same with a first line: filename,xmin,ymin,xmax,ymax,class",
+    ),
+    _Format(
+        "conversations about images, as LLaVA's",
+        re.compile(r"\s*\[\s*\{(?=[^\[]*\"(image|images|video)\"\s*:)[^\[]*\"conversations\"\s*:"),
+        _CAPTIONED,
+    ),
+    _Format(
+        "questions about images",
+        re.compile(r"\s*\[\s*\{(?=[^\]]*\"image(_id)?\"\s*:)(?=[^\]]*\"answers?\"\s*:)[^\]]*\"question\"\s*:"),
+        _CAPTIONED,
+    ),
+    _Format("VQA", re.compile(r"\s*\{.*\"(task_type|data_subtype)\"\s*:", re.DOTALL), _CAPTIONED),
 )
 #: MOT's rows of numbers are those of many tables; this is the name of its files.
 _MOT_FILE: Final = "gt/gt.txt"
+_CROWD_SUFFIX: Final = ".odgt"
 
 
 def refuse_formats(upload: CorpusFiles, required_columns: Mapping[str, str] | None) -> None:
@@ -67,6 +92,9 @@ def refuse_formats(upload: CorpusFiles, required_columns: Mapping[str, str] | No
     has_images = any(PurePosixPath(name).suffix.lower() in SUFFIXES for name in upload.names)
     if not has_images or (required_columns is not None and "objects" not in required_columns):
         return
+    crowds = next((name for name in upload.names if name.lower().endswith(_CROWD_SUFFIX)), None)
+    if crowds is not None:
+        raise DataRejected("content_not_read", actual="CrowdHuman", expected=_CONVERTED, at=Location(file=crowds))
     for source in upload.sources:
         prefix = f"{source.name}/" if source.content in ("zip", "tar") else ""
         for name, start in source.text_starts.items():

@@ -55,3 +55,8 @@ def test_two_columns_are_name_and_text() -> None:
 def test_rows_of_another_width_do_not_count() -> None:
     rows = [[f"{row}.wav", "ann" if row % 2 else "bob", text] for row, text in enumerate(SENTENCES)]
     assert name_columns([*rows, ["6.wav", "ann", "yes", "and no"]]) == ["file_name", "speaker", "text"]
+
+
+def test_durations_are_no_speakers() -> None:
+    rows = [[f"{row}.wav", f"printed {row}", f"spoken {row}", f"{row % 4}.25"] for row in range(20)]
+    assert "speaker" not in name_columns(rows)

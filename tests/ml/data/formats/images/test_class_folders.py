@@ -249,3 +249,28 @@ def test_the_first_of_several_numbers_in_a_list_is_the_class(tmp_path):
     report = upload(tmp_path, {"a.zip": make_zip([*images, *members])}, task="image_classification")
 
     assert (report.classes, report.splits["test"]) == (["1", "2"], 10)
+
+
+@pytest.mark.parametrize(
+    ("image", "mask"),
+    [
+        ("train/{0}.png", "trainannot/{0}.png"),
+        ("CamVid/train/{0}.png", "CamVid/train_labels/{0}_L.png"),
+        ("train/{0}.png", "train/{0}_mask.png"),
+        ("leftImg8bit/train/a/{0}.png", "leftImg8bit/train/a/{0}_labelIds.png"),
+    ],
+)
+def test_masks_by_the_names_of_files_and_folders_are_no_images(tmp_path, image, mask):
+    images = [encode_image(pixels) for pixels in make_images(40)]
+    members = [((image, mask)[row % 2].format(row // 2), data) for row, data in enumerate(images)]
+    report = upload(tmp_path, {"a.zip": make_zip(members)}, task="image_generation")
+
+    assert (report.state, report.accepted, count(report, "file_ignored")) == ("ready", 20, 20)
+
+
+def test_classes_with_files_of_one_name_are_no_masks(tmp_path):
+    images = [encode_image(pixels) for pixels in make_images(40)]
+    members = [(f"{('gt', 'suv')[row % 2]}/{row // 2}.png", data) for row, data in enumerate(images)]
+    report = upload(tmp_path, {"a.zip": make_zip(members)})
+
+    assert (report.classes, report.accepted) == (["gt", "suv"], 40)

@@ -159,6 +159,9 @@ OTHER_FORMATS = {
     "DOTA": ("labelTxt/0.txt", "imagesource:GoogleEarth\ngsd:0.1\n1 1 5 1 5 5 1 5 plane 0\n"),
     "VisDrone": ("annotations/0.txt", "1,1,4,4,1,4,0,0\n2,2,3,3,0,0,0,0\n"),
     "WIDER FACE": ("split/train_bbx_gt.txt", "0.jpg\n1\n1 1 4 4 0 0 0 0 0 0\n"),
+    "CrowdHuman": ("annotation_train.odgt", '{"ID": "0", "gtboxes": []}'),
+    "a list of images with boxes, as keras-yolo3 and YOLOv4 have it": ("train.txt", "0.jpg 1,1,4,4,0 2,2,3,3,1\n"),
+    "RetinaNet's CSV without names of columns": ("_annotations.csv", "0.jpg,1,1,4,4,cat\n"),
     "MOT": ("MOT17-02/gt/gt.txt", "1,1,1,1,4,4,1,1,1\n"),
 }  # fmt: skip
 
