@@ -122,13 +122,13 @@ def _measure_speed(package: ModelPackage) -> None:
     task = package.task()
     assert isinstance(task, TextGeneration)
     print(f"new tokens a CPU second, by {predictor.engine}: {'':>8} one text {MANY:>4} texts")
-    variant = package.manifest.graphs[STEP].variant
+    served = ", ".join(package.manifest.graphs[STEP].served_files)
     for name, cached in (("each token read once", True), ("all read again for each token", False)):
         turns = [tuple(_speed(task, predictor.run, rows, cached=cached) for rows in (1, MANY)) for _ in range(TURNS)]
         single, many = zip(*turns, strict=True)
         print(f"{name:<48} {median(single):>8,.0f} {median(many):>10,.0f}")
         for texts, speeds, aim in (("one text", single, "3,550"), (f"{MANY} texts", many, "7,040")):
-            note = f"graph {variant.name if variant else 'float32'}; {NEW_TOKENS} new tokens a text"
+            note = f"{served}; {NEW_TOKENS} new tokens a text"
             figure(f"{texts}, {name}", speeds, unit="tokens/CPU-s", aim=f">= {aim}" if cached else "", note=note)
     (text,) = predictor.predict([{"prompt": PROMPT, "max_new_tokens": 200, "seed": 1}])
     print(PROMPT + text["text"])
