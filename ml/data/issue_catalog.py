@@ -369,6 +369,8 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
         "Two texts of a row were joined by a blank line. Join them in the same way in requests, or name one by "
         "`columns`."
     ),
+    "title_lines_left_out": _note("Comments or a title above the rows of the table were left out.", left_out="lines"),
+    "document_as_rows": _note("The JSON object holds a table, whose rows were read."),
     "divided_by_blanks": _note(
         "The cells of the table are divided by blanks. Divide them by commas or tabs if a cell holds blanks itself."
     ),

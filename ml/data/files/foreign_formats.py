@@ -32,6 +32,11 @@ _FORMATS: Final = (
         "CSV: the names of the attributes as first line, and the lines below @data",
     ),
     ForeignText(
+        "sktime's ts",
+        re.compile(r"@(problemname|timestamps|univariate|missing|classlabel)\b.*", re.IGNORECASE),
+        "CSV with a column for each time and one for the class: sktime.datasets.load_from_tsfile reads them",
+    ),
+    ForeignText(
         "SVMlight",
         re.compile(r"([-+]?\d+(\.\d+)?(,\d+)*)?( qid:\d+)?( +\d+:[-+.\deE]+)+\s*(#.*)?"),
         "CSV with a column for each feature: sklearn.datasets.load_svmlight_file reads them",

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 from pathlib import PurePosixPath
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 _IGNORED: Final = frozenset(
     {
@@ -35,6 +38,16 @@ def is_tool_file(name: str) -> bool:
     """Return whether a tool wrote the file beside the data: `dataset_infos.json`."""
     file = PurePosixPath(name).name.lower()
     return file in _TOOL_FILES or _CHECKSUMS.fullmatch(file) is not None
+
+
+def find_descriptions(names: Collection[str]) -> set[str]:
+    """Return the files that describe tables of the UCI repository.
+
+    They are `iris.names` and `Index` beside `iris.data`.
+    """
+    if not any(name.lower().endswith(".data") for name in names):
+        return set()
+    return {name for name in names if name.lower().endswith(".names") or PurePosixPath(name).name == "Index"}
 
 
 def is_not_learned(name: str) -> bool:

@@ -75,6 +75,9 @@ _SPLIT_WORDS: Final = {
     "train": "train",
     "training": "train",
     "trn": "train",
+    # UCI repository: pendigits.tra and pendigits.tes.
+    "tra": "train",
+    "tes": "test",
     "validation": "validation",
     "validate": "validation",
     "valid": "validation",

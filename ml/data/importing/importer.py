@@ -19,7 +19,7 @@ from ml.atomic_directory import atomic_directory
 from ml.data.dataset import MISSING, SPLITS, TRAIN, DatasetSummary
 from ml.data.files.arrow import convert_to_parquet
 from ml.data.files.foreign_formats import find_foreign_format
-from ml.data.files.ignored import is_ignored, is_not_learned, is_side_file, is_tool_file
+from ml.data.files.ignored import find_descriptions, is_ignored, is_not_learned, is_side_file, is_tool_file
 from ml.data.files.json_list import convert_to_lines
 from ml.data.files.natural_sort import natural_sort_key
 from ml.data.files.token_labels import has_token_labels
@@ -57,7 +57,16 @@ from ml.data.importing.data_card import CardSplits
 from ml.data.importing.duplicates import resolve_duplicates
 from ml.data.importing.flags import locate_flagged_rows
 from ml.data.importing.flatten_archives import flatten, has_nested_archives
-from ml.data.importing.layouts import baskets, blank_tables, label_numbers, message_trees, question_documents
+from ml.data.importing.layouts import (
+    baskets,
+    blank_tables,
+    json_documents,
+    json_rows,
+    label_numbers,
+    message_trees,
+    question_documents,
+    title_lines,
+)
 from ml.data.importing.missing_numbers import find_missing_numbers
 from ml.data.importing.nested_archives import unpack
 from ml.data.importing.note_files import read_notes
@@ -504,7 +513,16 @@ class Importer:
     def _rewrite_layouts(self, sources: list[UploadedFile], folder: Path) -> list[UploadedFile]:
         """Replace files whose rows are spread over documents, trees or tables by those rows."""
         upload = CorpusFiles(sources, folder, self.issues, self.limits)
-        for read in (label_numbers.read, blank_tables.read, message_trees.read, question_documents.read, baskets.read):
+        for read in (
+            question_documents.read,
+            message_trees.read,
+            json_documents.read,
+            json_rows.read,
+            title_lines.read,
+            label_numbers.read,
+            blank_tables.read,
+            baskets.read,
+        ):
             read(upload)
         return upload.sources
 
@@ -568,6 +586,7 @@ class Importer:
         They are read if nothing else is there.
         """
         beside = {source.name for source in sources if is_tool_file(source.name) or is_ignored(source.name)}
+        beside |= find_descriptions([source.name for source in sources])
         left_out = {
             source.name: "file_beside_data" if source.name in beside else "list_not_learned"
             for source in sources

@@ -27,7 +27,8 @@ ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
     "text": (
         *("text", "sentence", "review", "content", "document", "comment", "message", "body", "source", "src"),
         *("caption", "transcription", "transcript", "tweet", "normalized_text", "utterance", "article"),
-        *("completion", "response", "output", "answer", "chosen"),
+        *("completion", "response", "output", "answer", "chosen", "correct_answer", "best_answer", "solution"),
+        "canonical_solution",
     ),
     "prompt": ("prompt", "instruction", "question", "query", "input"),
     "target": ("target", "translation", "tgt", "reference", "tgt_text"),
@@ -44,9 +45,12 @@ ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
 #: Usual names of a text that says how to answer every prompt; it precedes the prompt.
 SYSTEM_NAMES: Final = ("system", "system_prompt", "system_message")
 #: Usual names of what an instruction or question is about; it follows the prompt.
-CONTEXT_NAMES: Final = ("input", "inputs", "context", "passage", "document")
+CONTEXT_NAMES: Final = ("input", "inputs", "context", "passage", "document", "support")
 #: Usual names of an answer: beside a prompt they have precedence over other names of a text.
-ANSWER_NAMES: Final = ("completion", "response", "output", "answer", "chosen")
+ANSWER_NAMES: Final = (
+    *("completion", "response", "output", "answer", "chosen", "correct_answer", "best_answer", "solution"),
+    "canonical_solution",
+)
 #: Names of a label that writes out what a column of numbers codes: 0 and negative.
 WRITTEN_LABEL_NAMES: Final = (
     *("label_text", "label_name", "class_name", "category_name", "label_str", "label_names", "class_names"),

@@ -52,7 +52,7 @@ from ml.data.formats.behavior._user_lines import are_ascending, are_user_lines, 
 from ml.data.issues import DataRejected, IssueLog, Location
 from ml.data.limits import Limits
 from ml.data.locations import Locations
-from ml.data.tables.cells import is_number
+from ml.data.tables.cells import ends_like_sentence, is_number
 from ml.data.tables.column_aliases import plain_name, position_of
 from ml.data.tables.dialects import DELIMITERS
 from ml.data.tables.manifests import check_width
@@ -595,10 +595,17 @@ def _is_log(source: UploadedFile) -> bool:
     is_item = _ITEM_LINE.fullmatch(first.strip()) is not None and _is_grouped(source)
     is_history = _are_history_columns(cells, row)
     # One list alone has the names of something, such as classes.
-    are_lists = bool(second) and parse_list(first) is not None
+    are_lists = bool(second) and _are_items(parse_list(first))
     is_event = _is_event(cells) and not _is_measured(row)
     is_event |= _is_log_name(PurePosixPath(source.name).name) and _is_rated(first, cells)
     return _are_log_columns(cells) or is_event or is_item or is_history or are_lists
+
+
+def _are_items(items: Sequence[Any] | None) -> bool:
+    """Return whether a list holds names of items rather than sentences."""
+    if items is None:
+        return False
+    return not any(isinstance(item, str) and ends_like_sentence(item) and " " in item for item in items)
 
 
 def _are_complete(fields: Collection[str]) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from ml.data.files.ignored import is_ignored, is_side_file
 from ml.data.files.natural_sort import natural_sort_key
 from ml.data.files.text import open_text, read_lines
+from ml.data.formats._numbers import hold_numbers
 from ml.data.formats.base import ROWS_PER_BATCH, Batch, Format
 from ml.data.formats.text._language_names import FileName, are_pairs
 from ml.data.issues import DataRejected, Location
@@ -41,6 +42,8 @@ class AlignedTexts(Format):
     def detect(cls, sources: Sequence[UploadedFile], required: Mapping[str, str] | None) -> float:
         """Return a sure sign for files of exactly two sides, some of them paired."""
         if not super().detect(sources, required) or (required is not None and "target" not in required):
+            return 0
+        if required is None and hold_numbers(sources):
             return 0
         texts = [source for source in sources if source.content in cls.accepted_content]
         return SURE if are_pairs(source.name for source in _select_texts(texts)) else 0

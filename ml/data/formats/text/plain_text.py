@@ -15,6 +15,7 @@ from ml.data.files.natural_sort import natural_sort_key
 from ml.data.files.text import UTF_16_MARKS, open_text, read_lines, read_text
 from ml.data.files.upload import find_split, folder_splits
 from ml.data.formats._markup import MARKUP_SUFFIXES, find_markup, strip_markup
+from ml.data.formats._numbers import hold_numbers
 from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch, Format
 from ml.data.formats.text._language_names import are_pairs
 from ml.data.issues import DataRejected, Location
@@ -58,6 +59,8 @@ class PlainText(Format):
         A .txt file may be a table.
         """
         if not super().detect(sources, required):
+            return 0
+        if required is None and hold_numbers(sources):
             return 0
         archives = [source for source in sources if source.content in ("zip", "tar")]
         names = [name for source in archives for name in source.member_names if not name.endswith("/")]

@@ -243,3 +243,10 @@ def test_pairs_of_retrieval_are_judged_together(tmp_path: Path, names: tuple[str
     rows = [f"{sentence(row)},{sentence(row + 99)},{row % 2}" for row in range(60)]
     report = upload(tmp_path, {"pairs.csv": lines(",".join([*names, "label"]), rows)})
     assert (report.guess and report.guess.columns) == {"text": " + ".join(names), "label": "label"}
+
+
+def test_a_correct_answer_is_what_answers_a_question(tmp_path):
+    rows = "".join(f"Was it number {row}?,no one,The {row} man,Long story {row}.\n" for row in range(40))
+    report = upload(tmp_path, {"a.csv": f"question,distractor1,correct_answer,support\n{rows}".encode()})
+    assert report.guess is not None
+    assert dict(report.guess.columns) == {"prompt": "question + support", "text": "correct_answer"}

@@ -440,3 +440,11 @@ def test_the_item_that_follows_a_history_is_read(tmp_path):
         assert report.guess.columns["item"] == "target"
         last = {history[-1] for history in Dataset.open(tmp_path / name / "dataset").rows("test").columns["history"]}
         assert last <= {str(user + 5) for user in range(30)}
+
+
+def test_pairs_of_sentences_are_no_sessions(tmp_path):
+    lines = [json.dumps([f"when was it {row}", f"It was in the year {row} they say."]) for row in range(40)]
+    report = dataset_files.upload(tmp_path, {"pairs.jsonl": "\n".join(lines).encode()})
+    assert report.guess is not None
+    assert report.guess.task == "translation"
+    assert Dataset.open(tmp_path / "dataset").rows("train").columns["text"][0].startswith("when was it ")

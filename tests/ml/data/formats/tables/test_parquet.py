@@ -109,7 +109,7 @@ def test_label_minus_one_is_no_label_if_classes_have_names(tmp_path):
 
 def test_a_row_with_several_labels_is_reported(tmp_path):
     report = upload(tmp_path, {"a.parquet": make_parquet({"text": ["one", "two"], "label": [["a"], ["a", "b"]]})})
-    assert (sample(report, "label_not_plain")["row"], sample(report, "label_not_plain")["column"]) == (1, "label")
+    assert (sample(report, "label_not_plain")["row"], sample(report, "label_not_plain")["column"]) == (2, "label")
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 import numpy as np
 
 from ml.data.dataset import Dataset
-from tests.support.ml.dataset_files import codes, upload
+from tests.support.ml.dataset_files import codes, make_zip, sample, upload
 
 ROWS = 60
 RANDOM = np.random.default_rng(0)
@@ -54,3 +54,27 @@ def test_users_items_and_ratings_stay_a_log(tmp_path):
     assert report.guess is not None
     assert report.guess.task == "recommendation"
     assert dict(report.guess.columns) == {"user": 1, "item": 2, "rating": 3}
+
+
+def test_numbers_in_texts_are_no_texts(tmp_path):
+    members = []
+    for split in ("train", "test"):
+        members += [(f"{split}/X_{split}.txt", "\n".join("  ".join(_numbers(12)) for _ in range(ROWS)).encode())]
+        members += [(f"{split}/y_{split}.txt", "\n".join(str(i % 6) for i in range(ROWS)).encode())]
+    report = upload(tmp_path, {"har.zip": make_zip(members)})
+    assert (report.state, "target_not_named" in codes(report)) == ("rejected", True)
+
+
+def test_parts_of_a_table_are_no_translations(tmp_path):
+    lines = [",".join([*(f"{i * 7 % 11}" for _ in range(6)), str(i % 3)]) for i in range(ROWS)]
+    files = {"digits.tra": "\n".join(lines).encode(), "digits.tes": "\n".join(reversed(lines)).encode()}
+    report = upload(tmp_path, files)
+    assert report.guess is not None
+    assert report.guess.format == "csv"
+
+
+def test_a_description_beside_a_table_is_no_table(tmp_path):
+    lines = [",".join([*_numbers(4), f"Iris-{('setosa', 'versicolor')[i % 2]}"]) for i in range(ROWS)]
+    files = {"iris.data": "\n".join(lines).encode(), "iris.names": b"1. Title: Iris\n\n2. Sources\n"}
+    report = upload(tmp_path, files)
+    assert (report.state, sample(report, "file_beside_data")["file"]) == ("ready", "iris.names")
