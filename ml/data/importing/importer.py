@@ -297,7 +297,8 @@ class Importer:
         sources = self._convert_arrow(sources, extraction_folder)
         sources = self._refuse_token_labels(self._refuse_foreign(sources))
         sources = self._convert_lists(sources, extraction_folder, "member", format, required_columns) if sources else []
-        sources = self._rewrite_layouts(sources, extraction_folder) if sources else []
+        is_text = format == "plain_text" or (required_columns is not None and set(required_columns) == {"text"})
+        sources = self._rewrite_layouts(sources, extraction_folder, is_text=is_text) if sources else []
         if not sources:
             return
         likely_format = self.earlier.summary.format if self.earlier else None
@@ -510,19 +511,16 @@ class Importer:
         self.class_list = class_list.read(upload) if has_classes else None
         return upload.sources
 
-    def _rewrite_layouts(self, sources: list[UploadedFile], folder: Path) -> list[UploadedFile]:
-        """Replace files whose rows are spread over documents, trees or tables by those rows."""
+    def _rewrite_layouts(self, sources: list[UploadedFile], folder: Path, *, is_text: bool) -> list[UploadedFile]:
+        """Replace files whose rows are spread over documents, trees or tables by those rows.
+
+        `is_text`: whether lines are to be learned as they stand, so that only records are replaced.
+        """
         upload = CorpusFiles(sources, folder, self.issues, self.limits)
-        for read in (
-            question_documents.read,
-            message_trees.read,
-            json_documents.read,
-            json_rows.read,
-            title_lines.read,
-            label_numbers.read,
-            blank_tables.read,
-            baskets.read,
-        ):
+        for read in (question_documents.read, message_trees.read, json_documents.read):
+            read(upload)
+        tables = (json_rows.read, title_lines.read, label_numbers.read, blank_tables.read, baskets.read)
+        for read in () if is_text else tables:
             read(upload)
         return upload.sources
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from ml.data.files.upload import FileContent, UploadedFile
 
+#: WikiExtractor's `wiki_00`, and WikiText's `wiki.train.tokens`.
+_WIKI: Final = re.compile(r"wiki_\d\d+|wiki\.(train|valid|test)\.(tokens|raw)")
 SUFFIXES: Final = frozenset({".txt", ".text", ".md", ".rst", *MARKUP_SUFFIXES})
 COMPRESSION_SUFFIXES: Final = (".gz", ".bz2", ".xz")
 SURE: Final = 3.0
@@ -71,7 +73,7 @@ class PlainText(Format):
             return 0  # it is unpacked first: texts in two languages
         names += [_strip_compression(source.name) for source in sources if source.content == "text"]
         # WikiExtractor's files have no suffix: `AA/wiki_00`.
-        bare = [name for name in names if not PurePosixPath(name).suffix and _is_extracted(name)]
+        bare = [name for name in names if _is_extracted(name)]
         text_count = len(bare) + sum(PurePosixPath(name).suffix.lower() in SUFFIXES for name in names)
         if text_count * 2 <= len(names):
             return 0
@@ -203,8 +205,8 @@ class PlainText(Format):
 
 
 def _is_extracted(name: str) -> bool:
-    """Return whether a file is named as WikiExtractor names its files."""
-    return re.fullmatch(r"wiki_\d\d+", PurePosixPath(name).name) is not None
+    """Return whether a file is named as those of WikiExtractor and WikiText are."""
+    return _WIKI.fullmatch(PurePosixPath(name).name) is not None
 
 
 def _splits_of(files: Iterable[str], source: UploadedFile) -> dict[str, str | None]:

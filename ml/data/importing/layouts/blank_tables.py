@@ -28,9 +28,11 @@ _ALIGNED: Final = re.compile(r"\S {2,}\S")
 #: Delimiters of other tables; blanks stand in their texts.
 _OTHERS: Final = re.compile(r"[,;|]|::")
 _MISSING: Final = ("?", "NA", "NaN", "nan", "*", "-")
-_MIN_COLUMNS: Final = 3
+_MIN_COLUMNS: Final = 2
 _MIN_ROWS: Final = 5
 _MIN_NUMBERS: Final = 2
+#: Fraction of the columns that hold numbers; lines of a log have fewer.
+_MIN_FRACTION: Final = 1 / 3
 _INSPECTED_ROWS: Final = 50
 
 
@@ -75,8 +77,13 @@ def _are_numbers(rows: Sequence[Sequence[str]], width: int) -> bool:
     """Return whether enough columns hold numbers alone."""
     if any(len(row) != width for row in rows):
         return False
-    columns = zip(*rows, strict=True)
-    return sum(all(is_number(cell) or cell in _MISSING for cell in column) for column in columns) >= _MIN_NUMBERS
+    columns = list(zip(*rows, strict=True))
+    numbers = [
+        column
+        for column in columns
+        if any(map(is_number, column)) and all(is_number(cell) or cell in _MISSING for cell in column)
+    ]
+    return len(numbers) >= max(_MIN_NUMBERS, width * _MIN_FRACTION)
 
 
 def _has_tabs(lines: Sequence[str]) -> bool:

@@ -89,3 +89,16 @@ def test_a_table_in_utf_16_is_no_text(tmp_path):
     rows = "".join(f"it was {number}\t{'good' if number % 2 else 'bad'}\r\n" for number in range(40))
     report = upload(tmp_path, {"Unicode Text.txt": f"text\tlabel\r\n{rows}".encode("utf-16")})
     assert (report.guess.format, report.classes) == ("csv", ["bad", "good"])
+
+
+@pytest.mark.parametrize("suffix", ["tokens", "raw"])
+def test_wikitext_is_a_long_text_for_each_split(tmp_path, suffix):
+    text = " \n = Title = \n \n" + "".join(f" It was day {row} , and so it was . \n" for row in range(400))
+    members = [
+        (f"wikitext-2/wiki.{split}.{suffix}", text.replace("day", split).encode())
+        for split in ("train", "valid", "test")
+    ]
+    report = upload(tmp_path, {"wikitext-2.zip": make_zip(members)})
+    assert report.guess is not None
+    assert report.guess.format == "plain_text"
+    assert min(report.splits.values()) > 0

@@ -78,3 +78,21 @@ def test_a_description_beside_a_table_is_no_table(tmp_path):
     files = {"iris.data": "\n".join(lines).encode(), "iris.names": b"1. Title: Iris\n\n2. Sources\n"}
     report = upload(tmp_path, files)
     assert (report.state, sample(report, "file_beside_data")["file"]) == ("ready", "iris.names")
+
+
+def test_lines_that_a_task_learns_as_texts_stay_as_they_are(tmp_path):
+    lines = [" ".join(_numbers(8)) for _ in range(ROWS)]
+    report = upload(tmp_path, {"a.txt": "\n".join(lines).encode()}, task="text_generation")
+    assert "divided_by_blanks" not in codes(report)
+    assert Dataset.open(tmp_path / "dataset").rows("train").columns["text"][0].startswith(lines[0])
+
+
+def test_lines_of_a_log_are_no_table(tmp_path):
+    lines = [f'10.0.0.{i} - - [10/Oct/2000:13:55:00 -0700] "GET /a{i} HTTP/1.0" 200 {2000 + i}' for i in range(ROWS)]
+    assert "divided_by_blanks" not in codes(upload(tmp_path, {"access.log": "\n".join(lines).encode()}))
+
+
+def test_two_columns_of_numbers_are_a_table(tmp_path):
+    lines = [" ".join(_numbers(2)) for _ in range(ROWS)]
+    report = upload(tmp_path, {"xy.txt": "\n".join(lines).encode()})
+    assert (report.state, "target_not_named" in codes(report)) == ("rejected", True)
