@@ -35,6 +35,7 @@ ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
     "label": (
         *("label", "labels", "class", "target", "category", "y", "digit", "class_name", "class_label"),
         *("gold_label", "sentiment", "polarity", "class_id", "label_id", "category_id", "class_index", "fine_label"),
+        "primary_label",
     ),
     "objects": ("objects", "annotations", "boxes"),
     "audio": ("audio", "recording", "speech", "sound", "wav", "audio_bytes", "voice"),

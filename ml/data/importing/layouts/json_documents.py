@@ -10,6 +10,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from ml.data.files.upload import find_split
+from ml.data.formats import FORMATS
+from ml.data.formats.base import UNLIKELY
+from ml.data.formats.text._messages import find_messages_keys
 from ml.data.issues import DataRejected, Location
 
 if TYPE_CHECKING:
@@ -29,7 +32,7 @@ def read(upload: CorpusFiles) -> None:
     """Replace such documents by their rows."""
     sources: list[UploadedFile] = []
     for source in upload.sources:
-        tables = _read_tables(source, upload) if source.content == "json" else {}
+        tables = _read_tables(source, upload) if source.content == "json" and not _is_record(source) else {}
         for split, rows in tables.items():
             name = source.name if split is None else f"{source.name} ({split})"
             upload.add_rows(name, rows)
@@ -43,6 +46,11 @@ def read(upload: CorpusFiles) -> None:
     upload.sources = sources
 
 
+def _is_record(source: UploadedFile) -> bool:
+    """Return whether an object is one conversation or one session, rather than a table."""
+    return any(FORMATS[name].detect([source], None) > UNLIKELY for name in ("conversations", "interactions"))
+
+
 def _read_tables(source: UploadedFile, upload: CorpusFiles) -> dict[str | None, list[dict[str, Any]]]:
     """Return the rows of a document by split; empty for another file."""
     if source.path.stat().st_size > _MAX_DOCUMENT_BYTES:
@@ -54,6 +62,8 @@ def _read_tables(source: UploadedFile, upload: CorpusFiles) -> dict[str | None, 
         return {}  # JSON lines, or damaged, which its format reports
     if not isinstance(document, dict) or len(document) == 0:
         return {}
+    if find_messages_keys(document):
+        return {None: [document]}  # one conversation on several lines
     if all(isinstance(value, list) and find_split(key) for key, value in document.items()):
         tables = {key: list(_rows(value)) for key, value in document.items()}
         return dict(tables) if all(tables.values()) else {}

@@ -30,3 +30,16 @@ def test_rows_by_split_keep_their_splits(tmp_path):
 def test_several_lists_are_no_table(tmp_path):
     data = json.dumps({"images": [{"id": 1}, {"id": 2}], "annotations": [{"id": 1}, {"id": 2}]}).encode()
     assert "document_as_rows" not in codes(upload(tmp_path, {"a.json": data}))
+
+
+def test_one_conversation_is_no_table(tmp_path):
+    turns = [{"role": ("user", "assistant")[turn % 2], "content": f"word {turn}"} for turn in range(40)]
+    for indent in (None, 1):
+        report = upload(tmp_path / str(indent), {"a.json": json.dumps({"messages": turns}, indent=indent).encode()})
+        assert report.guess is not None
+        assert (report.guess.format, report.accepted) == ("conversations", 20)
+
+
+def test_one_session_is_no_table(tmp_path):
+    report = upload(tmp_path, {"a.jsonl": json.dumps({"user": 1, "items": [[1, 2], [3, 4]]}).encode()})
+    assert "document_as_rows" not in codes(report)
