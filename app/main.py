@@ -45,6 +45,7 @@ from app.openapi.document import document_of
 from app.predict import routes as predict
 from app.predict.fast_path import FastPath
 from app.predict.handler import PredictHandler
+from app.rerank import routes as rerank
 from app.serving.package_cache import PackageCache
 from app.serving.service import PredictService
 from app.settings import AppSettings, app_settings
@@ -85,6 +86,7 @@ ROUTERS = (
     inference_protocol.router,
     containers.router,
     huggingface.router,
+    rerank.router,
     keys.router,
     webhooks.router,
     health.router,

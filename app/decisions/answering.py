@@ -12,10 +12,9 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
 from app.decisions.answers import Answer, Box, normalize
 from app.http.errors import ProblemError, summarize
+from app.predict.similarity import cosine_similarities
 from app.serving.access import listed_names
 from ml.data.files.images import read_size
 from ml.errors import Finding
@@ -166,7 +165,7 @@ class Decider:
         if self._embedding is None:
             (self._embedding,) = await self._embed([self._input.text or ""])
         options = await self._embed([option.text for option in question.options])
-        similarities = _similarities(self._embedding, options)
+        similarities = cosine_similarities(self._embedding, options)
         largest = max(similarities)
         weights = [math.exp(SIMILARITY_SCALE * (similarity - largest)) for similarity in similarities]
         return Answer(normalize(weights), "similarity")
@@ -313,11 +312,3 @@ def _spread(value: float, levels: Sequence[float]) -> tuple[float, ...]:
     fraction = (value - levels[low]) / (levels[high] - levels[low])
     probabilities[low], probabilities[high] = 1 - fraction, fraction
     return tuple(probabilities)
-
-
-def _similarities(vector: Sequence[float], others: Sequence[Sequence[float]]) -> list[float]:
-    """Return the cosine similarity of each of the others; 0 for a vector of zeros."""
-    reference, rows = np.asarray(vector), np.asarray(others)
-    norms = np.linalg.norm(rows, axis=1) * np.linalg.norm(reference)
-    products = rows @ reference
-    return list(np.divide(products, norms, out=np.zeros_like(products), where=norms > 0).tolist())

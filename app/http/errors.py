@@ -180,8 +180,8 @@ def problem_response(
     content = problem.model_dump(mode="json", exclude_none=True)
     if protocol is ClientProtocol.SYSTEM_ONE:
         content = system_one_error(content)
-    if protocol is ClientProtocol.SAGEMAKER:
-        content["message"] = problem.detail  # the member that boto3 shows, beside `code`
+    if protocol in (ClientProtocol.SAGEMAKER, ClientProtocol.RERANK):
+        content["message"] = problem.detail  # the member that boto3 shows beside `code`, and clients of Cohere
     media_type = PROBLEM_MEDIA_TYPE if protocol is None else PROTOCOL_MEDIA_TYPE
     return Response(orjson.dumps(content), error.status_code, headers, media_type)
 

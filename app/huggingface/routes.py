@@ -17,12 +17,18 @@ from app.huggingface.pipelines.base import INPUTS, PipelineRequest, check_member
 from app.huggingface.pipelines.classification import TextPrediction
 from app.huggingface.pipelines.embedding import NormalizedEmbedding, Reranking, SentenceSimilarity
 from app.huggingface.pipelines.generation import STREAM
-from app.huggingface.schemas import ModelChatRequest, ModelCompletionRequest, TextEmbeddingsInfo, TextToken
+from app.huggingface.schemas import (
+    ModelChatRequest,
+    ModelCompletionRequest,
+    ModelEmbeddingsRequest,
+    TextEmbeddingsInfo,
+    TextToken,
+)
 from app.huggingface.stream import TokenEvents
 from app.huggingface.text_embeddings import to_info
 from app.openai.required_task import require_texts
-from app.openai.routes import create_chat_completion, create_completion
-from app.openai.schemas import ChatCompletion, Completion
+from app.openai.routes import create_chat_completion, create_completion, create_embeddings
+from app.openai.schemas import ChatCompletion, Completion, Embeddings
 from app.predict.client_paths import client_paths
 from app.predict.event_stream import MEDIA_TYPE, STREAM_HEADERS, to_events
 from app.predict.handler import PREDICTION_PROBLEMS
@@ -48,9 +54,13 @@ PipelineName = Annotated[
 
 _PROBLEMS: Final = problem_responses(*PREDICTION_PROBLEMS)
 _IMAGE: Final = "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAAAAADhZOFXAAAAEElEQVR4nGM8wQABTAwUMQA6AADYhMgK6QAAAABJRU5ErkJggg=="
+_TEXT_PROBLEMS: Final = problem_responses(*PREDICTION_PROBLEMS, "context_length_exceeded")
 _STREAMED: Final[dict[int | str, dict[str, Any]]] = {
     200: {"content": {MEDIA_TYPE: {"schema": {"type": "string"}}}},
-    **problem_responses(*PREDICTION_PROBLEMS, "context_length_exceeded"),
+    **_TEXT_PROBLEMS,
+}
+_EMBEDDING_EXAMPLES: Any = {
+    "text_classification": {"summary": "Embed two texts", "value": {"input": ["a film", "a song"]}}
 }
 _COMPLETION_EXAMPLES: Any = {
     "text_generation": {"summary": "Continue a text", "value": {"prompt": "Once upon", "max_tokens": 8}}
@@ -139,6 +149,16 @@ async def complete_with_model(
 ) -> Any:
     """Continue a text, as `/v1/completions` does; the model is that of the path."""
     return await create_completion(request, body.model_copy(update={"model": model}), service)
+
+
+@router.post("/{model}/v1/embeddings", response_model=Embeddings, responses=_TEXT_PROBLEMS)
+async def embed_with_model(
+    model: ModelReference,
+    body: Annotated[ModelEmbeddingsRequest, Body(openapi_examples=_EMBEDDING_EXAMPLES)],
+    service: PredictServiceDep,
+) -> Response:
+    """Embed texts, as `/v1/embeddings` does; the model is that of the path."""
+    return await create_embeddings(body.model_copy(update={"model": model}), service)
 
 
 @router.get("/{model}/info", responses=_PROBLEMS)

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from app.openai.schemas import ChatCompletionRequest, CompletionRequest
+from app.openai.schemas import ChatCompletionRequest, CompletionRequest, EmbeddingsRequest
 
 _IN_PATH = Field("", max_length=2000, description="Not read: the path names the model.")
 
@@ -19,6 +19,12 @@ class ModelChatRequest(ChatCompletionRequest):
 
 class ModelCompletionRequest(CompletionRequest):
     """Texts to continue by the model of the path."""
+
+    model: str = _IN_PATH
+
+
+class ModelEmbeddingsRequest(EmbeddingsRequest):
+    """Texts to embed by the model of the path."""
 
     model: str = _IN_PATH
 

@@ -59,6 +59,10 @@ TAGS = [
         "name": "hugging face",
         "description": "5f. The same models for InferenceClient and clients of text-embeddings-inference.",
     },
+    {
+        "name": "rerank",
+        "description": "5g. Documents ranked by the same models, for clients of Cohere, Jina and vLLM.",
+    },
     {"name": "keys", "description": "Create, list, change, rotate and revoke API keys."},
     {"name": "webhooks", "description": "Events of jobs, datasets, models and aliases, sent to an address of yours."},
     {"name": "system", "description": "Health, metrics and version of the service."},

@@ -20,7 +20,6 @@ REFUSED = {
     "/v1/audio/translations": "POST /v1/audio/transcriptions",
     "/v1/images/edits": "POST /v1/images/generations",
     "/v1/images/variations": "POST /v1/images/generations",
-    "/v1/rerank": "POST /hf/NAME/rerank",
     "/v1/messages": "POST /v1/chat/completions",
     "/chat/completions": "ends in /v1",
 }
@@ -28,6 +27,10 @@ REFUSED = {
 REFUSED_AS_TEXT = {
     "/api/chat": "OpenAI client",
     "/api/embed": "OpenAI client",
+    "/v2/embed": "/v2/rerank",
+    "/v1/chat": "OpenAI client",
+    "/rerank": "/v1/rerank",
+    "/hf/reviews/embed_sparse": "POST /hf/NAME/embed",
     "/generate": "POST /hf/NAME",
     "/hf/stories/generate_stream": "POST /hf/NAME",
     "/v1/models/flowers:classify": ":predict",

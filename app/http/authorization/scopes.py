@@ -46,6 +46,7 @@ RULES: Final = (
         r"/v1/(embeddings|completions|chat/completions|responses|moderations|systemone|decisions)",
         checks_models=True,
     ),
+    _rule("predict", r"/v[12]/rerank", checks_models=True),
     _rule("predict", r"/v1/(audio/(transcriptions|speech)|images/generations)", checks_models=True),
     _rule("predict", r"/v2/models/stats", methods=_READ, checks_models=True),
     _rule("predict", rf"/v2/(repository/)?models/{_MODEL}(@[^/]+)?(/.+)?"),

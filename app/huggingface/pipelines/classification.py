@@ -64,12 +64,23 @@ class TextPrediction(TextClassificationPipeline):
         request.take_only("truncate", [True], hint="Leave it out: the beginning of a long text is read.")
         request.take_only("truncation_direction", ["right", "Right"], hint="Leave it out.")
         request.parameters["top_k"] = MAX_CLASSES
+        request.inputs = _to_texts(request.inputs)
         return super().to_inputs(request)
 
     def to_answer(self, outputs: Sequence[Mapping[str, Any]], request: PipelineRequest) -> Any:
         """Return the classes of the text, or a list of them for several."""
         answers = super().to_answer(outputs, request)
         return answers if request.is_list else answers[0]
+
+
+def _to_texts(inputs: Any) -> Any:
+    """Return a list of texts for a list of lists of one text.
+
+    Clients send several texts in both forms. A list of two texts is a pair there, which no model reads here.
+    """
+    if not isinstance(inputs, list):
+        return inputs
+    return [item[0] if isinstance(item, list) and len(item) == 1 else item for item in inputs]
 
 
 def to_classes(scores: Mapping[str, float], count: int) -> list[dict[str, Any]]:

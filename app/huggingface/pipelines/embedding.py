@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
 from app.huggingface.pipelines.base import (
     INPUTS,
     LABELS,
@@ -17,6 +15,7 @@ from app.huggingface.pipelines.base import (
     invalid,
 )
 from app.predict.schemas import MAX_INPUTS
+from app.predict.similarity import cosine_similarities, to_relevance
 from ml.errors import PARAMETERS, shorten
 
 if TYPE_CHECKING:
@@ -101,8 +100,8 @@ class SentenceSimilarity(Pipeline):
 
     def to_answer(self, outputs: Sequence[Mapping[str, Any]], request: PipelineRequest) -> Any:
         """Return a number for each sentence."""
-        source, *sentences = (_to_unit(output["embedding"]) for output in outputs)
-        return (np.array(sentences) @ np.array(source)).tolist()
+        source, *sentences = (output["embedding"] for output in outputs)
+        return cosine_similarities(source, sentences)
 
     def path_of(self, request: PipelineRequest, index: int, path: str) -> str:
         """Return the place of a sentence."""
@@ -140,9 +139,9 @@ class Reranking(Pipeline):
         if not members["truncate"]:
             for index, output in enumerate(outputs):
                 _refuse_truncated_text(output, self.path_of(request, index, ""))
-        query, *texts = (_to_unit(output["embedding"]) for output in outputs)
-        similarities = (np.array(texts) @ np.array(query)).tolist()
-        scores = similarities if members["raw_scores"] else [(1 + value) / 2 for value in similarities]
+        query, *texts = (output["embedding"] for output in outputs)
+        similarities = cosine_similarities(query, texts)
+        scores = similarities if members["raw_scores"] else [to_relevance(value) for value in similarities]
         return [
             {
                 "index": index,

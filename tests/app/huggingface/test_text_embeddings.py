@@ -42,6 +42,20 @@ def test_texts_get_the_scores_of_all_classes(post: Any, native: Any) -> None:
         assert answer[0]["label"] == output["label"]
 
 
+def test_lists_of_one_text_are_texts(post: Any) -> None:
+    nested = post("text_classification/predict", inputs=[[text] for text in TEXTS], raw_scores=False)
+    assert nested == post("text_classification/predict", inputs=TEXTS)
+
+
+def test_texts_are_embedded_by_the_path_of_openai_below_a_model(post: Any, native: Any) -> None:
+    texts = ["sea", "ice"]
+    expected = [output["embedding"] for output in native("embedder", *({"text": text} for text in texts))]
+    for model in ({}, {"model": "text-embeddings-inference"}):
+        answer = post("embedder/v1/embeddings", input=texts, **model)
+        np.testing.assert_allclose([row["embedding"] for row in answer["data"]], expected, rtol=1e-5)
+        assert answer["model"] == "embedder@1"
+
+
 def test_sentences_are_compared(post: Any) -> None:
     inputs = {"source_sentence": TEXTS[0], "sentences": TEXTS}
     first, second = post("text_classification/similarity", inputs=inputs)
