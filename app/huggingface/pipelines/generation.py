@@ -27,7 +27,7 @@ class TextGenerationPipeline(Pipeline):
         request.take_only("best_of", [1], hint="Leave it out.")
         request.take_only("repetition_penalty", [1, 1.0], hint="Leave it out.")
         request.take_only("frequency_penalty", [0, 0.0], hint="Leave it out.")
-        request.take_only("typical_p", [1, 1.0], hint="Leave it out.")
+        request.take_only("typical_p", [1, 1.0], hint="Leave it out; with langchain-huggingface, set typical_p=1.0.")
         request.take_only("watermark", [False], hint="Leave it out.")
         request.take_only("adapter_id", [], hint="Name the tuned model in the path.")
         request.take_only("grammar", [], hint="Leave it out: a text has no fixed form.")
