@@ -78,10 +78,16 @@ def _read_tables(source: UploadedFile, upload: CorpusFiles) -> dict[str | None, 
 
 def _rows(values: list[Any]) -> Iterator[dict[str, Any]]:
     """Yield objects, or pairs of a text and its label."""
-    if all(isinstance(value, dict) for value in values):
+    if all(isinstance(value, dict) and (_is_plain(value) or find_messages_keys(value)) for value in values):
         yield from values
     elif all(isinstance(value, list) and len(value) == _PAIR and isinstance(value[0], str) for value in values):
         yield from ({"text": text, "label": label} for text, label in values)
+
+
+def _is_plain(row: dict[str, Any]) -> bool:
+    """Return whether no cell holds rows itself."""
+    lists = [cell for cell in row.values() if isinstance(cell, list)]
+    return all(cell and not isinstance(cell[0], dict | list) for cell in lists)
 
 
 def _columns_to_rows(document: dict[str, Any]) -> list[dict[str, Any]]:
