@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,10 +26,10 @@ pytestmark = [
 CLIENT: Final = "openai@7.59.0"
 
 
-def answers_of(program: str, api: ApiProcess, folder: Path) -> dict[str, Any]:
+def answers_of(program: str, api: ApiProcess, folder: Path, *, packages: Sequence[str] = (CLIENT,)) -> dict[str, Any]:
     """Answers that a program beside this file prints."""
     (folder / program).write_text(Path(__file__).with_name(program).read_text())
-    (folder / "node_modules").symlink_to(npm_packages(CLIENT) / "node_modules")
+    (folder / "node_modules").symlink_to(npm_packages(*packages) / "node_modules")
     command = ["exec", "--silent", "--", "node", program, f"http://127.0.0.1:{api.port}/v1", api.key]
     answers: dict[str, Any] = json.loads(npm(*command, into=folder))
     return answers
