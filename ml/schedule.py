@@ -41,8 +41,8 @@ class Schedule(Config):
         None,
         ge=1,
         le=1_000_000,
-        description="Budget of steps for few rows: while validation still improves at the end of the epochs, twice as "
-        "many follow, if they fit. Without it, training ends with the epochs.",
+        description="Budget of steps: while validation still improves at the end of the epochs, twice as many follow, "
+        "if they fit. A spec that names fewer steps than its epochs make ends at that step: then `min_steps` is equal.",
     )
     batch_size: int | None = Field(None, ge=1, le=65_536)
     min_batches_per_epoch: int | None = Field(
@@ -103,7 +103,24 @@ class Schedule(Config):
         Only a resolved schedule has all fields that this needs.
         """
         size = self.batch_rows(rows, parts=parts)
-        return (self.epochs or 1) * self.epoch_repeats(max(1, rows // size)), size
+        batches = max(1, rows // size)
+        epochs = (self.epochs or 1) * self.epoch_repeats(batches)
+        return math.ceil(self.cap_steps(epochs * batches) / batches), size
+
+    def cap_steps(self, steps: int) -> int:
+        """Return the steps of the epochs, cut where `min_steps` and `max_steps` name the same number.
+
+        A recipe's budget alone never cuts the epochs of many rows.
+        """
+        return min(steps, self.max_steps) if self.max_steps and self.max_steps == self.min_steps else steps
+
+    def most_epochs(self, rows: int, *, parts: int = 1) -> int:
+        """Return the epochs of all rounds that the budget allows while validation improves."""
+        epochs, size = self.fit_rows(rows, parts=parts)
+        batches, rounds = max(1, rows // size), 1
+        while epochs * (2 ** (rounds + 1) - 1) * batches <= (self.max_steps or 0):
+            rounds += 1
+        return epochs * (2**rounds - 1)
 
     def describe_small_data(self, rows: int, *, parts: int = 1, has_validation: bool = True) -> str | None:
         """Return what few rows change about epochs and batches; None if they change nothing.

@@ -201,6 +201,13 @@ class CheckedSpec(BaseModel):
         default_factory=list, description="What few rows or large images of the dataset change, as the log will say it."
     )
     epochs: int | None = Field(None, description="Epochs with the rows of the dataset; those of few rows are more.")
+    max_epochs: int | None = Field(
+        None, description="Epochs while validation improves, within the budget of steps; null if `epochs` is the end."
+    )
+    expected_seconds: float | None = Field(
+        None, description="Time from the newest training of the same network; null before the first, see `measure`."
+    )
+    expected_from: str | None = Field(None, description="Job that the expected time is computed from.")
     batch_size: int | None = Field(None, description="Rows of a batch with the rows of the dataset.")
     bases: list[str] = Field(
         default_factory=list,

@@ -100,6 +100,8 @@ def resolve(
     if tuning is not None and spec.schedule.learning_rate is None:
         rate = max(schedule.learning_rate or 0.0, tuning.min_learning_rate)
         schedule = schedule.model_copy(update={"learning_rate": rate})
+    if dataset is not None and spec.schedule.max_steps and spec.schedule.min_steps is None:
+        schedule = _cut_at_budget(schedule, dataset.splits.get("train", 0), parts=spec.parts)
     changes["schedule"] = schedule
     return type(spec).model_validate({**dict(spec), **changes})
 
@@ -144,6 +146,14 @@ def _recipes(architecture: ArchitectureEntry, choice: Choice, slot: SlotEntry) -
     presets = [preset.recipe for preset in architecture.presets.values() if preset.config == choice.config]
     specific = architecture.signal_recipes.get(ENCODERS[slot.encoder].signal, Schedule())
     return [*presets, specific, architecture.recipe]
+
+
+def _cut_at_budget(schedule: Schedule, rows: int, *, parts: int) -> Schedule:
+    """Return the schedule cut at the steps that the user named."""
+    epochs, size = schedule.fit_rows(rows, parts=parts)
+    if epochs * max(1, rows // size) <= (schedule.max_steps or 0):
+        return schedule
+    return schedule.model_copy(update={"min_steps": schedule.max_steps})
 
 
 def _fill_schedule(schedule: Schedule, recipes: Iterable[Schedule]) -> Schedule:

@@ -249,6 +249,13 @@ class Jobs:
         notes: Sequence[str] = self._validate(spec).get("notes", ())
         return notes
 
+    def plan(self, spec: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Check a spec, and return what the service answers: spec, notes, epochs, expected time, licenses.
+
+        No job is started. Raises `APIError` as `check` does.
+        """
+        return self._validate(spec)
+
     def _validate(self, spec: Mapping[str, Any]) -> Mapping[str, Any]:
         document: Mapping[str, Any] = self._transport.post(f"{API}/jobs", spec, validate_only=True)
         return document

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from app.jobs.descriptions.expected_duration import ExpectedDuration, expect_duration
 from ml.data.dataset import DatasetSummary
 from ml.preprocessing.image_sizes import describe_reduction, expect_size
 from ml.schedule import Schedule
@@ -25,7 +26,10 @@ class Plan:
     #: What few rows and large images change, as the log of the job will say it.
     notes: list[str] = field(default_factory=list)
     epochs: int | None = None
+    #: Epochs while validation improves; None where training ends with `epochs`.
+    max_epochs: int | None = None
     batch_size: int | None = None
+    duration: ExpectedDuration | None = None
 
 
 def describe_plan(session: Session, resolved: ResolvedSpec) -> Plan:
@@ -40,8 +44,17 @@ def describe_plan(session: Session, resolved: ResolvedSpec) -> Plan:
         return Plan(notes=[images] if images else [])
     schedule = Schedule.model_validate(resolved.spec["schedule"])
     epochs, batch_size = schedule.fit_rows(rows)
+    most = schedule.most_epochs(rows) if has_validation else epochs
+    batches = max(1, rows // batch_size)
+    steps = schedule.cap_steps(epochs * batches)
     notes = [schedule.describe_small_data(rows, has_validation=has_validation), images]
-    return Plan(notes=[note for note in notes if note], epochs=epochs, batch_size=batch_size)
+    return Plan(
+        notes=[note for note in notes if note],
+        epochs=epochs,
+        max_epochs=most if most > epochs else None,
+        batch_size=batch_size,
+        duration=expect_duration(session, resolved, steps=steps, batch_size=batch_size),
+    )
 
 
 def _describe_images(resolved: ResolvedSpec, summary: DatasetSummary) -> str | None:

@@ -27,7 +27,11 @@ function runOf(job, report) {
   const seconds = job.started_at && job.finished_at ? (Date.parse(job.finished_at) - Date.parse(job.started_at)) / 1000 : null;
   const tests = Object.entries(report?.metrics ?? {}).map(([name, value]) => [`test/${name}`, value]);
   const metrics = { ...job.metrics, ...Object.fromEntries(tests), seconds };
-  return { job, name: jobName(job), settings: Object.fromEntries(flatten(job.spec).filter(([name]) => !HIDDEN.has(name))), metrics };
+  const settings = Object.fromEntries(flatten(job.spec).filter(([name]) => !HIDDEN.has(name)));
+  // Few rows are trained in more epochs than the schedule has.
+  const epochs = report?.training?.epochs ?? job.progress?.epochs;
+  if (epochs && "schedule.epochs" in settings) settings["schedule.epochs"] = epochs;
+  return { job, name: jobName(job), settings, metrics };
 }
 
 async function load(onPart) {

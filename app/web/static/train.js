@@ -2,7 +2,7 @@
 
 import { API, Problem, get, post, query } from "./api.js";
 import { byId, h, show } from "./dom.js";
-import { number, words } from "./format.js";
+import { duration, number, words } from "./format.js";
 
 const SCHEDULE = ["epochs", "batch_size", "learning_rate"];
 let datasets = [];
@@ -41,16 +41,38 @@ function imageSize(side, { min_width: minWidth, min_height: minHeight, max_width
 /** A note of the plan, which names the option of the command, as a sentence of this page. */
 const noteOf = (text) => `${text[0].toUpperCase()}${text.slice(1)}.`.replace(/--image-size \([^)]*\)(?: of (\d+))?/, (_, side) => (side ? `an image size of ${side} (in More settings)` : "the image size (in More settings)"));
 
-function lines(plan, { epochs, batch_size: batchSize }) {
+const epochsOf = ({ epochs, max_epochs: most }) => (most ? `${number(epochs)}, and up to ${number(most)} while validation improves` : epochs);
+
+function lines(plan, result) {
   const { schedule } = plan;
   const architectures = Object.entries(plan.architectures ?? {}).map(([slot, item]) => `${words(item)} for ${slot}`).join(", ");
   const entries = [
     ["task", words(plan.task)], ["network", plan.start_from ? `that of ${plan.start_from}` : architectures], ["tuning", words(plan.tuning)],
-    ["epochs", epochs ?? schedule.epochs], ["batch size", batchSize ?? schedule.batch_size], ["learning rate", schedule.learning_rate], ["optimizer", schedule.optimizer],
+    ["epochs", epochsOf(result) ?? schedule.epochs], ["batch size", result.batch_size ?? schedule.batch_size], ["learning rate", schedule.learning_rate], ["optimizer", schedule.optimizer],
     ["early stopping", schedule.early_stopping ? `after ${schedule.early_stopping.patience} epochs without a better ${words(schedule.early_stopping.monitor)}` : "none"],
     ["augmentation", plan.task?.config?.augmentation], ["seed", plan.seed],
   ];
   return entries.filter(([, value]) => value !== undefined && value !== "" && value !== null);
+}
+
+/** The expected time of the plan, from an earlier training or measured when the reader asks for it. */
+function timeOf({ expected_seconds: seconds, expected_from: job }) {
+  if (seconds !== null) return [`About ${duration(seconds)}, judged by `, h("a", { href: `/jobs/${job}` }, "the latest training of this network"), "."];
+  const button = h("button", { type: "button", id: "measure" }, "Measure the time");
+  const line = h("span", { class: "hint" }, "No training of this network has ended here yet. A few steps are trained to measure it.");
+  button.addEventListener("click", async () => {
+    const mine = round;
+    button.disabled = true;
+    line.textContent = "Training a few steps ...";
+    const answer = await post(query(`${API}/jobs`, { validate_only: true, measure: true }), spec()).catch((error) => error);
+    if (mine !== round) return;
+    button.disabled = false;
+    if (!answer.cost) { line.textContent = answer.message; return; }
+    const { training_seconds: total, steps, seconds_per_step: step } = answer.cost;
+    button.remove();
+    line.textContent = `About ${duration(total)} for ${number(steps)} steps of ${number(1000 * step, 3)} ms, measured now, while the machine does what else it does. Validation and the report come on top.`;
+  });
+  return [button, " ", line];
 }
 
 async function plan() {
@@ -63,7 +85,8 @@ async function plan() {
     if (mine !== round) return;
     const held = dataset();
     show(byId("plan"),
-      h("p", null, `${number(held.splits.train)} rows to learn from, ${number(held.splits.validation ?? 0)} to stop by, ${number(held.splits.test ?? 0)} to judge with.`),
+      h("p", null, `${number(held.splits.train)} rows to learn from, ${number(held.splits.validation ?? 0)} to see when to stop, ${number(held.splits.test ?? 0)} to judge with.`),
+      h("p", { id: "time", role: "status" }, timeOf(result)),
       ...(result.notes ?? []).map((note) => h("p", { class: "notice", role: "note" }, noteOf(note))),
       ...result.licenses.map((item) => h("p", { class: "hint" }, `License of the ${item.kind} ${item.reference}: ${item.license}${item.noncommercial ? ", which excludes commercial use" : ""}.`)),
       h("dl", { class: "facts" }, lines(result.spec, result).flatMap(([name, value]) => [h("dt", null, name), h("dd", null, number(value))])),

@@ -68,7 +68,7 @@ def measure_cost(
     batch_size = schedule.batch_rows(rows, parts=spec.parts)
     batches = max(1, rows // batch_size)
     epochs = require_resolved(schedule.epochs)
-    steps = epochs * schedule.epoch_repeats(batches) * batches
+    steps = schedule.cap_steps(epochs * schedule.epoch_repeats(batches) * batches)
     memory_before = _memory_bytes()
     begin = time.perf_counter()
     # No more than one epoch: validation comes after it.

@@ -147,7 +147,7 @@ class Trainer:
         self.round_epochs = require_resolved(schedule.epochs) * self.epoch_repeats
         self.stopping = schedule.early_stopping or EarlyStopping(patience=require_resolved(schedule.epochs))
         trainable = [parameter for parameter in objective.parameters() if parameter.requires_grad]
-        steps = self.round_epochs * len(train)
+        steps = schedule.cap_steps(self.round_epochs * len(train))
         options = dict(group_options or {})
         if schedule.optimizer == "muon":
             for matrix in hidden_matrices(objective):
@@ -187,7 +187,8 @@ class Trainer:
         if self.state.step == 0:
             self._trace.add_step(0, self._traced_tensors())
         while self.state.reason is None:
-            request = self._train_epoch() if self.state.steps_in_epoch < len(self.train) else None
+            is_whole = self.state.steps_in_epoch >= len(self.train) or self.state.step >= self.steps
+            request = None if is_whole else self._train_epoch()
             if request is Stop.FINISH:
                 self.state.reason = "stopped"
                 break
@@ -234,7 +235,8 @@ class Trainer:
         rounds, batches = self.state.rounds, len(self.train)
         #: Epochs and steps up to the end of the current round.
         self.epochs = self.round_epochs * (2 ** (rounds + 1) - 1)
-        self.steps = self.epochs * batches
+        self.steps = self.schedule.cap_steps(self.epochs * batches)
+        self.epochs = math.ceil(self.steps / batches)
         start = self.round_epochs * (2**rounds - 1) * batches
         rate = learning_rate(self.schedule, steps=self.steps - start)
         self.learning_rate: Callable[[int], float] = lambda step: rate(step - start)
@@ -305,6 +307,8 @@ class Trainer:
                 return request
             if is_saved:
                 self._save()
+            if state.step >= self.steps:
+                break
         return None
 
     def _decide(self, now: float) -> tuple[bool, bool, Stop | None]:
@@ -331,7 +335,7 @@ class Trainer:
         state = self.state
         self._flush_losses()
         metrics = {"train/loss": state.loss_total / state.loss_count} if state.loss_count else {}
-        is_evaluated = (state.epoch + 1) % self.epoch_repeats == 0
+        is_evaluated = (state.epoch + 1) % self.epoch_repeats == 0 or state.step >= self.steps
         if is_evaluated and self.validation is not None:
             metrics |= self._validate(self.validation)
         self.metrics |= metrics

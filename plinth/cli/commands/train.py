@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -348,12 +348,22 @@ def _print_plan(plinth: Plinth, spec: Mapping[str, Any], *, as_json: bool) -> No
     if as_json:
         print_json(resolved)
         return
-    for path, value in _flatten(resolved):
+    plan = plinth.jobs.plan(spec)
+    fitted = {f"schedule.{name}": plan.get(name) for name in ("epochs", "batch_size")}
+    if plan.get("max_epochs"):
+        fitted["schedule.epochs"] = f"{plan['epochs']}, and up to {plan['max_epochs']} while validation improves"
+    for path, setting in _flatten(resolved):
+        value = fitted.get(path) or setting
         console.print(f"[dim]{escape(path)}[/] = {escape(str(value))}", soft_wrap=True)
     print_licenses(plinth.jobs.licenses(spec))
     for note in plinth.jobs.plan_notes(spec):
         console.print(f"[dim]note:[/] {escape(note)}", soft_wrap=True)
-    console.print("The spec is valid; nothing was started. --measure in place of --dry-run tells how long it takes.")
+    seconds = plan.get("expected_seconds")
+    if seconds is None:
+        time = "--measure in place of --dry-run tells how long it takes."
+    else:
+        time = f"It takes about {timedelta(seconds=round(seconds))}, judged by {plan['expected_from']}."
+    console.print(f"The spec is valid; nothing was started. {time}")
 
 
 def _flatten(value: Any, path: str = "") -> list[tuple[str, Any]]:

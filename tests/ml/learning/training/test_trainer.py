@@ -253,6 +253,19 @@ def test_training_ends_with_its_epochs_without_budget_or_improvement(
     assert (result.reason, result.epochs) == ("completed", epochs)
 
 
+def test_training_ends_within_an_epoch_at_the_steps_that_a_spec_names(tmp_path: Path) -> None:
+    # Six steps an epoch.
+    plan = schedule(epochs=4, min_steps=15, max_steps=15, learning_rate=0.003)
+    reports: list[Progress] = []
+    result = trainer(tmp_path / "whole", schedule=plan, on_progress=reports.append).fit()
+    assert (result.reason, result.steps, result.epochs) == ("completed", 15, 3)
+    assert (reports[0].epochs, reports[0].steps) == (3, 15)
+    assert sum("validation/loss" in report.metrics for report in reports) == 3
+    with pytest.raises(TrainingInterrupted):
+        trainer(tmp_path / "cut", schedule=plan, should_stop=AtStep(14, Stop.LEAVE)).fit()
+    assert trainer(tmp_path / "cut", schedule=plan).fit() == result
+
+
 @pytest.mark.parametrize(("accuracy", "loss", "continues"), [(1.0, 0.0099, False), (1.0, 0.2, True), (0.96, 0.0, True)])
 def test_training_does_not_continue_once_validation_is_perfect(
     accuracy: float, loss: float, continues: bool, tmp_path: Path
