@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypeAliasType
 
 from app.catalog.schemas import Task
+from app.jobs.descriptions.headline import choose_headline
 from ml.config import Config
 from ml.licenses import is_noncommercial
 from ml.spec.cost import TrainingCost
@@ -118,6 +119,14 @@ class License(BaseModel):
         )
 
 
+class JobHeadline(BaseModel):
+    """The metric that tells most about a job."""
+
+    name: str = Field(description="Key in `metrics`.")
+    label: str = Field(description="The name in words, and the rows that it is of.")
+    value: float
+
+
 class Job(BaseModel):
     """One run of a spec."""
 
@@ -141,6 +150,10 @@ class Job(BaseModel):
     )
     progress: Progress
     metrics: dict[str, float | None]
+    headline: JobHeadline | None = Field(
+        description="The metric that the report opens with, before its end that of validation rows; a loss only where "
+        "there is nothing else."
+    )
     attempt: int = Field(description="Number of times that a worker has started the job.")
     error: JobError | None
     warnings: list[str] = Field(
@@ -162,6 +175,7 @@ class Job(BaseModel):
         licenses: Sequence[License] = (),
     ) -> Self:
         """Convert a row; `version` is that of the model that the job registered."""
+        best = choose_headline(row.spec, row.latest or {})
         model = ModelVersionReference(name=row.model_name, version=version) if row.model_name and version else None
         return cls(
             id=row.id,
@@ -181,6 +195,7 @@ class Job(BaseModel):
             queue_position=queue_position,
             progress=Progress.model_validate(row.progress or {}),
             metrics=row.latest or {},
+            headline=JobHeadline.model_validate(best._asdict()) if best else None,
             attempt=row.fence,
             error=JobError.model_validate(row.error) if row.error else None,
             warnings=row.warnings or [],

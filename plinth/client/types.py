@@ -172,6 +172,17 @@ class JobOwner:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Headline:
+    """The metric that tells most about a job."""
+
+    #: Key in the metrics of the job.
+    name: str
+    #: The name in words, and the rows that it is of.
+    label: str
+    value: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Job:
     """A job: one run of a spec."""
 
@@ -198,6 +209,7 @@ class Job:
     queue_position: int | None = None
     progress: Progress = Progress()
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    headline: Headline | None = None
     attempt: int = 0
     error: ErrorInfo | None = None
     #: Reasons not to trust the model that the job produced.

@@ -61,7 +61,8 @@ function columns(shownRuns) {
   const settings = names.filter(differs);
   const equal = names.filter((name) => !differs(name)).map((name) => [name, compared[0].settings[name]]);
   const metrics = distinct(shownRuns.flatMap((run) => Object.keys(run.metrics))).filter((name) => !name.startsWith("train/") && shownRuns.some((run) => typeof run.metrics[name] === "number"));
-  const rank = (name) => (name.startsWith("test/") ? 0 : name === "seconds" ? 2 : 1);
+  const telling = new Set(shownRuns.map((run) => run.job.headline?.name));
+  const rank = (name) => (telling.has(name) ? 0 : name.startsWith("test/") ? 1 : name === "seconds" ? 3 : 2);
   return { settings, equal, metrics: metrics.sort((a, b) => rank(a) - rank(b)) };
 }
 
@@ -85,10 +86,14 @@ function axisOf(name, shownRuns) {
 }
 
 /** Metrics are comparable on the same data for the same purpose alone. */
-const groupOf = ({ job: { spec } }) => `${spec.dataset} ${words(spec.task ?? spec.objective)}`;
+const groupOf = ({ job: { spec } }, metric) => `${spec.dataset} ${words(spec.task ?? spec.objective)} ${hasScale(metric) ? scaleOf(spec) : ""}`;
+
+/** Losses and what is made of them depend on how rows are read: on the size of images, or the pieces of a text. */
+const hasScale = (metric) => /loss|overlap|perplexity|elbo/.test(metric);
+const scaleOf = ({ encoders, start_from: base, objective }) => JSON.stringify([encoders, base, objective]);
 
 function rankOf(run, shownRuns, metric) {
-  const values = shownRuns.filter((item) => groupOf(item) === groupOf(run)).map((item) => item.metrics[metric]).filter((value) => typeof value === "number").sort((a, b) => a - b);
+  const values = shownRuns.filter((item) => groupOf(item, metric) === groupOf(run, metric)).map((item) => item.metrics[metric]).filter((value) => typeof value === "number").sort((a, b) => a - b);
   const value = run.metrics[metric];
   if (typeof value !== "number" || values.length < 2) return 4;
   const place = values.indexOf(value) / (values.length - 1);
@@ -150,7 +155,7 @@ function drawTable(shownRuns, { settings, metrics }) {
   });
   const sorted = order.column ? [...shownRuns].sort(compareBy(order.column, order.isDown)) : shownRuns;
   const isBest = (run, name) => {
-    const values = shownRuns.filter((item) => groupOf(item) === groupOf(run)).map((item) => item.metrics[name]).filter((value) => typeof value === "number");
+    const values = shownRuns.filter((item) => groupOf(item, name) === groupOf(run, name)).map((item) => item.metrics[name]).filter((value) => typeof value === "number");
     return values.length > 1 && run.metrics[name] === (isLow(name) ? Math.min(...values) : Math.max(...values));
   };
   show(byId("runs").tHead, h("tr", null, head));

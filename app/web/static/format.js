@@ -40,6 +40,12 @@ export function count(value, noun) {
   return `${number(value)} ${value === 1 ? noun : plural}`;
 }
 
+const SUFFIXES = { one: "st", two: "nd", few: "rd", other: "th" };
+const rules = new Intl.PluralRules("en", { type: "ordinal" });
+
+/** A place in an order: "2nd", "11th". */
+export const ordinal = (value) => `${number(value)}${SUFFIXES[rules.select(value)]}`;
+
 const COMMAND = /`(plinth|python|make|pip|PLINTH_\w+=) ?|\b(GET|POST|PUT|PATCH|DELETE) \/|\{"|\bcurl\b/;
 
 function withoutCommand(sentence) {

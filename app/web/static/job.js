@@ -3,7 +3,7 @@
 import { API, follow, get, poll, post, query } from "./api.js";
 import { lineChart } from "./charts.js";
 import { byId, h, show } from "./dom.js";
-import { ago, bytes, duration, jobName, kind, number, plain, state, words } from "./format.js";
+import { ago, bytes, duration, jobName, kind, number, ordinal, plain, state, words } from "./format.js";
 import { badge, headline, percent } from "./job_parts.js";
 
 const id = byId("job").dataset.id;
@@ -118,7 +118,7 @@ function progress() {
     epochs ? ["Epoch", `${number(epoch)} of ${number(epochs)}`] : null,
     job.state === "running" ? ["Time left", left === null || left === undefined ? "not known yet" : duration(left)] : null,
     speed && job.state === "running" ? ["Speed", `${number(speed, 3)} rows/s`] : null,
-    job.queue_position ? ["Queue", job.queue_position === 1 ? "next" : `position ${job.queue_position}`] : null,
+    job.queue_position ? ["Queue", job.queue_position === 1 ? "next" : `${ordinal(job.queue_position)}`] : null,
     job.owner ? ["Owner", job.owner.name] : null,
     job.priority === "normal" ? null : ["Priority", job.priority],
     job.started_at ? ["Started", ago(job.started_at)] : ["Created", ago(job.created_at)],
@@ -141,7 +141,7 @@ function outcome() {
     const model = `${job.model.name}@${job.model.version}`;
     const isBase = job.kind === "pretrain";
     parts.push(h("div", { class: "notice good row spread" },
-      h("p", null, `${model} is ready`, best ? `: ${words(best[0].replace("/", " "))} ${number(best[1])}` : "", "."),
+      h("p", null, `${model} is ready`, best ? `: ${best[0]} ${number(best[1])}` : "", "."),
       h("p", { class: "row" },
         isBase ? h("a", { class: "button primary", href: query("/train", { base: job.model.name }) }, "Fine-tune from it") : h("a", { class: "button primary", href: query("/try", { model }) }, "Try it"),
         job.kind === "finetune" ? h("a", { class: "button", href: `/jobs/${id}/report` }, "Read the report") : "",

@@ -1,7 +1,7 @@
 // Parts of the page that show a job: badge, progress, result.
 
 import { h } from "./dom.js";
-import { duration, number, state, words } from "./format.js";
+import { duration, number, ordinal, state, words } from "./format.js";
 
 export function badge(job) {
   const name = typeof job === "string" ? job : state(job);
@@ -28,26 +28,18 @@ export function progressOf(job) {
   }
   if (name === "queued") {
     const position = job.queue_position;
-    return h("span", { class: "sub" }, position ? (position === 1 ? "next in the queue" : `${position} in the queue`) : "waits for a worker");
+    return h("span", { class: "sub" }, position ? (position === 1 ? "next in the queue" : `${ordinal(position)} in the queue`) : "waits for a worker");
   }
   if (name === "paused") return h("span", { class: "sub" }, "waits until it is resumed");
   const seconds = job.started_at && job.finished_at ? (Date.parse(job.finished_at) - Date.parse(job.started_at)) / 1000 : null;
   return h("span", { class: "sub" }, seconds === null ? "did not start" : `took ${duration(seconds)}`);
 }
 
-/** The most telling metric of a job, as name and value; null without any. */
-export function headline(job) {
-  const names = Object.keys(job.metrics ?? {});
-  const order = [/^test\//, /^validation\/(accuracy|map|bleu|exact|hit)/, /^validation\/(?!loss)/, /^validation\//, /^train\/loss/];
-  for (const pattern of order) {
-    const name = names.find((item) => pattern.test(item) && job.metrics[item] !== null);
-    if (name) return [name, job.metrics[name]];
-  }
-  return null;
-}
+/** The most telling metric of a job, in words and as a number; null without any. */
+export const headline = ({ headline: best }) => (best ? [best.label, best.value] : null);
 
 export function resultOf(job) {
   if (job.error) return h("span", { class: "sub" }, job.error.message);
   const best = headline(job);
-  return best ? h("span", null, number(best[1]), h("span", { class: "sub" }, words(best[0].replace("/", " ")))) : "";
+  return best ? h("span", null, number(best[1]), h("span", { class: "sub" }, best[0])) : "";
 }

@@ -97,7 +97,17 @@ def _print_jobs(jobs: Sequence[Job], counts: dict[str, int], *, is_filtered: boo
     from plinth.cli import render
 
     reasons = {job.id: job.reason for job in jobs if job.reason and job.reason != COMPLETED}
-    headers = ["job", "state", "age", "kind and model", *(["reason"] if reasons else [])]
+    results = {
+        job.id: f"{job.headline.name} {render.format_number(job.headline.value)}" for job in jobs if job.headline
+    }
+    headers = [
+        "job",
+        "state",
+        "age",
+        "kind and model",
+        *(["result"] if results else []),
+        *(["reason"] if reasons else []),
+    ]
     table = render.make_table(*headers, ids=[job.id for job in jobs], whole=("state", "age"))
     for job in jobs:
         state = "paused" if job.state == "queued" and job.requested == "pause" else job.state
@@ -105,7 +115,8 @@ def _print_jobs(jobs: Sequence[Job], counts: dict[str, int], *, is_filtered: boo
         age = render.format_age(job.created_at).removesuffix(" ago")
         name = f"{job.kind} {job.model or job.training.get('model', '')}"
         reason = [reasons.get(job.id, "")] if reasons else []
-        table.add_row(job.id, render.format_state(state) + percent, age, name, *reason)
+        result = [results.get(job.id, "")] if results else []
+        table.add_row(job.id, render.format_state(state) + percent, age, name, *result, *reason)
     render.console.print(table)
     total = sum(counts.values())
     by_state = ", ".join(f"{count:,} {state}" for state, count in sorted(counts.items()) if count)
