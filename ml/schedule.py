@@ -118,9 +118,9 @@ class Schedule(Config):
         """Return the epochs of all rounds that the budget allows while validation improves."""
         epochs, size = self.fit_rows(rows, parts=parts)
         batches, rounds = max(1, rows // size), 1
-        while epochs * (2 ** (rounds + 1) - 1) * batches <= (self.max_steps or 0):
+        while epochs * ((2 << rounds) - 1) * batches <= (self.max_steps or 0):
             rounds += 1
-        return epochs * (2**rounds - 1)
+        return epochs * ((1 << rounds) - 1)
 
     def describe_small_data(self, rows: int, *, parts: int = 1, has_validation: bool = True) -> str | None:
         """Return what few rows change about epochs and batches; None if they change nothing.
