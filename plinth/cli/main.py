@@ -17,6 +17,7 @@ from plinth.cli.commands.adaptation import feedback
 from plinth.cli.commands.adaptation.watch import unwatch_model, watch_model
 from plinth.cli.commands.catalog import catalog
 from plinth.cli.commands.context import AsJson, connect, print_json
+from plinth.cli.commands.down import down
 from plinth.cli.commands.gc import gc
 from plinth.cli.commands.model_jobs.batch_predict import batch_predict
 from plinth.cli.commands.model_jobs.evaluate import evaluate
@@ -123,6 +124,9 @@ def up(
     console.print("Stopped. Running jobs resume from their last checkpoint at the next start.", soft_wrap=True)
 
 
+app.command("down")(down)
+
+
 @app.command("open")
 def open_page() -> None:
     """Open the page of the service, signed in; print a link where no browser starts."""
@@ -200,7 +204,7 @@ def _print_ready(url: str, key: str, home: Path) -> None:
     console.print(f"folder  {escape(str(home))}", soft_wrap=True)
     console.print(f"try     {escape(curl)}", soft_wrap=True)
     print_next_step("plinth upload FILES")
-    console.print("[dim]Ctrl-C stops everything.[/]")
+    console.print("[dim]Ctrl-C stops everything, and so does plinth down.[/]")
 
 
 def _sign_in_link(url: str, key: str) -> str:

@@ -163,7 +163,7 @@ class Stack:
                 )
                 raise AlreadyRunning(
                     f"Plinth already runs in {self._home}{location}. "
-                    "Stop it first, or use another folder: plinth up --home FOLDER --port 0"
+                    "Stop it first (plinth down), or use another folder: plinth up --home FOLDER --port 0"
                 ) from None
             yield
         finally:
@@ -193,6 +193,7 @@ class Stack:
         """Record the URL and processes, for clients and for the next start."""
         record = {
             "pid": os.getpid(),
+            "identity": processes.identify(os.getpid()),
             "url": self.url,
             "redis_url": self._redis_url,
             "ready": self._is_ready,

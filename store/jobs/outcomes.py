@@ -12,7 +12,7 @@ from store.jobs.dataset_waits import fail_waiting, notify_waiting, reject_datase
 from store.jobs.wake_ups import lock_sweep, notify_after_commit, ring_sweep
 from store.models import NewModel, register
 from store.settings import FIRST_NOTIFY_DELAY_SECONDS, store_settings
-from store.tables import Dataset, Job, Model, clock
+from store.tables import Checkpoint, Dataset, Job, Model, clock
 from store.webhooks import outbox
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def requeue_expired(session: Session) -> list[str]:
     query = select(Job).where(Job.state == "running", Job.lease_until < clock()).with_for_update(skip_locked=True)
     expired = session.scalars(query).all()
     for job in expired:
-        message = "the worker stopped renewing its lease"
+        message = "the worker ended, or was cut off, before the job was done"
         error = {"code": "worker_lost", "message": message, "hint": None, "user_fault": False}
         _release(session, job, crashed=True, error=error, delay_seconds=0)
     return [job.id for job in expired]
@@ -139,6 +139,8 @@ def _release(
         _end(session, claim_of(job), "failed", error=last, crashes=crashes)
         reject_dataset(session, job.kind, job.dataset_id, last)
         return
+    if crashed:
+        error = _add_continuation(session, job, error)
     reason = "crashed" if crashed else ("paused" if job.requested == "pause" else "left by its worker")
     write(
         session,
@@ -156,3 +158,15 @@ def _release(
     append_state(session, job.id, "queued", reason, error)
     if delay_seconds == 0 and job.requested != "pause":
         notify_after_commit(session, job.id, job.lane)
+
+
+def _add_continuation(session: Session, job: Job, error: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return an error whose hint says where the job continues, and how many steps it repeats."""
+    result = dict(error or {"code": "crashed", "message": "the run crashed", "hint": None, "user_fault": False})
+    saved = session.scalar(select(func.max(Checkpoint.step)).where(Checkpoint.job_id == job.id))
+    hint = "The job starts again by itself." if saved is None else f"The job continues by itself from step {saved:,}."
+    repeated = int((job.progress or {}).get("step") or 0) - (saved or 0)
+    if repeated > 0:
+        hint += f" The {repeated:,} steps after it were not saved, and are repeated."
+    result["hint"] = f"{result['hint']} {hint}" if result.get("hint") else hint
+    return result

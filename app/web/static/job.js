@@ -85,7 +85,7 @@ function redraw() {
 function line(event) {
   const { data } = event;
   const time = new Date(event.created_at).toLocaleTimeString();
-  const text = event.kind === "log" ? data.message : `${event.kind} ${Object.entries(data).map(([name, value]) => `${name} ${typeof value === "object" ? JSON.stringify(value) : number(value)}`).join(", ")}`;
+  const text = event.kind === "log" ? data.message : event.kind === "state" && data.error ? `${words(data.state)}: ${data.error.message}. ${data.error.hint ?? ""}` : `${event.kind} ${Object.entries(data).map(([name, value]) => `${name} ${typeof value === "object" ? JSON.stringify(value) : number(value)}`).join(", ")}`;
   return h("li", { class: data.level ?? "" }, h("time", { datetime: event.created_at }, time), h("span", null, text));
 }
 
@@ -136,6 +136,7 @@ function outcome() {
     parts.push(h("div", { class: "notice bad" }, h("h2", null, "What failed"), h("p", null, plain(job.error?.message) ?? "The job failed."),
       h("h3", null, "What to do"), h("p", null, plain(job.error?.hint) ?? "Read the last lines of the log below. If they do not help, look at the parts under System.")));
   }
+  if (!FINAL.includes(job.state) && job.error) parts.push(h("div", { class: "notice warn" }, h("p", null, `${plain(job.error.message)}. `, plain(job.error.hint) ?? "")));
   if (job.state === "succeeded" && job.model) {
     const best = headline(job);
     const model = `${job.model.name}@${job.model.version}`;

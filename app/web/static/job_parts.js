@@ -39,7 +39,8 @@ export function progressOf(job) {
 export const headline = ({ headline: best }) => (best ? [best.label, best.value] : null);
 
 export function resultOf(job) {
-  if (job.error) return h("span", { class: "sub" }, job.error.message);
+  if (job.state === "failed" && job.error) return h("span", { class: "sub" }, job.error.message);
   const best = headline(job);
+  if (!best && job.error) return h("span", { class: "sub" }, `${job.error.message}. ${job.error.hint ?? ""}`);
   return best ? h("span", null, number(best[1]), h("span", { class: "sub" }, best[0])) : "";
 }

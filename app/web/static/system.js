@@ -27,7 +27,7 @@ async function keys() {
   const { data } = await get(`${API}/keys?limit=200`).catch((error) => (show(byId("keys"), h("p", { class: "hint" }, error.message)), { data: null }));
   if (data === null) return;
   const rows = data.map((key) => h("tr", null,
-    h("th", { scope: "row" }, h("span", { class: "name" }, key.name), h("span", { class: "sub" }, [key.scope, key.models?.join(", "), key.requests_per_minute && `${key.requests_per_minute} a minute`, key.max_jobs && count(key.max_jobs, "job"), key.cpu_seconds_per_day && `${key.cpu_seconds_per_day} CPU seconds a day`, key.id === own && "the key of this session"].filter(Boolean).join(", "))),
+    h("th", { scope: "row" }, h("span", { class: "name" }, key.name), h("span", { class: "sub" }, [key.scope, key.models?.join(", "), key.requests_per_minute && `${key.requests_per_minute} a minute`, key.max_jobs && count(key.max_jobs, "job"), key.cpu_seconds_per_day && `${key.cpu_seconds_per_day} CPU seconds a day`, key.expires_at && `ends ${new Date(key.expires_at).toLocaleDateString()}`, key.id === own && "the key of this session"].filter(Boolean).join(", "))),
     h("td", { class: "wide" }, ago(key.created_at)), h("td", null, key.last_used_at ? ago(key.last_used_at) : "never"),
     h("td", null, key.revoked_at ? "revoked" : key.expires_at && new Date(key.expires_at) < new Date() ? "expired" : h("button", { type: "button", class: "danger", "data-revoke": key.id, "data-name": key.name, "aria-label": `Revoke ${key.name}` }, "Revoke"))));
   show(byId("keys"), h("table", null,
@@ -65,11 +65,22 @@ byId("disk").addEventListener("click", async (event) => {
   byId("free").textContent = `${bytes(freed)} were freed. ${byId("free").textContent}`;
 });
 
+const DAY_MILLISECONDS = 86_400_000;
+
+/** The request for a key from the fields that are filled in. */
+function keyRequest(form) {
+  const { models, days, ...fields } = Object.fromEntries([...new FormData(form)].filter(([, value]) => value !== ""));
+  for (const name of ["requests_per_minute", "max_jobs", "cpu_seconds_per_day"]) if (name in fields) fields[name] = Number(fields[name]);
+  if (models) fields.models = models.split(",").map((name) => name.trim()).filter(Boolean);
+  if (days) fields.expires_at = new Date(Date.now() + Number(days) * DAY_MILLISECONDS).toISOString();
+  return fields;
+}
+
 byId("new-key").addEventListener("submit", async (event) => {
   event.preventDefault();
   const form = event.target;
   try {
-    const key = await post(`${API}/keys`, Object.fromEntries(new FormData(form)));
+    const key = await post(`${API}/keys`, keyRequest(form));
     show(byId("secret"), h("div", { class: "notice good" }, h("p", null, `The secret of ${key.name}; it is not shown again:`), h("p", null, h("code", null, key.secret))));
     form.reset();
     await keys();

@@ -74,7 +74,7 @@ def create_key(
     as_json: AsJson = False,
 ) -> None:
     """Create a key and print its secret, which is shown only once."""
-    from plinth.cli.render import print_next_step
+    from plinth.cli.render import console, print_next_step
 
     with connect() as plinth:
         key = plinth.keys.create(
@@ -90,7 +90,8 @@ def create_key(
         print_json(key)
         return
     sys.stdout.write(f"{key.secret}\n")
-    print_next_step(f"plinth keys revoke {key.id}")
+    console.print(f"{key.name} {_explain(key)} Its secret is not shown again.", soft_wrap=True)
+    print_next_step("plinth keys")
 
 
 @app.command("update")
@@ -181,6 +182,16 @@ def _parse_limit(text: str, name: str) -> int | None:
         option = f"--{name.replace('_', '-')}"
         raise typer.BadParameter(f"{text!r} is not a limit; write a number, or none", param_hint=option)
     return int(text)
+
+
+def _explain(key: Key) -> str:
+    """Return what the scope of a new key means."""
+    if key.scope == "predict":
+        models = f" {', '.join(key.models)}" if key.models else ""
+        return f"may only ask models{models}."
+    if key.scope == "train":
+        return "may ask models, upload data and train."
+    return "may do everything, as no narrower scope was set: --scope predict or --scope train limits a key."
 
 
 def _describe(key: Key) -> str:

@@ -19,7 +19,7 @@ def commands(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[s
 COMMANDS = dict(commands(typer.main.get_command(app)))
 #: Commands that print no answer of the API, or print JSON in any case.
 WITHOUT_JSON = {
-    ("up",), ("open",), ("demo",), ("models", "download"), ("models", "unalias"), ("models", "unsplit"),
+    ("up",), ("down",), ("open",), ("demo",), ("models", "download"), ("models", "unalias"), ("models", "unsplit"),
     ("models", "unwatch"),
     ("models", "delete"), ("datasets", "delete"), ("jobs", "delete"), ("keys", "revoke"), ("webhooks", "delete"),
 }  # fmt: skip

@@ -9,6 +9,7 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Callable
@@ -146,6 +147,25 @@ def test_ctrl_c_ends_even_stopped_processes_soon(start_stack: Start) -> None:
     os.kill(stack.pid_of("worker"), signal.SIGSTOP)
     os.kill(stack.pid_of("broker"), signal.SIGSTOP)
     end_soon(stack, signal.SIGINT)
+
+
+@linux_only
+def test_plinth_down_ends_the_service_of_its_folder_and_waits(start_stack: Start, tmp_path: Path) -> None:
+    stack = start_stack()
+
+    def down(home: Path) -> str:
+        command = [sys.executable, "-m", "plinth", "down", "--home", str(home)]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
+
+    assert down(tmp_path / "other") == f"No service runs in {tmp_path / 'other'}.\n"
+    assert stack.process.poll() is None
+    # The test is the parent, which must collect the ended process.
+    waiter = threading.Thread(target=stack.process.wait)
+    waiter.start()
+    assert down(stack.home).startswith(f"Stopped the service in {stack.home} (process {stack.process.pid}).")
+    waiter.join(5)
+    assert list_processes(stack.home) == {}
+    assert down(stack.home) == f"No service runs in {stack.home}.\n"
 
 
 @linux_only

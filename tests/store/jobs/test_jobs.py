@@ -158,6 +158,23 @@ def test_a_lost_worker_counts_as_a_crash_and_its_job_is_queued_again() -> None:
     assert claim_job(claim.job_id).fence == claim.fence + 1
 
 
+def test_a_crash_says_where_the_job_continues_and_what_it_repeats() -> None:
+    claim = claim_job(submit_job())
+    in_transaction(jobs.add_checkpoint, claim, step=9, key="k", digest="d")
+    in_transaction(jobs.report, claim, progress={"step": 16, "steps": 40})
+    expire_lease(claim.job_id)
+    in_transaction(jobs.requeue_expired)
+    error = get_job(claim.job_id).error
+    assert error is not None
+    assert error["message"] == "the worker ended, or was cut off, before the job was done"
+    assert error["hint"] == (
+        "The job continues by itself from step 9. The 7 steps after it were not saved, and are repeated."
+    )
+    fresh = claim_job(submit_job())
+    in_transaction(jobs.release, fresh, crashed=True, error=CRASH)
+    assert get_job(fresh.job_id).error == CRASH | {"hint": "The job starts again by itself."}
+
+
 def test_the_third_crash_is_the_last() -> None:
     job_id = submit_job()
     for _ in range(3):
