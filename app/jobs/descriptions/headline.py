@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 SPLITS = ("test", "validation", "train")
 
 
-class Headline(NamedTuple):
+class BestMetric(NamedTuple):
     """A metric of a job: its name, the name in words, and the newest value."""
 
     name: str
@@ -21,7 +21,7 @@ class Headline(NamedTuple):
     value: float
 
 
-def choose_headline(spec: Mapping[str, Any], latest: Mapping[str, float | None]) -> Headline | None:
+def choose_headline(spec: Mapping[str, Any], latest: Mapping[str, float | None]) -> BestMetric | None:
     """Return the first metric of the task that a job has, of test rows before others.
 
     A loss, whose scale depends on the settings, comes only where there is nothing else.
@@ -30,7 +30,7 @@ def choose_headline(spec: Mapping[str, Any], latest: Mapping[str, float | None])
         value = latest.get(name)
         if value is not None:
             split, _, metric = name.partition("/")
-            return Headline(name=name, label=f"{metric_name(metric)} on {split} rows", value=value)
+            return BestMetric(name=name, label=f"{metric_name(metric)} on {split} rows", value=value)
     return None
 
 
