@@ -1,4 +1,4 @@
-"""`plinth down`: the end of a service that another process runs, by the record in its folder."""
+"""`plinth down`: stop the service that another process runs."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ POLL_SECONDS: Final = 0.05
 
 
 class NotStopped(PlinthError):
-    """A service did not end in time; the message says which process, and the next step."""
+    """A service did not end in time."""
 
 
 def stop_service(home: Path, *, wait_seconds: float = WAIT_SECONDS) -> int | None:
-    """End the service of a folder as Ctrl-C does, and return its pid; None if none runs.
+    """End the service of a folder, and return its pid, or None.
 
     A process that only has the pid of the record is left alone. Raises `NotStopped`.
     """

@@ -161,7 +161,7 @@ def _release(
 
 
 def _add_continuation(session: Session, job: Job, error: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return an error whose hint says where the job continues, and how many steps it repeats."""
+    """Return an error whose hint says where the job continues."""
     result = dict(error or {"code": "crashed", "message": "the run crashed", "hint": None, "user_fault": False})
     saved = session.scalar(select(func.max(Checkpoint.step)).where(Checkpoint.job_id == job.id))
     hint = "The job starts again by itself." if saved is None else f"The job continues by itself from step {saved:,}."

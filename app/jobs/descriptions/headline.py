@@ -22,7 +22,7 @@ class BestMetric(NamedTuple):
 
 
 def choose_headline(spec: Mapping[str, Any], latest: Mapping[str, float | None]) -> BestMetric | None:
-    """Return the first metric of the task that a job has, of test rows before others.
+    """Return the first metric of the task, of test rows before others.
 
     A loss, whose scale depends on the settings, comes only where there is nothing else.
     """
@@ -42,7 +42,7 @@ def _candidates(spec: Mapping[str, Any], latest: Mapping[str, float | None]) -> 
     metrics = [name for name in (entry.metrics if entry else ()) if name != "loss"]
     for split in SPLITS:
         yield from (f"{split}/{name}" for name in metrics)
-        known = [name for name in latest if name.startswith(f"{split}/")]
+        names = [name for name in latest if name.startswith(f"{split}/")]
         # Without its metrics in a catalog, as of a pretraining, all but losses tell something.
-        yield from (name for name in known if entry is None and "loss" not in name)
+        yield from (name for name in names if entry is None and "loss" not in name)
     yield from (f"{split}/loss" for split in SPLITS)
