@@ -18,6 +18,8 @@ MAX_MATRIX_CLASSES: Final = 24
 MAX_CONFUSIONS: Final = 20
 #: Difference between mean confidence and accuracy, in 0..1, up to which a model is called calibrated.
 CALIBRATED: Final = 0.03
+#: Rows from which equal confidence and accuracy mean something.
+MIN_CALIBRATION_ROWS: Final = 100
 #: Steps of color in the matrix.
 SHADES: Final = 10
 MAX_MISTAKES: Final = 40
@@ -161,14 +163,29 @@ def reliability(report: Mapping[str, Any]) -> tuple[list[ReliabilityMark], str]:
     sentence = (
         f"Its confidence is {format_percent(confidence)} on average, and it is right in {format_percent(accuracy)}"
     )
-    if abs(confidence - accuracy) <= CALIBRATED:
+    if rows < MIN_CALIBRATION_ROWS and abs(confidence - accuracy) <= CALIBRATED:
+        sentence += f": they agree, though {rows} rows are few to judge by."
+    elif abs(confidence - accuracy) <= CALIBRATED:
         sentence += ": the confidence can be taken at its word."
     else:
         sentence += ": it is too sure of itself." if confidence > accuracy else ": it is better than it believes."
-    sentence += f" Expected calibration error: {format_value(calibration['ece'], 3)}"
-    before = (calibration.get("before") or {}).get("ece")
-    sentence += f" ({format_value(before, 3)} before the calibration)." if before is not None else "."
-    return bins, sentence
+    return bins, f"{sentence} {_describe_calibration_error(calibration)}"
+
+
+def _describe_calibration_error(calibration: Mapping[str, Any]) -> str:
+    """Return the expected calibration error in percentage points, and that before the calibration."""
+    error, before = calibration["ece"], (calibration.get("before") or {}).get("ece")
+    sentence = f"Row by row, the two are {_format_points(error)} apart (the expected calibration error)"
+    if before is None:
+        return f"{sentence}."
+    sentence += f", and were {_format_points(before)} apart before the calibration"
+    if error <= before:
+        return f"{sentence}."
+    return f"{sentence}: it was fitted to validation rows, and did not help on these."
+
+
+def _format_points(value: float) -> str:
+    return f"{100 * value:.1f} percentage points" if value >= 0.0005 else "under 0.1 percentage points"
 
 
 def mistakes(report: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -21,6 +21,8 @@ MAX_SHOWN_CHARACTERS = 120
 MAX_FIELDS = 100
 #: Rows listed for one code; further ones are counted only.
 MAX_FLAGGED_ROWS = 100_000
+#: Beginning of the hint of an issue whose rows are not in the dataset, while the others are.
+LEFT_OUT = "Left out:"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +114,7 @@ class IssueLog:
         self._has_errors_beyond_rows |= severity == "error" and not rows
         issue = self._issues.setdefault(code, Issue(code, severity, issue_type.hint))
         issue.severity = "error" if severity == "error" else issue.severity
+        issue.hint = _hint_of(code, issue.severity)
         issue.count += count
         self._count_rows(issue_type.severity, rows)
         # Fields that are not read are all named, not only the first of them.
@@ -164,6 +167,7 @@ class IssueLog:
             self.leaves_out_bad_rows = True
             for issue in self._issues.values():
                 issue.severity = "repair" if issue.severity == "error" else issue.severity
+                issue.hint = _hint_of(issue.code, issue.severity)
 
     def count(self, code: str) -> int:
         """Return the number of issues of one code."""
@@ -209,3 +213,12 @@ def _to_sample(at: Location, actual: object, expected: object) -> dict[str, Any]
         "expected": None if expected is None else to_printable(expected),
     }
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _hint_of(code: str, severity: Severity) -> str:
+    """Return the hint of an issue; of rows that were left out, that they were."""
+    issue_type = ISSUE_TYPES[code]
+    if severity != "repair" or issue_type.severity != "error":
+        return issue_type.hint
+    hint = issue_type.hint.replace(", or leave it out", "").removesuffix(".")
+    return f"{LEFT_OUT} the other rows are kept. {hint}, and upload it again, to have it too."

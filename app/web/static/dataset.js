@@ -60,7 +60,7 @@ function findings(report) {
   const items = report.errors;
   byId("findings-section").hidden = items.length === 0;
   show(byId("findings"), items.map((item) => h("tr", null,
-    h("th", { scope: "row" }, h("span", { class: `severity-${item.severity}` }, words(item.code)), h("span", { class: "sub" }, item.severity)),
+    h("th", { scope: "row" }, h("span", { class: `severity-${item.severity}` }, words(item.code)), h("span", { class: "sub" }, item.severity === "repair" && item.hint?.startsWith("Left out:") ? `left out, ${number(item.count)} of ${number(report.rows)}` : item.severity)),
     h("td", { class: "number-cell", "data-label": "times" }, number(item.count)),
     h("td", { class: "whole" }, plain(item.hint) ?? ""),
     h("td", { class: "wide" }, places(item)))));

@@ -73,6 +73,12 @@ export function state(job) {
   return job.state;
 }
 
+/** A reference such as "tickets@2" beside one of another kind: "data tickets, version 2". */
+export function versionOf(noun, reference) {
+  const [name, version] = String(reference).split("@");
+  return version ? `${noun} ${name}, version ${version}` : `${noun} ${name}`;
+}
+
 /** What a job makes or works on. */
 export function jobName(job) {
   const { spec } = job;

@@ -3,7 +3,7 @@
 import { API, follow, get, poll, post, query } from "./api.js";
 import { lineChart } from "./charts.js";
 import { byId, h, show } from "./dom.js";
-import { ago, bytes, duration, jobName, kind, number, ordinal, plain, state, words } from "./format.js";
+import { ago, bytes, duration, jobName, kind, number, ordinal, plain, state, versionOf, words } from "./format.js";
 import { badge, headline, percent } from "./job_parts.js";
 
 const id = byId("job").dataset.id;
@@ -221,7 +221,7 @@ async function update() {
   const { spec } = job;
   const training = spec.job ?? spec;
   show(byId("about"), badge(job), h("span", null, kind(job.kind), training.task ? `, ${words(training.task)}` : ""),
-    training.dataset ? h("span", null, "on ", h("strong", null, training.dataset)) : "", h("code", null, id),
+    training.dataset ? h("span", null, "on ", h("strong", null, versionOf("data", training.dataset))) : "", h("code", null, id),
     job.parent ? h("a", { href: `/jobs/${job.parent}` }, `trial ${job.trial} of a search`) : "");
   phases();
   progress();

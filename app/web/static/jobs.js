@@ -2,7 +2,7 @@
 
 import { API, get, poll, query } from "./api.js";
 import { byId, h, show } from "./dom.js";
-import { ago, jobName, kind, words } from "./format.js";
+import { ago, jobName, kind, versionOf, words } from "./format.js";
 import { badge, progressOf, resultOf } from "./job_parts.js";
 
 const LIMIT = 50;
@@ -19,7 +19,7 @@ function row(job) {
   return h("tr", { "data-id": job.id },
     h("td", { class: "select" }, box),
     h("th", { scope: "row" }, h("a", { class: "name", href: `/jobs/${job.id}` }, name),
-      h("span", { class: "sub" }, kind(job.kind), training.task ? `, ${words(training.task)}` : "", training.dataset ? `, on ${training.dataset}` : "")),
+      h("span", { class: "sub" }, kind(job.kind), training.task ? `, ${words(training.task)}` : "", training.dataset ? `, on ${versionOf("data", training.dataset)}` : "")),
     h("td", null, badge(job)),
     h("td", { class: "progress-cell" }, progressOf(job)),
     h("td", { class: "wide" }, resultOf(job)),

@@ -98,8 +98,8 @@ async function ancestry(version) {
 async function lineage(version) {
   const steps = await ancestry(version);
   const columns = steps.map(({ item, data, isDataDeleted }) => ({
-    above: data ? { title: `${data.name}@${data.version}`, note: data.rows === null ? "data" : count(data.rows, "row"), href: `/data/${data.id}` } : isDataDeleted ? { title: "data", note: "deleted" } : null,
-    node: { title: `${item.name}@${item.version}`, note: item.task ? words(item.task) : "base model", href: `/models/${encodeURIComponent(item.name)}`, isCurrent: item === version },
+    above: data ? { title: `data ${data.name}, version ${data.version}`, note: data.rows === null ? "data" : count(data.rows, "row"), href: `/data/${data.id}` } : isDataDeleted ? { title: "data", note: "deleted" } : null,
+    node: { title: `model ${item.name}, version ${item.version}`, note: item.task ? words(item.task) : "base model", href: `/models/${encodeURIComponent(item.name)}`, isCurrent: item === version },
   }));
   return graph(columns, version.aliases.map((alias) => ({ title: alias, note: "alias" })));
 }
@@ -126,6 +126,8 @@ async function load() {
     byId("title").textContent = name;
     document.title = `${name} - Plinth`;
     byId("summary").textContent = `${model.task ? words(model.task) : "A base model to fine-tune from"}, ${count(model.versions, "version")}.`;
+    byId("many").textContent = `plinth predict ${name} rows.csv -o answers.csv`;
+    byId("many-line").hidden = model.task === null;
     byId("alias-example").textContent = `${name}@production`;
     byId("try").hidden = model.task === null;
     byId("try").href = query("/try", { model: name });

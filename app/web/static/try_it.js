@@ -31,6 +31,7 @@ async function currentInput() {
 async function code() {
   const body = { inputs: [await currentInput()] };
   byId("body").href = URL.createObjectURL(new Blob([JSON.stringify(body, null, 1)], { type: "application/json" }));
+  byId("many").textContent = `plinth predict ${byId("model").value} rows.csv -o answers.csv`;
   byId("code").textContent = LANGUAGES[language](location.origin, byId("model").value);
   byId("languages").replaceChildren(...Object.keys(LANGUAGES).map((name) => h("button", { type: "button", "aria-pressed": String(name === language), onclick: () => { language = name; code(); } }, name)));
 }
@@ -128,7 +129,7 @@ async function choose() {
   widgets = {};
   const more = [];
   const areas = [];
-  const main = new Set([...(signature.input_schema.required ?? []), "image", "text", "prompt", "audio", "history", "label", ...(signature.task?.startsWith("tabular") ? Object.keys(signature.input_schema.properties ?? {}) : [])]);
+  const main = new Set([...(signature.input_schema.required ?? []), "image", "text", "prompt", "audio", "user", "history", "label", ...(signature.task?.startsWith("tabular") ? Object.keys(signature.input_schema.properties ?? {}) : [])]);
   for (const [field, schema] of Object.entries(signature.input_schema.properties ?? {})) {
     const widget = widgetFor(field, schema, knowledge[field] ?? {}, code);
     if (!widget) continue;

@@ -236,6 +236,12 @@ function textWidget(name, schema, onChange) {
   return { element: labeled(name, field), value: async () => field.value || null, fill: (text) => { field.value = text; } };
 }
 
+/** A user of the training data by id, in place of a history or before it. */
+function userWidget(onChange) {
+  const field = h("input", { oninput: onChange, autocomplete: "off", id: "input-user" });
+  return { element: labeled("user", field, "id of a user of the training data; the history may then stay empty"), value: async () => field.value.trim() || null, fill: (text) => { field.value = text; } };
+}
+
 function listWidget(name, onChange) {
   const field = h("textarea", { rows: 4, oninput: onChange });
   const items = () => field.value.split("\n").map((item) => item.trim()).filter(Boolean);
@@ -301,6 +307,7 @@ export function widgetFor(name, schema, knowledge, onChange) {
   if (name === "pixels") return null;
   const options = schema.enum ?? schema.anyOf?.find((item) => item.enum)?.enum;
   if (options) return choiceWidget(name, options, plain(schema.description), onChange);
+  if (name === "user") return userWidget(onChange);
   if (knowledge.items) return itemsWidget(name, knowledge, onChange);
   if ([schema, ...(schema.anyOf ?? [])].some((item) => item.type === "array" && (item.items?.$ref || item.items?.type === "object"))) return null;
   if (isOf(schema, "array")) return listWidget(name, onChange);

@@ -45,7 +45,11 @@ def test_only_fractions_are_drawn_as_bars() -> None:
 
 @pytest.mark.parametrize(
     ("accuracies", "words"),
-    [((0.5, 0.9), "at its word"), ((0.3, 0.6), "too sure of itself"), ((0.7, 1.0), "better than it believes")],
+    [
+        ((0.5, 0.9), "they agree, though 50 rows are few"),
+        ((0.3, 0.6), "too sure of itself"),
+        ((0.7, 1.0), "better than it believes"),
+    ],
 )
 def test_reliability_is_drawn_and_put_in_words(accuracies: tuple[float, float], words: str) -> None:
     bins = [
@@ -54,9 +58,22 @@ def test_reliability_is_drawn_and_put_in_words(accuracies: tuple[float, float], 
     ]
     marks, sentence = report.reliability({"calibration": {"ece": 0.04, "before": {"ece": 0.1}, "bins": bins}})
     assert words in sentence
-    assert "0.04 (0.1 before the calibration)" in sentence
+    assert sentence.endswith(
+        "Row by row, the two are 4.0 percentage points apart (the expected calibration error), and were 10.0 "
+        "percentage points apart before the calibration."
+    )
     assert [mark.count for mark in marks] == [10, 40]
     assert marks[0].radius < marks[1].radius
+
+
+def test_a_calibration_that_made_it_worse_says_why() -> None:
+    bins = [{"confidence": 0.9, "accuracy": 0.9, "count": 200}]
+    _, sentence = report.reliability({"calibration": {"ece": 0.03, "before": {"ece": 0.0002}, "bins": bins}})
+    assert "the confidence can be taken at its word" in sentence
+    assert sentence.endswith(
+        "were under 0.1 percentage points apart before the calibration: it was fitted to validation rows, and did not "
+        "help on these."
+    )
 
 
 @pytest.mark.parametrize("document", [{}, {"calibration": None}, {"calibration": {"ece": 0.0, "bins": []}}])
