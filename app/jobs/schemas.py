@@ -149,7 +149,9 @@ class Job(BaseModel):
         description="1 for the job that starts next in its lane; null unless it waits for a worker."
     )
     progress: Progress
-    metrics: dict[str, float | None]
+    metrics: dict[str, float | None] = Field(
+        description="Newest value of each metric; once the job has ended, those of the test rows, too."
+    )
     headline: JobHeadline | None = Field(
         description="The metric that the report opens with, before its end that of validation rows; a loss only where "
         "there is nothing else."

@@ -59,6 +59,13 @@ def test_the_report_is_readable_at_the_job_the_model_and_the_dataset(
     assert client.jobs.list(kind="evaluate", dataset=DATA)[0].id == evaluation.id
 
 
+def test_ended_jobs_have_the_metrics_of_the_test_rows(client: Plinth, trained: Job, evaluation: Job) -> None:
+    for job in (trained, evaluation):
+        metrics = client.jobs.report(job.id)["metrics"]
+        assert {name: job.metrics[f"test/{name}"] for name in metrics} == pytest.approx(metrics)
+    assert "validation/loss" in trained.metrics
+
+
 def test_mistakes_are_rows_that_one_can_send_to_the_model(client: Plinth, evaluation: Job) -> None:
     listed = client.jobs.report(evaluation.id)["mistakes"]
     mistakes = client.datasets.mistakes(DATA, evaluation.id, limit=None)

@@ -20,6 +20,8 @@ from worker.retry import retrying_transaction
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sqlalchemy.orm import Session
+
     from store.jobs import Claim
     from worker.control_channel import ChildEnd
 
@@ -54,7 +56,13 @@ def evaluate(claim: Claim, folder: Path, channel: ChildEnd) -> None:
     )
     phases(PHASES[-1])
     content = {"model": spec.model, "dataset": spec.dataset, **report}
-    retrying_transaction(lambda session: jobs.succeed(session, claim, report=content, reason="completed"))
+    metrics = {f"{split}/{name}": value for name, value in report["metrics"].items()}
+
+    def end(session: Session) -> None:
+        jobs.report(session, claim, metrics=metrics)
+        jobs.succeed(session, claim, report=content, reason="completed")
+
+    retrying_transaction(end)
 
 
 if __name__ == "__main__":

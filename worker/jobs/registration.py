@@ -18,6 +18,8 @@ from worker.retry import retrying_transaction
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sqlalchemy.orm import Session
+
     from ml.package.manifest import Manifest
     from ml.package.package import ModelPackage
     from store.jobs import Claim
@@ -43,7 +45,12 @@ def register(
     model = _to_row(package, claim, parent_id, license)
     blobs().put_tree(model.key, package.directory, move=True)
 
-    retrying_transaction(lambda session: jobs.succeed(session, claim, model=model, report=report, reason=reason))
+    def end(session: Session) -> None:
+        # Those of the test rows, too, which the last report of the training did not have.
+        jobs.report(session, claim, metrics=model.metrics)
+        jobs.succeed(session, claim, model=model, report=report, reason=reason)
+
+    retrying_transaction(end)
 
 
 def _licenses(claim: Claim, license: str | None) -> list[LicensedPart]:
