@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ml.data.issues import DataRejected
@@ -15,10 +16,14 @@ if TYPE_CHECKING:
 _MAX_FOOTER_STRING_BYTES: Final = 16 << 20
 
 
+#: Errors of pyarrow and of its users at a damaged file.
+DAMAGE: Final = (pa.ArrowException, OSError, ValueError, KeyError, IndexError)
+
+
 def open_parquet(source: UploadedFile, limits: Limits) -> pq.ParquetFile:
     """Open a file, to be closed by the caller.
 
-    Raises `DataRejected` if it is compressed as a whole, or has too many rows, columns or cells.
+    Raises `DataRejected` if it is compressed as a whole, or has too many rows, columns or cells, and one of `DAMAGE`.
     """
     if source.compression:
         raise DataRejected(

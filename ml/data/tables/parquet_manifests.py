@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ml.data.files.parquet import DAMAGE
 from ml.data.issues import DataRejected, Location
 from ml.data.tables.class_labels import column_class_names, decode_class, decode_objects, object_class_names
 from ml.data.tables.manifests import ManifestRow
@@ -30,7 +31,7 @@ def read_parquet_manifest(source: UploadedFile, limits: Limits) -> Iterator[Mani
             if metadata.num_rows > limits.max_rows or metadata.num_rows * metadata.num_columns > limits.max_cells:
                 raise DataRejected("too_many_rows", actual=f"{metadata.num_rows:,} rows")
             yield from _read_rows(source.name, file)
-    except (pa.ArrowException, OSError, ValueError, KeyError, IndexError) as error:
+    except DAMAGE as error:
         raise DataRejected("damaged_file", actual=error, at=Location(file=source.name)) from error
 
 

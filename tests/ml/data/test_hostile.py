@@ -690,3 +690,11 @@ def test_an_unsafe_name_never_becomes_a_path(tmp_path):
     )
     assert set(Path("/").iterdir()) == before
     assert not list(tmp_path.rglob("plinth-was-here*"))
+
+
+@pytest.mark.parametrize("content", [b"\n", b" \n\n", b"\r\n", b"\t\n"])
+@pytest.mark.parametrize("name", ["a.txt", "a.csv", "a.tsv", "a.jsonl"])
+def test_a_file_of_blank_lines_is_an_empty_dataset(tmp_path: Path, name: str, content: bytes) -> None:
+    report = upload(tmp_path, {name: content})
+    assert report.state == "rejected"
+    assert "empty_dataset" in codes(report)

@@ -14,6 +14,7 @@ import numpy as np
 
 from ml.data.dataset import SPLITS
 from ml.data.files.archives import list_members, read_members
+from ml.data.files.parquet import DAMAGE
 from ml.data.files.text import detect_encoding, open_lines, open_text, read_lines
 from ml.data.files.upload import ExtractedFile, find_split, parse_split
 from ml.data.first_rows import FirstRows
@@ -372,7 +373,6 @@ class Interactions(Format):
         lists.add(ItemList(events, at, fields.get("session") if user is None else user, is_joined))
 
     def _read_parquet(self, source: UploadedFile, log: InteractionLog, lists: ItemLists) -> None:
-        import pyarrow as pa
         import pyarrow.parquet as pq
 
         if source.compression:
@@ -397,7 +397,7 @@ class Interactions(Format):
                         row += 1
                         fields = dict(zip(layout.positions, cells, strict=True))
                         self._add_row(fields, Location(file=source.name, row=row), log, lists)
-        except (pa.ArrowException, OSError, ValueError, KeyError, IndexError) as error:
+        except DAMAGE as error:
             raise DataRejected("damaged_file", actual=error) from error
 
     def _read_json(self, source: UploadedFile, log: InteractionLog, lists: ItemLists) -> None:
@@ -656,7 +656,7 @@ def _is_event(cells: Sequence[str]) -> bool:
     """
     if find_unnamed_fields(cells):
         return True
-    if _is_measured(cells):
+    if not cells or _is_measured(cells):
         return False
     *ids, time = cells
     is_numeric = is_number(time) and (len(ids) == 2 or (len(ids) == 3 and is_number(ids[2])))
@@ -679,13 +679,12 @@ def _is_measured(cells: Sequence[str]) -> bool:
 
 def _parquet_names(source: UploadedFile) -> list[str]:
     # Imported here, because only Parquet files need it.
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         with pq.ParquetFile(source.path, thrift_string_size_limit=MAX_FOOTER_STRING_BYTES) as file:
             return list(file.schema_arrow.names)
-    except (pa.ArrowException, OSError, ValueError):
+    except DAMAGE:
         return []  # the format that reads this file reports what is wrong with it
 
 
@@ -697,7 +696,7 @@ def _has_parquet_history(source: UploadedFile) -> bool:
     try:
         with pq.ParquetFile(source.path, thrift_string_size_limit=MAX_FOOTER_STRING_BYTES) as file:
             schema = file.schema_arrow
-    except (pa.ArrowException, OSError, ValueError):
+    except DAMAGE:
         return False
     fields = find_fields(schema.names)
     has_next = any(normalize_name(name) in NEXT_ITEM_NAMES for name in schema.names)

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ml.data.files.parquet import open_parquet
+from ml.data.files.parquet import DAMAGE, open_parquet
 from ml.data.formats.base import ROWS_PER_BATCH, Batch
 from ml.data.formats.tables._table_format import TableFormat
 from ml.data.issues import DataRejected
@@ -50,7 +50,6 @@ if TYPE_CHECKING:
 #: Small, because nothing states the size of an image before it is read.
 _IMAGE_ROWS_PER_BATCH: Final = 64
 #: Errors of pyarrow that mean a damaged file.
-_DAMAGE: Final = (pa.ArrowException, OSError, ValueError, KeyError, IndexError)
 
 
 class Parquet(TableFormat):
@@ -75,13 +74,13 @@ class Parquet(TableFormat):
         try:
             with open_parquet(source, self.limits) as file:
                 return list(file.schema_arrow.names)
-        except _DAMAGE:
+        except DAMAGE:
             return None
 
     def _read_file(self, source: UploadedFile, *, pixels: PixelReader) -> Iterator[Batch]:
         try:
             yield from self._read_rows(source, pixels)
-        except _DAMAGE as error:
+        except DAMAGE as error:
             raise DataRejected("damaged_file", actual=error) from error
 
     def _read_rows(self, source: UploadedFile, pixels: PixelReader) -> Iterator[Batch]:

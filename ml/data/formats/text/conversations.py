@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from ml.data.files.parquet import open_parquet
+from ml.data.files.parquet import DAMAGE, open_parquet
 from ml.data.files.text import open_text, read_lines
 from ml.data.formats._chat_turns import find_answers
 from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch, Format
@@ -80,7 +80,7 @@ class Conversations(Format):
         if source.content == "parquet":
             try:
                 yield from self._batches(source, self._read_parquet(source), unread)
-            except (pa.ArrowException, OSError, ValueError, KeyError, IndexError) as error:
+            except DAMAGE as error:
                 raise DataRejected("damaged_file", actual=error) from error
         else:
             yield from self._batches(source, self._read_lines(source), unread)
@@ -183,7 +183,7 @@ def _has_parquet_messages(source: UploadedFile) -> bool:
             batches = file.iter_batches(batch_size=1, columns=lists, use_threads=False) if lists else iter(())
             first = next(batches, None)
             return first is not None and any(map(find_messages_keys, first.to_pylist()[:1]))
-    except (DataRejected, pa.ArrowException, OSError, ValueError, KeyError, IndexError):
+    except (DataRejected, *DAMAGE):
         return False
 
 

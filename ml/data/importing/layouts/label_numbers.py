@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from ml.data.files.upload import UploadedFile
     from ml.data.importing.corpora.base import CorpusFiles
 
-#: A text, numbers of classes, and perhaps the id of a row.
-_ROW: Final = re.compile(r"(?P<text>[^\t]*[^\W\d_][^\t]*)\t(?P<numbers>\d{1,3}(,\d{1,3})*)(\t\S+)?")
+_NUMBERS: Final = re.compile(r"\d{1,3}(,\d{1,3})*")
+_LETTER: Final = re.compile(r"[^\W\d_]")
 _INSPECTED_LINES: Final = 200
 _LIST_NAMES: Final = ("emotions.txt", "labels.txt", "classes.txt", "ekman_labels.csv")
 
@@ -36,14 +36,14 @@ def read(upload: CorpusFiles) -> None:
     for source in tables:
         rows, several = [], 0
         for line in _lines(source, upload):
-            match = _ROW.fullmatch(line)
-            if match is None:
+            if (row := _parse(line)) is None:
                 continue
-            if "," in match["numbers"]:
+            text, numbers = row
+            if "," in numbers:
                 several += 1
                 continue
-            number = int(match["numbers"])
-            rows.append({"text": match["text"], "label": names[number] if number < len(names) else str(number)})
+            number = int(numbers)
+            rows.append({"text": text, "label": names[number] if number < len(names) else str(number)})
         position = upload.sources.index(source)
         upload.add_rows(source.name, rows)
         upload.sources[position] = replace(upload.sources.pop(), requested_split=source.requested_split)
@@ -63,10 +63,22 @@ def _lines(source: UploadedFile, upload: CorpusFiles) -> Iterator[str]:
 def _is_table(source: UploadedFile, upload: CorpusFiles) -> bool:
     """Return whether all first lines are such rows, and some of them have several classes."""
     try:
-        matches = [_ROW.fullmatch(line) for line in itertools.islice(_lines(source, upload), _INSPECTED_LINES)]
+        rows = [_parse(line) for line in itertools.islice(_lines(source, upload), _INSPECTED_LINES)]
     except DataRejected:
         return False
-    return bool(matches) and all(matches) and any(match and "," in match["numbers"] for match in matches)
+    return bool(rows) and all(rows) and any(row and "," in row[1] for row in rows)
+
+
+def _parse(line: str) -> tuple[str, str] | None:
+    """Return text and numbers of classes of a row, which perhaps has an id behind them; None for another line.
+
+    It is divided before patterns see it: a pattern of the whole line would take hours for one of megabytes.
+    """
+    text, *cells = line.split("\t", 3)
+    if not 1 <= len(cells) <= 2 or not _NUMBERS.fullmatch(cells[0]) or not _LETTER.search(text):
+        return None
+    has_id = len(cells) == 2
+    return None if has_id and (not cells[1] or cells[1].split() != [cells[1]]) else (text, cells[0])
 
 
 def _read_names(source: UploadedFile, upload: CorpusFiles) -> list[str]:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from ml.data.files.parquet import open_parquet
+from ml.data.files.parquet import DAMAGE, open_parquet
 from ml.data.files.text import open_text, read_lines
 from ml.data.issues import DataRejected, IssueLog, Location
 
@@ -50,7 +50,7 @@ def read(upload: CorpusFiles) -> None:
             if not first or not all(map(_is_known, first)):
                 continue
             conversations = list(_read_conversations(_records(source, upload)))
-        except DataRejected:
+        except (DataRejected, *DAMAGE):
             continue  # reported by the format that reads it
         if conversations:
             upload.add_rows(source.name, conversations)
@@ -64,6 +64,9 @@ def read(upload: CorpusFiles) -> None:
 def _records(source: UploadedFile, upload: CorpusFiles) -> Iterator[Any]:
     if source.content == "parquet":
         with open_parquet(source, upload.limits) as file:
+            # Other tables may have images, of which a batch is large.
+            if not set(file.schema_arrow.names) >= _MESSAGE_KEYS:
+                return
             for batch in file.iter_batches(use_threads=False):
                 yield from batch.to_pylist()
         return

@@ -9,7 +9,7 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from ml.data.files.parquet import open_parquet
+from ml.data.files.parquet import DAMAGE, open_parquet
 from ml.data.issues import DataRejected, Location
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def read(upload: CorpusFiles) -> None:
             continue
         try:
             rows = _read_parquet(source, upload) if source.content == "parquet" else _read_document(source, upload)
-        except (DataRejected, ValueError, KeyError, TypeError, RecursionError, OSError):
+        except (DataRejected, TypeError, RecursionError, *DAMAGE):
             continue  # reported by the format that reads it
         answered = [row for row in rows if row["answer"]]
         if not answered:
