@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import sqrt
+import math
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ MAX_SIDE: Final = 256
 FEW_ROWS: Final = 1_000
 #: Images of several sizes become squares of this side, or of the longest side if that is smaller.
 MIXED_SIDE: Final = 64
+#: Shorter side at which half of the objects are seen at least, in pixels, where `MAX_SIDE` allows it.
+MIN_OBJECT_SIDE: Final = 8
 #: Images of one size keep it up to this side; more costs memory and time for detail that few networks use.
 MAX_KEPT_SIDE: Final = 256
 #: Sides are multiples of this, as networks halve them several times.
@@ -33,7 +35,7 @@ def image_encoder_options(summary: DatasetSummary) -> Mapping[str, Any]:
     if not facts:
         return {}
     height, width = facts["max_height"], facts["max_width"]
-    side = MIN_SIDE * max(1.0, sqrt(summary.splits.get("train", 0) / FEW_ROWS))
+    side = MIN_SIDE * max(1.0, math.sqrt(summary.splits.get("train", 0) / FEW_ROWS))
     if (facts["min_height"], facts["min_width"]) != (height, width):
         longest = max(height, width)
         square = _round_side(min(side, MAX_SIDE, longest))
@@ -42,6 +44,21 @@ def image_encoder_options(summary: DatasetSummary) -> Mapping[str, Any]:
     if scale >= 1:
         return {}
     return {"height": _round_side(height * scale), "width": _round_side(width * scale)}
+
+
+def detection_encoder_options(summary: DatasetSummary) -> Mapping[str, Any]:
+    """Return the side of a square for images of several sizes, by the size of their objects.
+
+    Returns nothing for small images, and for images of one size, which keep it up to `MAX_KEPT_SIDE`.
+    """
+    facts = summary.facts_of("image")
+    if not facts or (facts["min_height"], facts["min_width"]) == (facts["max_height"], facts["max_width"]):
+        return {}
+    longest = max(facts["max_height"], facts["max_width"])
+    median_side = summary.facts_of("objects").get("median_side")
+    side = max(MIXED_SIDE, MIN_OBJECT_SIDE / median_side) if median_side else MIXED_SIDE
+    square = _round_side(min(side, MAX_SIDE, longest))
+    return {"height": square, "width": square, "keep_ratio": True} if longest > MIXED_SIDE else {}
 
 
 def choose_size(sizes: Collection[tuple[int, int]]) -> tuple[int, int]:
@@ -83,7 +100,13 @@ def describe_reduction(summary: DatasetSummary, *, height: int, width: int) -> s
         advice = f"{setting} of {half} takes about a quarter of the time and sees less detail, a larger one sees more"
     else:
         advice = f"more detail needs more rows and more time; {setting} sets another size"
-    return f"{sizes}: {advice}"
+    return f"{sizes}{_describe_objects(summary, max(height, width))}: {advice}"
+
+
+def _describe_objects(summary: DatasetSummary, longest: int) -> str:
+    """Return how small half of the objects are in images of this longer side; empty where they are large enough."""
+    pixels = summary.facts_of("objects").get("median_side", math.inf) * longest
+    return f", where half of the objects are less than {pixels:.1f} pixels across" if pixels < MIN_OBJECT_SIDE else ""
 
 
 def _round_side(side: float) -> int:

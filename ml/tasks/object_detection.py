@@ -18,6 +18,7 @@ from ml.errors import DataError
 from ml.metrics import detection
 from ml.metrics.non_maximum_suppression import MAX_PEAKS, Detection, select_boxes
 from ml.preprocessing.augmentation import Mirror, random_affine_with_boxes
+from ml.preprocessing.image_sizes import detection_encoder_options
 from ml.schedule import Schedule
 from ml.signals import Arrays, Feature, Signal, Slot
 from ml.tasks.base import MODEL, Output, Task
@@ -121,6 +122,11 @@ class ObjectDetection(Task):
         if "objects" in summary.columns and not (summary.classes and objects):
             reasons.append(f"{cls.name} needs at least one object; the dataset has none")
         return reasons
+
+    @classmethod
+    def encoder_options(cls, summary: DatasetSummary) -> Mapping[str, Mapping[str, Any]]:
+        """Read images of several sizes so large that most objects are seen."""
+        return {"image": detection_encoder_options(summary)}
 
     def head_config(self) -> dict[str, Any]:
         """Return the number of classes, and the stride of the grid."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+from array import array
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -29,6 +31,8 @@ TOLERANCE_PIXELS: Final = 1.0
 #: Fraction of boxes that are reversed or leave their image from which on the box format is probably another one.
 SUSPICIOUS_FRACTION: Final = 0.3
 MIN_SUSPICIOUS_BOXES: Final = 3
+#: Objects whose size is measured; their median hardly changes with more.
+MAX_MEASURED_OBJECTS: Final = 100_000
 #: If no coordinate exceeds this and some are fractional, all boxes are fractions of the image.
 MAX_RELATIVE_COORDINATE: Final = 1.05
 #: Usual names of an object's label, the likeliest first; names go before numbers.
@@ -67,6 +71,8 @@ class ObjectsType(ColumnType[Objects]):
         self._counts: Counter[str] = Counter()
         self._crowd_counts: Counter[str] = Counter()
         self._max_objects = 0
+        #: Shorter sides of objects, as fractions of the longer sides of their images.
+        self._sides = array("f")
         self._boxes = 0
         self._suspicious_boxes = 0
         #: Whether every box so far would be one, too, if its last two numbers were a corner and not a size.
@@ -91,6 +97,9 @@ class ObjectsType(ColumnType[Objects]):
                 repair.report("box_duplicate", actual=f"{label} {box}")
                 continue
             objects.append(labeled_box)
+            if value.size and len(self._sides) < MAX_MEASURED_OBJECTS:
+                left, top, right, bottom = repaired_box
+                self._sides.append(min(right - left, bottom - top) / max(value.size))
         for labeled_box in objects:
             counts = self._crowd_counts if "crowd" in labeled_box else self._counts
             counts[str(labeled_box["label"])] += 1
@@ -160,10 +169,13 @@ class ObjectsType(ColumnType[Objects]):
     def facts(self) -> dict[str, Any]:
         """Return the number of objects, in all and by class, and the maximum per image.
 
-        The number of crowds is added if there are any.
+        The median of their shorter sides, as a fraction of the longer side of the image, is added if sizes are known,
+        and the number of crowds if there are any.
         """
         per_class = {label: self._counts[label] for label in self.classes()}
         facts = {"objects": self._counts.total(), "max_in_image": self._max_objects, "per_class": per_class}
+        if self._sides:
+            facts["median_side"] = round(median(self._sides), 4)
         return {**facts, "crowds": self._crowd_counts.total()} if self._crowd_counts else facts
 
     def finish(self) -> None:

@@ -6,6 +6,7 @@ from ml.data.dataset import DatasetSummary
 from ml.encoders.image import ImageConfig, ImageEncoder
 from ml.preprocessing.image_sizes import describe_reduction, expect_size, image_encoder_options
 from ml.tasks.classification.image_classification import ImageClassification
+from ml.tasks.object_detection import ObjectDetection
 
 
 def summary_of(rows: int, smallest: tuple[int, int], largest: tuple[int, int] | None = None) -> DatasetSummary:
@@ -93,3 +94,38 @@ def test_a_large_size_says_what_half_of_it_saves() -> None:
         "read at 256 x 240: --image-size (encoders.image.width and .height) of 120 takes about a quarter" in described
     )
     assert describe_reduction(summary_of(60, (28, 28)), height=28, width=28) is None
+
+
+def with_objects(summary: DatasetSummary, median_side: float) -> DatasetSummary:
+    """Return the summary with objects whose shorter side is this fraction of the longer side of their image."""
+    columns = {**summary.columns, "objects": "objects"}
+    facts = {**summary.facts, "objects": {"objects": 200, "max_in_image": 3, "median_side": median_side}}
+    return summary.model_copy(update={"columns": columns, "facts": facts})
+
+
+@pytest.mark.parametrize(
+    ("median_side", "side"),
+    [
+        (0.3, 64),
+        (0.05, 160),
+        # 18 pixels of 850; more than 256 would cost more than it finds.
+        (0.021, 256),
+    ],
+)
+def test_images_of_several_sizes_are_read_so_large_that_objects_are_seen(median_side: float, side: int) -> None:
+    summary = with_objects(summary_of(80, (600, 700), (850, 900)), median_side)
+    assert ObjectDetection.encoder_options(summary) == {"image": {"height": side, "width": side, "keep_ratio": True}}
+
+
+def test_images_of_one_size_are_left_to_the_encoder_of_a_detector() -> None:
+    assert ObjectDetection.encoder_options(with_objects(summary_of(80, (480, 640)), 0.02)) == {"image": {}}
+
+
+def test_a_reduction_names_objects_that_become_too_small() -> None:
+    summary = with_objects(summary_of(80, (600, 700), (850, 900)), 0.02)
+    described = describe_reduction(summary, height=64, width=64)
+    assert described is not None
+    assert "read at 64 x 64, where half of the objects are less than 1.3 pixels across: more detail" in described
+    large = describe_reduction(with_objects(summary, 0.2), height=64, width=64)
+    assert large is not None
+    assert "objects" not in large
