@@ -11,6 +11,7 @@ import zipfile
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
+from ml.data.files import audio, images
 from ml.errors import DataError
 from ml.licenses import combine_licenses
 from store import datasets, jobs
@@ -23,7 +24,7 @@ from worker.retry import retrying_transaction
 from worker.settings import WorkerSettings, worker_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from store.jobs import Claim
     from store.tables import Dataset
@@ -37,6 +38,7 @@ EXPANSION = 4
 #: Resource of the sandbox -> setting of its limit.
 LIMIT_SETTINGS: Final = {"memory": "PLINTH_IMPORT_MEMORY_BYTES", "cpu": "PLINTH_IMPORT_CPU_SECONDS"}
 ARCHIVE_SUFFIXES: Final = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".tbz2", ".txz")
+MEDIA_SUFFIXES: Final = images.SUFFIXES | audio.SUFFIXES
 
 
 def validate(claim: Claim, folder: Path, _channel: ChildEnd) -> None:
@@ -129,30 +131,43 @@ def fetch_sources(source: dict[str, str], folder: Path) -> Path:
 
 
 def gather_folder(paths: Sequence[str | None], files: Sequence[Path], into: Path) -> list[Path]:
-    """Replace the files of a folder by one zip, so that their paths are read.
+    """Replace files that belong together by one zip, so that they are read with their paths.
+
+    Files of two folders do, and images or audio clips with all that lies beside them: annotations, lists, transcripts.
 
     Args:
-        paths: Path of each file in the folder; None for a file that was sent by itself.
+        paths: Path of each file in its folder; None for a file that was sent by itself.
         files: The files. Archives and compressed files stay as they are: within a zip they are not read.
         into: Folder for the zip, to be created. The zip is named after the folder.
 
     Returns:
-        The zip, if the files are in at least two folders, and the files that are not in it.
+        The zip, if there are such files, and the files that are not in it.
     """
+    has_archive = any(file.name.lower().endswith(ARCHIVE_SUFFIXES) for file in files)
     members: dict[str, Path] = {}
     for path, file in zip(paths, files, strict=True):
-        if path is not None and not path.lower().endswith(ARCHIVE_SUFFIXES):
-            members.setdefault(path, file)
-    if len({PurePosixPath(path).parent for path in members}) < 2:
+        # A list without a folder beside an archive may be that of its files.
+        name = path or (None if has_archive else file.name)
+        if name and not file.name.lower().endswith(ARCHIVE_SUFFIXES):
+            members.setdefault(name, file)
+    if not _belong_together(members):
         return list(files)
     into.mkdir()
-    tops = {PurePosixPath(path).parts[0] for path in members}
+    tops = {PurePosixPath(path).parts[0] for path in members if "/" in path}
     archive = into / f"{tops.pop() if len(tops) == 1 else 'folder'}.zip"
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED, strict_timestamps=False) as target:
         for path, file in members.items():
             target.write(file, path)
     gathered = set(members.values())
     return [archive, *(file for file in files if file not in gathered)]
+
+
+def _belong_together(paths: Collection[str]) -> bool:
+    """Return whether files must be read together; tables beside each other are read in turn, without a copy."""
+    parsed = [PurePosixPath(path) for path in paths]
+    has_media = any(path.suffix.lower() in MEDIA_SUFFIXES for path in parsed)
+    folders = {path.parent for path in parsed if len(path.parts) > 1}
+    return len(folders) > 1 or (has_media and len(parsed) > 1)
 
 
 def _names_files(splits: Mapping[str, Any] | None) -> bool:
