@@ -47,9 +47,10 @@ def image_encoder_options(summary: DatasetSummary) -> Mapping[str, Any]:
 
 
 def detection_encoder_options(summary: DatasetSummary) -> Mapping[str, Any]:
-    """Return the side of a square for images of several sizes, by the size of their objects.
+    """Return the size of images for detection, by the size of their objects.
 
-    Returns nothing for small images, and for images of one size, which keep it up to `MAX_KEPT_SIDE`.
+    Images of several sizes are centered in a square. Returns nothing for small images, and for images of one size,
+    which keep it up to `MAX_KEPT_SIDE`.
     """
     facts = summary.facts_of("image")
     if not facts or (facts["min_height"], facts["min_width"]) == (facts["max_height"], facts["max_width"]):
@@ -104,7 +105,10 @@ def describe_reduction(summary: DatasetSummary, *, height: int, width: int) -> s
 
 
 def _describe_objects(summary: DatasetSummary, longest: int) -> str:
-    """Return how small half of the objects are in images of this longer side; empty where they are large enough."""
+    """Return how small half of the objects become; empty where they stay large enough.
+
+    `longest` is the longer side of the images that are read, in pixels.
+    """
     pixels = summary.facts_of("objects").get("median_side", math.inf) * longest
     return f", where half of the objects are less than {pixels:.1f} pixels across" if pixels < MIN_OBJECT_SIDE else ""
 

@@ -131,7 +131,7 @@ def fetch_sources(source: dict[str, str], folder: Path) -> Path:
 
 
 def gather_folder(paths: Sequence[str | None], files: Sequence[Path], into: Path) -> list[Path]:
-    """Replace files that belong together by one zip, so that they are read with their paths.
+    """Replace files that belong together by a zip, which is read with paths.
 
     Files of two folders do, and images or audio clips with all that lies beside them: annotations, lists, transcripts.
 
@@ -163,7 +163,10 @@ def gather_folder(paths: Sequence[str | None], files: Sequence[Path], into: Path
 
 
 def _belong_together(paths: Collection[str]) -> bool:
-    """Return whether files must be read together; tables beside each other are read in turn, without a copy."""
+    """Return whether files must be read together.
+
+    Tables beside each other are read in turn, without a copy.
+    """
     parsed = [PurePosixPath(path) for path in paths]
     has_media = any(path.suffix.lower() in MEDIA_SUFFIXES for path in parsed)
     folders = {path.parent for path in parsed if len(path.parts) > 1}

@@ -97,7 +97,7 @@ def test_a_large_size_says_what_half_of_it_saves() -> None:
 
 
 def with_objects(summary: DatasetSummary, median_side: float) -> DatasetSummary:
-    """Return the summary with objects whose shorter side is this fraction of the longer side of their image."""
+    """Return the summary with objects of this size, relative to their image."""
     columns = {**summary.columns, "objects": "objects"}
     facts = {**summary.facts, "objects": {"objects": 200, "max_in_image": 3, "median_side": median_side}}
     return summary.model_copy(update={"columns": columns, "facts": facts})

@@ -70,9 +70,10 @@ def _is_table(source: UploadedFile, upload: CorpusFiles) -> bool:
 
 
 def _parse(line: str) -> tuple[str, str] | None:
-    """Return text and numbers of classes of a row, which perhaps has an id behind them; None for another line.
+    """Return text and class numbers of a row; None for another line.
 
-    It is divided before patterns see it: a pattern of the whole line would take hours for one of megabytes.
+    An id may follow. The line is divided before patterns see it: a pattern of the whole line would take hours for one
+    of megabytes.
     """
     text, *cells = line.split("\t", 3)
     if not 1 <= len(cells) <= 2 or not _NUMBERS.fullmatch(cells[0]) or not _LETTER.search(text):
