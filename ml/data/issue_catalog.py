@@ -182,7 +182,8 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
     "image_color_space": _repair("The image was converted to RGB."),
     "image_transparent": _repair("Transparent pixels were blended with white."),
     "image_sizes_differ": _warning(
-        "Images are scaled to one size for training. Crop them first if their shape matters."
+        "Training reads one size: large images keep their shape and get borders, small ones are stretched to it. Crop "
+        "them first if that matters."
     ),
     "image_channels_differ": _warning("Grayscale and color images are mixed; training reads all of them as color."),
     # Audio

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 INPUT = "input"
 #: Prefix of an answer whose column the table has already.
 PREFIX = "predicted_"
+#: Decimals of a confidence in a table: a network in 32 bits has no more.
+CONFIDENCE_DECIMALS = 6
 
 
 def print_answers(inputs: Sequence[NamedInput], outputs: Sequence[Mapping[str, Any]]) -> None:
@@ -107,8 +109,12 @@ def write_csv(inputs: Sequence[NamedInput], outputs: Sequence[Mapping[str, Any]]
 
 
 def _to_cells(output: Mapping[str, Any]) -> dict[str, Any]:
-    scalars = {name: value for name, value in output.items() if not isinstance(value, dict | list)}
+    scalars = {name: _round(name, value) for name, value in output.items() if not isinstance(value, dict | list)}
     return scalars or {name: json.dumps(value, ensure_ascii=False) for name, value in output.items()}
+
+
+def _round(name: str, value: Any) -> Any:
+    return round(value, CONFIDENCE_DECIMALS) if name == "confidence" and isinstance(value, float) else value
 
 
 def _to_cell(value: Any) -> Any:

@@ -24,8 +24,9 @@ async function steps() {
     get(query(`${API}/jobs`, { limit: 5, state: ["running", "queued"] })),
   ]);
   const hasData = datasets.data.some((item) => item.state === "ready");
+  const usable = { ...datasets, data: datasets.data.filter((item) => item.state !== "rejected") };
   const hasModels = models.data.length > 0;
-  mark("data", datasets.data.length ? some(datasets, "dataset") : "No data yet", hasData, !hasData);
+  mark("data", usable.data.length ? some(usable, "dataset") : "No data yet", hasData, !hasData);
   mark("train", running.data.length ? "A job is running" : hasModels ? some(models, "model") : hasData ? "Ready to train" : "Needs data first", hasModels, hasData && !hasModels);
   mark("use", hasModels ? `Newest: ${models.data[0].name}` : "Needs a model first", false, hasModels);
   await now(running.data);

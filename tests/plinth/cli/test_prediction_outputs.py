@@ -1,12 +1,13 @@
 """Answers of `plinth predict` for people."""
 
+import io
 import json
 from pathlib import Path
 
 import pytest
 
 from plinth.cli.prediction_inputs import NamedInput
-from plinth.cli.prediction_outputs import print_answers
+from plinth.cli.prediction_outputs import print_answers, write_csv
 
 
 def test_recommended_items_are_a_list_with_titles_without_the_profile(capsys: pytest.CaptureFixture[str]) -> None:
@@ -35,3 +36,10 @@ def test_detected_objects_are_lines_on_a_terminal(
     objects = [{"label": "cat", "confidence": 0.9, "box": [1.0, 2.0, 3.4, 4.0]}]
     print_answers([NamedInput(name="a.png", value=Path("a.png"))] * 2, [{"objects": objects}, {"objects": []}])
     assert capsys.readouterr().out.splitlines() == ["a.png  cat  90.0%  from 1, 2 to 3, 4", "a.png  nothing detected"]
+
+
+def test_a_confidence_in_a_table_has_the_decimals_that_mean_something() -> None:
+    file = io.StringIO()
+    row = NamedInput(name="", value={"text": "hot"}, row={"text": "hot"})
+    write_csv([row], [{"label": "heat", "confidence": 0.98765412345678, "value": 1234567.8901}], file)
+    assert file.getvalue() == "text,label,confidence,value\nhot,heat,0.987654,1234567.8901\n"
