@@ -23,6 +23,10 @@ MIN_CALIBRATION_ROWS: Final = 100
 #: Steps of color in the matrix.
 SHADES: Final = 10
 MAX_MISTAKES: Final = 40
+#: Width of an enlarged part of an image, in sides of its box.
+DETAIL_SCALE: Final = 6
+#: Fraction of the image up to which a part is enlarged.
+MAX_DETAIL_FRACTION: Final = 0.75
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,7 +206,9 @@ def mistakes(report: Mapping[str, Any]) -> list[dict[str, Any]]:
 def facts(mistake: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return what a mistake says of itself, as pairs of name and value."""
     names = {"label": "true", "reference": "expected", "found": "answer"}
-    hidden = ("index", "row", "text", "box", "loss")
+    hidden: tuple[str, ...] = ("index", "row", "text", "box", "loss")
+    if box_caption(mistake):
+        hidden += ("error", "predicted", "confidence", "label")
     return [
         (
             names.get(name, name.replace("_", " ")),
@@ -216,3 +222,32 @@ def facts(mistake: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _kind_in_words(name: str, value: Any) -> str:
     """Return a value as text; the kind of an error, such as `false_box`, without underscores."""
     return str(value).replace("_", " ") if name == "error" else str(value)
+
+
+def box_caption(mistake: Mapping[str, Any]) -> str:
+    """Return which box of a detection a mistake is about, or nothing for others."""
+    if mistake.get("error") == "missed":
+        return f"Missed: {mistake['label']}"
+    if mistake.get("error") != "false_box":
+        return ""
+    caption = f"False box: {mistake['predicted']}, {format_percent(mistake['confidence'])} sure"
+    return f"{caption}; true is {mistake['label']}" if mistake.get("label") else caption
+
+
+def detail(box: Sequence[float], size: tuple[int, int]) -> tuple[float, float, float, float] | None:
+    """Return the part of an image around a small box: left, top, width, height.
+
+    In pixels. `box` is left, top, right and bottom; `size` is the width and height of the image. None for a large
+    box, which the whole image shows well.
+    """
+    width, height = size
+    side = DETAIL_SCALE * max(box[2] - box[0], box[3] - box[1], 1)
+    if side > min(width, height) * MAX_DETAIL_FRACTION:
+        return None
+    left, top = (box[0] + box[2] - side) / 2, (box[1] + box[3] - side / 2) / 2
+    return (
+        round(min(max(left, 0), width - side), 1),
+        round(min(max(top, 0), height - side / 2), 1),
+        round(side, 1),
+        round(side / 2, 1),
+    )

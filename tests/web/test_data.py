@@ -79,6 +79,25 @@ def test_a_folder_becomes_a_dataset_with_its_classes_and_images(
     visitor.assert_calm()
 
 
+def test_the_form_of_a_training_shows_what_will_be_used_and_fitting_tasks_first(
+    new_window: Callable[..., Visitor], stack: RunningStack, folder: Path
+) -> None:
+    from playwright.sync_api import expect
+
+    with stack.client() as plinth:
+        plinth.datasets.wait(plinth.datasets.upload(folder, name="formed").id)
+    visitor = new_window(360)
+    page = visitor.open("/train?dataset=formed@1")
+    expect(page.locator("#plan .tiles")).to_contain_text("batch size")
+    page.get_by_text("More settings", exact=True).click()
+    for field in ("Epochs", "Batch size", "Learning rate"):
+        expect(page.get_by_label(field)).to_have_attribute("placeholder", re.compile("[0-9]"))
+    expect(page.locator("#task > option")).to_have_text(["image classification", "image generation"])
+    expect(page.locator("#task optgroup[label='Other tasks'] option").first).to_have_text("audio classification")
+    visitor.assert_fits()
+    visitor.assert_accessible()
+
+
 def test_findings_stand_beside_their_rows_and_markup_stays_text(
     new_window: Callable[..., Visitor], stack: RunningStack, tmp_path: Path
 ) -> None:
@@ -94,6 +113,12 @@ def test_findings_stand_beside_their_rows_and_markup_stays_text(
     expect(page.locator("#rows .text").first).to_contain_text(MARKUP)
     expect(page.locator("#findings")).to_contain_text("duplicate")
     assert page.locator("#rows img").count() == 0
+    page.locator("#findings button", has_text="same text").first.click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.locator(".text").first).to_contain_text(MARKUP)
+    expect(dialog).to_contain_text(re.compile("row [0-9]+ of the [a-z]+ split"))
+    dialog.get_by_role("button", name="Close").click()
+    expect(dialog).to_have_count(0)
     with page.expect_download() as download:
         page.get_by_role("link", name="Download as CSV").click()
     assert "duplicate" in Path(download.value.path()).read_text()

@@ -214,3 +214,53 @@ def test_a_failed_job_is_tried_again_where_the_api_offers_it(visitor: Visitor, c
         expect(page.locator("#message")).to_contain_text('"schedule.epochs" has no value')
     visitor.assert_accessible()
     visitor.assert_calm()
+
+
+def test_an_export_has_its_download_and_no_curves(visitor: Visitor, content: Path) -> None:
+    from playwright.sync_api import expect
+
+    with transaction() as session:
+        spec = {"kind": "export", "model": "exported@3", "format": "onnx"}
+        job_id = jobs.submit(session, kind="export", spec=spec, model_name=None).id
+    claim = claim_job(job_id)
+    with transaction() as session:
+        jobs.succeed(session, claim, reason="completed")
+    page = visitor.open(f"/jobs/{job_id}")
+    link = page.get_by_role("link", name="Download exported-3-onnx.zip")
+    expect(link).to_have_attribute("href", "/api/v1/models/exported/versions/3/download?format=onnx")
+    expect(page.get_by_role("heading", name="Curves")).to_have_count(0)
+    visitor.assert_accessible()
+    visitor.assert_calm()
+
+
+def test_a_search_leads_to_its_report(visitor: Visitor, content: Path) -> None:
+    from playwright.sync_api import expect
+
+    with transaction() as session:
+        spec = {"kind": "sweep", "job": {"kind": "finetune", "model": "searched"}}
+        job_id = jobs.submit(session, kind="sweep", spec=spec, model_name=None).id
+    claim = claim_job(job_id)
+    with transaction() as session:
+        jobs.succeed(session, claim, report={"task": "image_classification", "metrics": {}}, reason="completed")
+    page = visitor.open(f"/jobs/{job_id}")
+    expect(page.get_by_role("link", name="Read the report")).to_have_attribute("href", f"/jobs/{job_id}/report")
+
+
+def test_runs_that_are_equal_are_drawn_clearly_under_the_names_of_reports(visitor: Visitor, content: Path) -> None:
+    from playwright.sync_api import expect
+
+    job_ids = []
+    for rate in (0.1, 0.2):
+        with transaction() as session:
+            spec = {"kind": "pretrain", "dataset": "d@1", "model": "equal", "objective": {"name": "equal"}}
+            spec["schedule"] = {"learning_rate": rate}
+            job_ids.append(jobs.submit(session, kind="pretrain", spec=spec, model_name="equal").id)
+        report_step(claim_job(job_ids[-1]), 1, test__map=0.5)
+    page = visitor.open("/compare?" + "&".join(f"job={job_id}" for job_id in job_ids))
+    expect(page.locator(".parallel .run.rank-4")).to_have_count(2)
+    expect(page.get_by_role("button", name="test mean average precision")).to_be_visible()
+    left = page.locator(".parallel .axis-name").first.bounding_box()
+    frame = page.locator(".parallel").bounding_box()
+    assert left is not None
+    assert frame is not None
+    assert left["x"] >= frame["x"]

@@ -91,3 +91,33 @@ def test_the_list_fits_a_phone_and_is_accessible(
     visitor.open("/jobs").wait_for_selector("#jobs tbody tr")
     visitor.assert_fits()
     visitor.assert_accessible()
+
+
+def test_a_comparison_begins_when_two_runs_are_chosen_also_on_a_phone(
+    new_visitor: Callable[..., Visitor], content: Path
+) -> None:
+    from playwright.sync_api import expect
+
+    chosen = [queue_job(model="first-of-two"), queue_job(model="second-of-two")]
+    page = new_visitor(360).open("/jobs")
+    button = page.locator("#compare")
+    expect(button).to_be_disabled()
+    page.get_by_label("Select first-of-two to compare").check()
+    expect(button).to_be_disabled()
+    page.get_by_label("Select second-of-two to compare").check()
+    button.click()
+    page.wait_for_url("**/compare?*")
+    assert all(job_id in page.url for job_id in chosen)
+    assert page.url.count("job=") == 2
+
+
+def test_a_phone_shows_the_result_and_the_start_of_a_job(new_visitor: Callable[..., Visitor], content: Path) -> None:
+    from playwright.sync_api import expect
+
+    with transaction() as session:
+        jobs.fail(
+            session, claim_job(queue_job(model="narrow")), error={"code": "x", "message": "no rows", "hint": None}
+        )
+    row = new_visitor(360).open("/jobs").locator("#jobs tr", has_text="narrow")
+    expect(row.get_by_text("no rows")).to_be_visible()
+    expect(row.get_by_text("just now")).to_be_visible()

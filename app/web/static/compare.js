@@ -68,8 +68,11 @@ function columns(shownRuns) {
 
 const valueOf = (run, name) => run.settings[name] ?? run.metrics[name];
 
+/** The value of a run on an axis: a run that starts from no model has a point, too. */
+const onAxis = (run, name) => valueOf(run, name) ?? (name === "start_from" ? "nothing" : undefined);
+
 function axisOf(name, shownRuns) {
-  const values = distinct(shownRuns.map((run) => valueOf(run, name)));
+  const values = distinct(shownRuns.map((run) => onAxis(run, name)));
   const isNumeric = values.every((value) => typeof value === "number");
   if (!isNumeric) {
     const names = values.map(String).sort();
@@ -79,10 +82,13 @@ function axisOf(name, shownRuns) {
   const [low, high] = [Math.min(...values), Math.max(...values)];
   const isLog = low > 0 && high / low > 100;
   const scale = (value) => (isLog ? Math.log(value) : value);
-  const at = (value) => (high > low ? (scale(value) - scale(low)) / (scale(high) - scale(low)) : 0.5);
+  // On the axes of metrics, the better value is above.
+  const isTurned = isLow(name) && shownRuns.some((run) => name in run.metrics);
+  const part = (value) => (high > low ? (scale(value) - scale(low)) / (scale(high) - scale(low)) : 0.5);
+  const at = (value) => (isTurned ? 1 - part(value) : part(value));
   const middle = isLog ? Math.sqrt(low * high) : (low + high) / 2;
   const text = (value) => (name === "seconds" ? duration(value) : number(value, 3));
-  return { name, at, marks: high > low ? [[0, text(low)], [0.5, text(middle)], [1, text(high)]] : [[0.5, text(low)]] };
+  return { name, at, marks: high > low ? [low, middle, high].map((value) => [at(value), text(value)]) : [[0.5, text(low)]] };
 }
 
 /** Metrics are comparable on the same data for the same purpose alone. */
@@ -95,17 +101,26 @@ const scaleOf = ({ encoders, start_from: base, objective }) => JSON.stringify([e
 function rankOf(run, shownRuns, metric) {
   const values = shownRuns.filter((item) => groupOf(item, metric) === groupOf(run, metric)).map((item) => item.metrics[metric]).filter((value) => typeof value === "number").sort((a, b) => a - b);
   const value = run.metrics[metric];
-  if (typeof value !== "number" || values.length < 2) return 4;
+  if (typeof value !== "number" || values.length < 2 || values[0] === values.at(-1)) return 4;
   const place = values.indexOf(value) / (values.length - 1);
   return Math.round(4 * (isLow(metric) ? 1 - place : place));
 }
 
-const short = (name) => (name === "seconds" ? "time" : words(name.replace(/^schedule\./, "").replace(/^architectures\.(\w+)\.(config\.)?/, "$1 ").replace(/\.config\./, " ").replace("/", " ")));
+/** Names of metrics as reports write them. */
+const metricNames = JSON.parse(byId("content").dataset.metricNames);
 
-/** The value of an axis on a ground of its own, so that no line runs through it. */
+function short(name) {
+  if (name === "seconds") return "time";
+  const [split, metric] = name.split("/");
+  return metric ? `${split} ${metricNames[metric] ?? words(metric)}` : settingName(name);
+}
+
+const settingName = (name) => words(name.replace(/^schedule\./, "").replace(/^encoders\.(\w+)\.(config\.)?/, "$1 ").replace(/^(\w+)\.name$/, "$1").replace(/^architectures\.(\w+)\.(config\.)?/, "$1 ").replace(/\.config\./, " "));
+
+/** The value of an axis beside it; its outline keeps it readable where a line runs below. */
 function mark(x, y, text) {
   const shownText = text.length > 14 ? `${text.slice(0, 13)}…` : text;
-  return s("g", { class: "tick" }, s("rect", { x: x + 4, y: y - 9, width: 7 * shownText.length + 8, height: 18, rx: 4 }), s("text", { x: x + 8, y: y + 4 }, shownText));
+  return s("g", { class: "tick" }, s("text", { x: x + 8, y: y + 4 }, shownText));
 }
 
 function drawLines(shownRuns, { settings, metrics }, metric) {
@@ -116,15 +131,15 @@ function drawLines(shownRuns, { settings, metrics }, metric) {
     return;
   }
   const axes = names.map((name) => axisOf(name, shownRuns));
-  // The names of the outer axes are centered on them, too: about 6 pixels a character.
-  const overhang = (index) => 3.2 * short(names.at(index)).length + 8;
+  // The names of the outer axes are centered on them, too: about 8 pixels a character.
+  const overhang = (index) => 4 * short(names.at(index)).length + 10;
   const [left, right] = [Math.max(PAD.left, overhang(0)), Math.max(PAD.right, overhang(-1))];
   const width = left + right + GAP * (axes.length - 1);
   const y = (at) => HEIGHT - PAD.bottom - at * (HEIGHT - PAD.top - PAD.bottom);
   const x = (index) => left + index * GAP;
   const root = s("svg", { class: "parallel", viewBox: `0 0 ${width} ${HEIGHT}`, width, height: HEIGHT, role: "img", "aria-label": `${shownRuns.length} runs over ${names.map(short).join(", ")}; the table below has the values` });
   for (const run of shownRuns) {
-    const points = axes.map((axis, index) => [x(index), valueOf(run, axis.name), axis]).filter(([, value]) => value !== undefined && value !== null)
+    const points = axes.map((axis, index) => [x(index), onAxis(run, axis.name), axis]).filter(([, value]) => value !== undefined && value !== null)
       .map(([px, value, axis]) => `${px} ${y(axis.at(value)).toFixed(1)}`);
     if (points.length > 1) root.append(s("path", { class: `run rank-${rankOf(run, shownRuns, metric)}`, "data-run": run.job.id, d: `M${points.join("L")}` }, s("title", null, run.name)));
   }

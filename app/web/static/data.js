@@ -79,10 +79,10 @@ function row(item) {
   return h("tr", null,
     h("th", { scope: "row" }, h("a", { class: "name", href: `/data/${item.id}` }, `${item.name}@${item.version}`),
       h("span", { class: "sub" }, [words(item.task), words(item.format)].filter(Boolean).join(", "))),
-    h("td", null, badge(item.state), item.error ? h("span", { class: "sub" }, words(item.error.message.replace("the data was rejected: ", ""))) : ""),
-    h("td", { class: "number-cell" }, number(item.rows)),
-    h("td", { class: "wide number-cell" }, item.bytes ? bytes(item.bytes) : "-"),
-    h("td", { class: "wide" }, ago(item.created_at)));
+    h("td", { "data-label": "state" }, badge(item.state), item.error ? h("span", { class: "sub" }, words(item.error.message.replace("the data was rejected: ", ""))) : ""),
+    h("td", { class: "number-cell", "data-label": "rows" }, number(item.rows)),
+    h("td", { class: "wide number-cell", "data-label": "size" }, item.bytes ? bytes(item.bytes) : "-"),
+    h("td", { class: "wide", "data-label": "added" }, ago(item.created_at)));
 }
 
 async function update() {

@@ -6,7 +6,8 @@ import { ago, bytes, count, number, plain, words } from "./format.js";
 import { chooseColumns } from "./columns.js";
 import { measures } from "./measures.js";
 import { badge } from "./job_parts.js";
-import { input, target } from "./values.js";
+import { openRow } from "./row_dialog.js";
+import { input, markTiny, target } from "./values.js";
 
 const id = decodeURIComponent(location.pathname.split("/")[2]);
 const path = `${API}/datasets/${encodeURIComponent(id)}`;
@@ -49,11 +50,19 @@ function health(dataset, report) {
 
 const placeOf = (sample) => [sample.file?.split("/").at(-1), sample.row ? `row ${sample.row}` : sample.line ? `line ${sample.line}` : "", sample.column, sample.found ? `found ${sample.found}` : "", sample.expected ? `expected ${sample.expected}` : ""].filter(Boolean).join(", ");
 
+/** A place as text; a button that opens its row, with its image or text, where the row was read. */
+function place(sample, title) {
+  if (!sample.split || typeof sample.index !== "number") return placeOf(sample);
+  return h("button", { type: "button", class: "link", "data-split": sample.split, "data-index": sample.index, "data-title": title }, placeOf(sample) || `row ${number(sample.index)} of ${sample.split}`);
+}
+
 function places(item) {
-  const list = (samples) => h("ul", { class: "list tight" }, samples.map((sample) => h("li", { class: "sub" }, placeOf(sample))));
+  const list = (samples) => h("ul", { class: "list tight" }, samples.map((sample) => h("li", { class: "sub" }, place(sample, words(item.code)))));
   const [first, ...rest] = item.sample;
   if (!first) return "";
-  return rest.length ? [list([first]), h("details", { class: "bare" }, h("summary", null, `${number(rest.length)} more`), list(rest))] : list([first]);
+  const left = item.count - item.sample.length;
+  const note = rest.length && left > 0 ? h("p", { class: "sub" }, `The report keeps the first ${number(item.sample.length)} of ${number(item.count)} places.`) : "";
+  return rest.length ? [list([first]), h("details", { class: "bare" }, h("summary", null, `${number(rest.length)} more`), list(rest), note)] : list([first]);
 }
 
 function findings(report) {
@@ -63,7 +72,7 @@ function findings(report) {
     h("th", { scope: "row" }, h("span", { class: `severity-${item.severity}` }, words(item.code)), h("span", { class: "sub" }, item.severity === "repair" && item.hint?.startsWith("Left out:") ? `left out, ${number(item.count)} of ${number(report.rows)}` : item.severity)),
     h("td", { class: "number-cell", "data-label": "times" }, number(item.count)),
     h("td", { class: "whole" }, plain(item.hint) ?? ""),
-    h("td", { class: "wide" }, places(item)))));
+    h("td", { class: "whole" }, places(item)))));
   const quote = (text) => `"${String(text ?? "").replaceAll('"', '""')}"`;
   const lines = [["code", "severity", "count", "hint", "file", "row", "line", "column", "found", "expected"].join(",")];
   for (const item of items) for (const sample of item.sample.length ? item.sample : [{}]) lines.push([item.code, item.severity, item.count, item.hint, sample.file, sample.row, sample.line, sample.column, sample.found, sample.expected].map(quote).join(","));
@@ -106,7 +115,7 @@ async function rows(start = 0) {
   byId("more-rows").onclick = () => rows(end);
   const isText = preview.data[0] && !("image" in preview.data[0].input);
   list.classList.toggle("texts", Boolean(isText));
-  for (const image of list.querySelectorAll("img")) image.addEventListener("load", () => image.classList.toggle("tiny", image.naturalWidth < 64));
+  markTiny(list);
 }
 
 function tabs(dataset) {
@@ -168,6 +177,10 @@ async function update() {
   }
 }
 
+byId("findings").addEventListener("click", (event) => {
+  const { split: part, index, title } = event.target.dataset;
+  if (index !== undefined) openRow(path, part, Number(index), { title: `${title}: ${event.target.textContent}`, classes });
+});
 byId("delete").addEventListener("click", () => byId("confirm").showModal());
 byId("confirm").addEventListener("close", async () => {
   if (byId("confirm").returnValue !== "delete") return;

@@ -12,6 +12,9 @@ const MAX_LINES = 500;
 /** The place of the charts has no width while the page is left. */
 const MIN_CHART_WIDTH = 240;
 const TRAINING = ["preparing", "training", "evaluating", "exporting", "registering"];
+/** Kinds of jobs with curves; a search has one over its trials. */
+const WITH_CURVES = ["finetune", "pretrain", "sweep"];
+const WITH_REPORT = ["finetune", "sweep"];
 const FINAL = ["succeeded", "failed", "cancelled"];
 
 /** Curves of the jobs that are shown: points by metric, and the time of each step. */
@@ -70,7 +73,7 @@ function drawCurves() {
       const [split] = name.split("/");
       return { name: several ? `${curves.label} ${split}` : split, className: `s${(color - 1) % 8 + 1}${several && isTrain ? " dashed" : ""}`, points: points(curves, name, axis) };
     }));
-    return lineChart(series, { title: words(key), xLabel: axis === "time" ? "time" : "step", formatX: axis === "time" ? duration : number, log: log === "on", weight: Number(weight), width: index === 0 ? space : half, height: index === 0 ? 300 : 220 });
+    return lineChart(series, { title: words(key), xLabel: axis === "time" ? "time" : job.kind === "sweep" ? "trial" : "step", formatX: axis === "time" ? duration : number, log: log === "on", weight: Number(weight), width: index === 0 ? space : half, height: index === 0 ? 300 : 220 });
   });
   byId("charts").replaceChildren(...(charts.length ? charts : [h("p", { class: "empty" }, "No values yet. They appear with the first steps.")]));
 }
@@ -130,6 +133,15 @@ function progress() {
     h("dl", { class: "tiles" }, facts.map(([name, value]) => h("div", null, h("dt", null, name), h("dd", null, value)))));
 }
 
+/** What an export made, with its download. */
+function exported({ model, format }) {
+  const [name, version] = model.split("@");
+  const file = `${name}-${version}-${format}.zip`;
+  return h("div", { class: "notice good row spread" }, h("p", null, `${model} is exported as ${words(format)}.`),
+    h("p", { class: "row" }, h("a", { class: "button primary", download: file, href: query(`${API}/models/${encodeURIComponent(name)}/versions/${version}/download`, { format }) }, `Download ${file}`),
+      h("a", { class: "button", href: `/models/${encodeURIComponent(name)}` }, "The model")));
+}
+
 function outcome() {
   const parts = [];
   if (job.state === "failed") {
@@ -145,9 +157,11 @@ function outcome() {
       h("p", null, `${model} is ready`, best ? `: ${best[0]} ${number(best[1])}` : "", "."),
       h("p", { class: "row" },
         isBase ? h("a", { class: "button primary", href: query("/train", { base: job.model.name }) }, "Fine-tune from it") : h("a", { class: "button primary", href: query("/try", { model }) }, "Try it"),
-        job.kind === "finetune" ? h("a", { class: "button", href: `/jobs/${id}/report` }, "Read the report") : "",
+        WITH_REPORT.includes(job.kind) ? h("a", { class: "button", href: `/jobs/${id}/report` }, "Read the report") : "",
         h("a", { class: "button", href: `/models/${encodeURIComponent(job.model.name)}` }, "The model"))));
   }
+  if (job.state === "succeeded" && job.kind === "sweep" && !job.model) parts.push(h("div", { class: "notice good row spread" }, h("p", null, "The search has ended."), h("a", { class: "button primary", href: `/jobs/${id}/report` }, "Read the report")));
+  if (job.state === "succeeded" && job.kind === "export") parts.push(exported(job.spec));
   if (job.warnings?.length) parts.push(h("div", { class: "notice warn" }, h("h2", null, "Look twice"), job.warnings.map((text) => h("p", null, plain(text)))));
   if (state(job) === "paused") parts.push(h("div", { class: "notice warn" }, h("p", null, "Paused. The checkpoint is kept; resume it when you like.")));
   show(byId("outcome"), parts);
@@ -223,6 +237,7 @@ async function update() {
   show(byId("about"), badge(job), h("span", null, kind(job.kind), training.task ? `, ${words(training.task)}` : ""),
     training.dataset ? h("span", null, "on ", h("strong", null, versionOf("data", training.dataset))) : "", h("code", null, id),
     job.parent ? h("a", { href: `/jobs/${job.parent}` }, `trial ${job.trial} of a search`) : "");
+  byId("curves").hidden = !WITH_CURVES.includes(job.kind);
   phases();
   progress();
   outcome();

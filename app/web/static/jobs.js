@@ -20,10 +20,10 @@ function row(job) {
     h("td", { class: "select" }, box),
     h("th", { scope: "row" }, h("a", { class: "name", href: `/jobs/${job.id}` }, name),
       h("span", { class: "sub" }, kind(job.kind), training.task ? `, ${words(training.task)}` : "", training.dataset ? `, on ${versionOf("data", training.dataset)}` : "")),
-    h("td", null, badge(job)),
-    h("td", { class: "progress-cell" }, progressOf(job)),
-    h("td", { class: "wide" }, resultOf(job)),
-    h("td", { class: "wide" }, ago(job.started_at ?? job.created_at)));
+    h("td", { "data-label": "state" }, badge(job)),
+    h("td", { class: "progress-cell", "data-label": "progress" }, progressOf(job)),
+    h("td", { class: "wide", "data-label": "result" }, resultOf(job)),
+    h("td", { class: "wide", "data-label": "started" }, ago(job.started_at ?? job.created_at)));
 }
 
 function emptyText(state) {
@@ -77,7 +77,7 @@ body.addEventListener("change", (event) => {
   const { value, checked } = event.target;
   if (checked) selected.add(value);
   else selected.delete(value);
-  const link = byId("compare");
-  link.href = query("/compare", { job: [...selected] });
-  link.textContent = selected.size ? `Compare ${selected.size}` : "Compare";
+  byId("compare").disabled = selected.size < 2;
+  byId("compare").textContent = selected.size < 2 ? "Choose two to compare" : `Compare ${selected.size}`;
 });
+byId("compare").addEventListener("click", () => location.assign(query("/compare", { job: [...selected] })));

@@ -1,6 +1,6 @@
 // Model: its versions, which one is in use, where it comes from, and its files.
 
-import { API, Problem, get, query, request } from "./api.js";
+import { API, Problem, get, post, query, request } from "./api.js";
 import { byId, h, show } from "./dom.js";
 import { ago, bytes, count, number, plain, words } from "./format.js";
 import { graph } from "./graph.js";
@@ -23,14 +23,26 @@ const metricsOf = (metrics) => {
   return (test.length ? test : entries).slice(0, 3);
 };
 
+/** What a file of an exported graph is for, by its path. */
+function graphNotes(graphs) {
+  const notes = {};
+  for (const { file, trunk, variant, inputs, outputs } of Object.values(graphs ?? {})) {
+    const names = `${inputs?.join(", ")} in, ${outputs?.join(", ")} out`;
+    notes[file] = trunk ? `ONNX, the last layer alone: it needs ${trunk} before it` : `ONNX, the whole network: ${names}`;
+    if (trunk) notes[trunk] = `ONNX, the network before ${file}`;
+    if (variant?.file) notes[variant.file] = `ONNX, ${trunk ? `the same as ${trunk}` : `the same as ${file}`} in ${words(variant.name)}, ${number(variant.speedup, 2)} times the speed`;
+  }
+  return notes;
+}
+
 function versionRow(version) {
   const { lineage } = version;
   return h("tr", null,
     h("th", { scope: "row" }, h("button", { type: "button", class: "link name", onclick: () => select(version.version) }, `${name}@${version.version}`), h("span", { class: "sub" }, ago(version.created_at))),
-    h("td", { class: "nowrap" }, metricsOf(version.metrics).map(([key, value]) => h("span", { class: "sub" }, `${words(key.replace("test/", ""))} ${number(value)}`))),
-    h("td", { class: "wide" }, bytes(version.bytes)),
-    h("td", null, lineage.job ? [h("a", { href: `/jobs/${lineage.job}` }, "job"), version.task ? [", ", h("a", { href: `/jobs/${lineage.job}/report` }, "report")] : ""].flat() : "import"),
-    h("td", null, h("ul", { class: "chips" }, version.aliases.map((alias) => h("li", null, alias)))));
+    h("td", { class: "nowrap", "data-label": "metrics" }, metricsOf(version.metrics).map(([key, value]) => h("span", { class: "sub" }, `${words(key.replace("test/", ""))} ${number(value)}`))),
+    h("td", { class: "wide", "data-label": "size" }, bytes(version.bytes)),
+    h("td", { "data-label": "from" }, lineage.job ? [h("a", { href: `/jobs/${lineage.job}` }, "job"), version.task ? [", ", h("a", { href: `/jobs/${lineage.job}/report` }, "report")] : ""].flat() : "import"),
+    h("td", { "data-label": "in use as" }, h("ul", { class: "chips" }, version.aliases.map((alias) => h("li", null, alias)))));
 }
 
 async function withSplit(path_) {
@@ -114,9 +126,21 @@ async function select(number_) {
     ...Object.entries(version.metrics).map(([key, value]) => [words(key), number(value)])];
   show(byId("facts"), facts.filter(([, value]) => value).flatMap(([key, value]) => [h("dt", null, key), h("dd", null, value)]));
   show(byId("warnings"), version.warnings.map((text) => h("p", { class: "notice warn" }, plain(typeof text === "string" ? text : text.message))));
+  const notes = graphNotes(version.graphs);
+  const exportOnnx = async (event) => {
+    event.target.disabled = true;
+    try {
+      const job = await post(`${API}/jobs`, { kind: "export", model: `${name}@${number_}`, format: "onnx" });
+      location.assign(`/jobs/${job.id}`);
+    } catch (error) {
+      event.target.disabled = false;
+      fail(error);
+    }
+  };
   const download = `${path}/versions/${number_}/download`;
   show(byId("downloads"), h("li", null, h("a", { href: download, download: `${name}-${number_}.zip` }, "Package (zip)")),
-    version.files.map((file) => h("li", null, h("a", { href: query(download, { file: file.path }), download: file.path.split("/").pop() }, file.path), h("span", { class: "sub" }, bytes(file.bytes)))));
+    version.files.map((file) => h("li", null, h("a", { href: query(download, { file: file.path }), download: file.path.split("/").pop() }, file.path), h("span", { class: "sub" }, [bytes(file.bytes), notes[file.path]].filter(Boolean).join(": ")))),
+    h("li", null, h("button", { type: "button", onclick: exportOnnx }, "Export as ONNX"), h("span", { class: "sub" }, "A folder that runs without Plinth, with its code and a README.")));
   show(byId("lineage"), await lineage(version));
 }
 

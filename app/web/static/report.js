@@ -1,8 +1,9 @@
 // The report: mistakes are read after the page; a cell of the matrix shows its rows.
 
 import { API, get, post, query, request } from "./api.js";
+import { openCloser } from "./closer.js";
 import { byId, h } from "./dom.js";
-import { answer, input } from "./values.js";
+import { answer, input, markTiny } from "./values.js";
 
 const id = byId("report").dataset.id;
 const list = byId("mistakes");
@@ -42,7 +43,7 @@ async function samples() {
     place.replaceChildren(...outputs.map((output, index) => h("li", { class: "card" },
       place.dataset.task === "image_generation" ? "" : input({ ...inputs[index], seed: null }),
       output.image ? [answer({ image: output.image }), h("p", { class: "sub" }, output.label ?? `seed ${output.seed}`)].flat() : answer(output))));
-    for (const image of place.querySelectorAll("img")) image.addEventListener("load", () => image.classList.toggle("tiny", image.naturalWidth < 64));
+    markTiny(place);
   } catch (error) {
     byId("samples-text").textContent = `No samples: ${error.message}`;
   }
@@ -60,12 +61,30 @@ byId("report").addEventListener("click", (event) => {
 });
 byId("show-all")?.addEventListener("click", () => filter(null));
 
+/** Enlarge the image of a mistake, at its box where it has one. */
+function look(event) {
+  const card = event.target.closest(".mistake");
+  if (!card || !event.target.closest(".row-image, .row-detail")) return;
+  const rowImage = card.querySelector(".row-image");
+  const drawing = rowImage.cloneNode(true);
+  drawing.setAttribute("class", "media");
+  drawing.querySelector("image").removeAttribute("id");
+  for (const name of ["width", "height"]) drawing.removeAttribute(name);
+  const { width, height } = rowImage.viewBox.baseVal;
+  openCloser({ title: card.querySelector(".name")?.textContent ?? rowImage.getAttribute("aria-label"), drawing, width, height });
+}
+
+list?.addEventListener("click", look);
 if (list) {
   try {
     const text = await request("GET", `/jobs/${id}/report/mistakes`, undefined, { headers: { Accept: "text/html" } });
     list.replaceChildren(...new DOMParser().parseFromString(text, "text/html").body.childNodes);
   } catch (error) {
     list.replaceChildren(h("p", { class: "notice warn" }, error.message));
+  }
+  for (const rowImage of list.querySelectorAll(".row-image")) {
+    rowImage.after(h("button", { type: "button", class: "visually-hidden" }, "Enlarge"));
+    rowImage.nextSibling.addEventListener("click", () => rowImage.dispatchEvent(new MouseEvent("click", { bubbles: true })));
   }
   list.removeAttribute("aria-busy");
 }

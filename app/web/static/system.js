@@ -28,9 +28,9 @@ async function keys() {
   if (data === null) return;
   const rows = data.map((key) => h("tr", null,
     h("th", { scope: "row" }, h("span", { class: "name" }, key.name), h("span", { class: "sub" }, [key.scope, key.models?.join(", "), key.requests_per_minute && `${key.requests_per_minute} a minute`, key.max_jobs && count(key.max_jobs, "job"), key.cpu_seconds_per_day && `${key.cpu_seconds_per_day} CPU seconds a day`, key.expires_at && `ends ${new Date(key.expires_at).toLocaleDateString()}`, key.id === own && "the key of this session"].filter(Boolean).join(", "))),
-    h("td", { class: "wide" }, ago(key.created_at)), h("td", null, key.last_used_at ? ago(key.last_used_at) : "never"),
+    h("td", { class: "wide", "data-label": "created" }, ago(key.created_at)), h("td", { "data-label": "last used" }, key.last_used_at ? ago(key.last_used_at) : "never"),
     h("td", null, key.revoked_at ? "revoked" : key.expires_at && new Date(key.expires_at) < new Date() ? "expired" : h("button", { type: "button", class: "danger", "data-revoke": key.id, "data-name": key.name, "aria-label": `Revoke ${key.name}` }, "Revoke"))));
-  show(byId("keys"), h("table", null,
+  show(byId("keys"), h("table", { class: "reflow cards" },
     h("thead", null, h("tr", null, ["Key", "Created", "Last used", ""].map((name, index) => h("th", { scope: "col", class: index === 1 ? "wide" : "" }, name || h("span", { class: "visually-hidden" }, "Action"))))),
     h("tbody", null, rows)));
 }
@@ -40,8 +40,8 @@ function diskRow(part, unused) {
   const button = unused.expired_count ? h("button", { type: "button", "data-clean": part.kind, "data-text": `${count(unused.expired_count, "item")} of ${words(part.kind)} (${bytes(unused.expired_bytes)})`, "aria-label": `Clean up ${words(part.kind)}` }, "Clean up") : "";
   return h("tr", null,
     h("th", { scope: "row" }, h("span", { class: "name" }, words(part.kind)), h("span", { class: "sub" }, plain(part.summary))),
-    h("td", { class: "number-cell wide" }, number(part.count)), h("td", { class: "number-cell" }, part.bytes ? bytes(part.bytes) : "-"),
-    h("td", { class: "number-cell" }, unused.expired_count ? bytes(unused.expired_bytes) : "-"), h("td", { class: "wide nowrap" }, days), h("td", null, button));
+    h("td", { class: "number-cell wide", "data-label": "items" }, number(part.count)), h("td", { class: "number-cell", "data-label": "size" }, part.bytes ? bytes(part.bytes) : "-"),
+    h("td", { class: "number-cell", "data-label": "unused" }, unused.expired_count ? bytes(unused.expired_bytes) : "-"), h("td", { class: "wide nowrap", "data-label": "deleted" }, days), h("td", null, button));
 }
 
 /** Space by kind; unused is what no dataset, model or unfinished job needs, however young. */
@@ -50,7 +50,7 @@ async function disk() {
   const unused = Object.fromEntries(all.kinds.map((part) => [part.kind, part]));
   const used = space.kinds.reduce((sum, part) => sum + part.bytes, 0);
   byId("free").textContent = `Plinth takes ${bytes(used)}; ${bytes(space.free_bytes)} of ${bytes(space.total_bytes)} are free.`;
-  show(byId("disk"), h("table", null,
+  show(byId("disk"), h("table", { class: "reflow cards" },
     h("thead", null, h("tr", null, [["Kind"], ["Items", "number-cell wide"], ["Size", "number-cell"], ["Unused", "number-cell"], ["Deleted", "wide"], [""]]
       .map(([name, look]) => h("th", { scope: "col", class: look ?? "" }, name || h("span", { class: "visually-hidden" }, "Action"))))),
     h("tbody", null, [...space.kinds].sort((a, b) => b.bytes - a.bytes).map((part) => diskRow(part, unused[part.kind])))));

@@ -4,6 +4,8 @@ import { API, Problem, get, post, query } from "./api.js";
 import { byId, h, show } from "./dom.js";
 import { duration, number, words } from "./format.js";
 
+/** Types of columns that are learned as the answer alone. */
+const TARGETS = ["label", "number"];
 const SCHEDULE = ["epochs", "batch_size", "learning_rate"];
 let datasets = [];
 let catalog = null;
@@ -75,6 +77,13 @@ function timeOf({ expected_seconds: seconds, expected_from: job }) {
   return [button, " ", line];
 }
 
+/** Show in empty fields what the plan uses. */
+function fillPlaceholders({ spec: { schedule }, epochs, batch_size: batchSize, notes }) {
+  const [, width, height] = (notes ?? []).join(" ").match(/read at (\d+) x (\d+)/) ?? [];
+  const values = { epochs: epochs ?? schedule.epochs, batch_size: batchSize ?? schedule.batch_size, learning_rate: schedule.learning_rate, image_size: width ? Math.min(width, height) : null };
+  for (const [name, value] of Object.entries(values)) byId(name).placeholder = value ?? "";
+}
+
 async function plan() {
   round += 1;
   const mine = round;
@@ -84,12 +93,13 @@ async function plan() {
     const result = await post(query(`${API}/jobs`, { validate_only: true }), spec());
     if (mine !== round) return;
     const held = dataset();
+    fillPlaceholders(result);
     show(byId("plan"),
       h("p", null, `${number(held.splits.train)} rows to learn from, ${number(held.splits.validation ?? 0)} to see when to stop, ${number(held.splits.test ?? 0)} to judge with.`),
       h("p", { id: "time", role: "status" }, timeOf(result)),
       ...(result.notes ?? []).map((note) => h("p", { class: "notice", role: "note" }, noteOf(note))),
       ...result.licenses.map((item) => h("p", { class: "hint" }, `License of the ${item.kind} ${item.reference}: ${item.license}${item.noncommercial ? ", which excludes commercial use" : ""}.`)),
-      h("dl", { class: "facts" }, lines(result.spec, result).flatMap(([name, value]) => [h("dt", null, name), h("dd", null, number(value))])),
+      h("dl", { class: "tiles" }, lines(result.spec, result).map(([name, value]) => h("div", null, h("dt", null, name), h("dd", null, number(value))))),
       h("details", null, h("summary", null, "Everything that will be used"), h("pre", { tabIndex: 0, "aria-label": "Settings as JSON" }, h("code", null, JSON.stringify(result.spec, null, 1)))));
     byId("start").disabled = false;
   } catch (error) {
@@ -112,11 +122,28 @@ async function knownModels() {
     ? { ...item, architecture: (await get(`${API}/models/${encodeURIComponent(item.name)}/versions/${item.latest_version}`)).architecture } : item)));
 }
 
+/** Whether rows of a dataset can be learned from for a task: its columns are among those of the task of the dataset. */
+function suits(task, ownTask) {
+  if (task === ownTask) return true;
+  const own = catalog.tasks[ownTask]?.columns ?? {};
+  const columns = Object.entries(catalog.tasks[task].columns);
+  return columns.some(([, type]) => !TARGETS.includes(type)) && columns.every(([name, type]) => own[name] === type);
+}
+
+/** Offer the tasks that suit the data first, and all others in a group of their own. */
+function offerTasks(ownTask) {
+  const names = Object.keys(catalog.tasks).sort();
+  const first = ownTask ? names.filter((name) => suits(name, ownTask)) : names;
+  const others = names.filter((name) => !first.includes(name));
+  byId("task").replaceChildren(...first.map((name) => option(name, words(name))), ...(others.length ? [h("optgroup", { label: "Other tasks" }, others.map((name) => option(name, words(name))))] : []));
+  if (ownTask) byId("task").value = ownTask;
+}
+
 function fits() {
   const task = byId("task").value;
   const slots = Object.values(catalog.fits.tasks[task] ?? {});
   const architectures = Object.keys(catalog.architectures).filter((name) => slots.some((slot) => slot[name] === null));
-  byId("architecture").replaceChildren(option("", "the one that suits the data"), ...architectures.sort().map((name) => option(name, words(name))));
+  byId("architecture").replaceChildren(option("", "suits the data"), ...architectures.sort().map((name) => option(name, words(name))));
   byId("base").replaceChildren(option("", "nothing, train from scratch"), ...models.filter((item) => canStart(item, task)).map((item) => option(item.name, item.task === null ? `${item.name} (pretrained)` : item.name)));
 }
 
@@ -127,9 +154,7 @@ async function choose() {
   if (byId("dataset").value !== reference) return;
   byId("image_size").value = "";
   byId("image_size_field").hidden = !imageFacts();
-  const tasks = Object.keys(catalog.tasks).sort();
-  byId("task").replaceChildren(...tasks.map((name) => option(name, words(name))));
-  if (item.task) byId("task").value = item.task;
+  offerTasks(item.task);
   byId("model").value = item.name;
   fits();
   plan();

@@ -63,7 +63,7 @@ async function askOne(model, fields, card) {
     if (signature.task === "text_generation") {
       let text = "";
       const area = h("p", { class: "text verdict-text" });
-      body.replaceChildren(h("p", { class: "sub" }, fields.prompt ?? ""), area);
+      body.replaceChildren(h("p", { class: "sub text" }, fields.prompt ?? ""), area);
       await stream(model, fields, (event) => { text += event.text ?? event.delta ?? ""; area.textContent = text; });
     } else {
       const result = await post(`/predict/${model}`, { inputs: [fields] });

@@ -1,7 +1,8 @@
 // Inputs, targets and answers as people see them: images with boxes, players, texts, bars.
 
-import { h, s } from "./dom.js";
-import { number, words } from "./format.js";
+import { h } from "./dom.js";
+import { count, number, words } from "./format.js";
+import { image, objectList } from "./images.js";
 
 const SIGNATURES = [
   [/^\x89PNG/, "image/png"], [/^\xff\xd8\xff/, "image/jpeg"], [/^GIF8/, "image/gif"], [/^RIFF....WEBP/s, "image/webp"],
@@ -28,26 +29,6 @@ export async function toBase64(blob) {
     reader.readAsDataURL(blob);
   });
   return url.slice(url.indexOf(",") + 1);
-}
-
-const color = (index) => `series-${(index % 8) + 1}`;
-
-/** An image with boxes [x1, y1, x2, y2] in its pixels, each with a label; `classes` decide about the colors. */
-export function image(source, objects = [], name = "image", classes = null) {
-  if (!objects.length) return h("img", { class: "media", src: source, alt: name, loading: "lazy" });
-  const drawing = s("svg", { class: "media", role: "img", "aria-label": `${name} with ${objects.length} boxes` });
-  const labels = classes ?? [...new Set(objects.map((item) => item.label))].sort();
-  const pixels = new Image();
-  pixels.onload = () => {
-    const { naturalWidth: width, naturalHeight: height } = pixels;
-    const size = Math.max(width, height);
-    drawing.setAttribute("viewBox", `0 0 ${width} ${height}`);
-    drawing.append(s("image", { href: source, width, height }), ...objects.map(({ label, box: [left, top, right, bottom], confidence }) => s("g", { class: color(labels.indexOf(label)) },
-      s("rect", { class: "box", x: left, y: top, width: right - left, height: bottom - top, "vector-effect": "non-scaling-stroke" }),
-      s("text", { class: "box-label", x: left + size / 100, y: Math.max(top - size / 100, size / 22), "font-size": size / 22 }, confidence === undefined ? label : `${label} ${number(confidence, 2)}`))));
-  };
-  pixels.src = source;
-  return drawing;
 }
 
 function media(text, objects, name, classes = null) {
@@ -77,10 +58,22 @@ export function input(fields, target = null, classes = null, titles = {}) {
   return entries.map(([name, content]) => value(name, content, target?.objects ?? [], classes, titles));
 }
 
+/** Draw images of few pixels with sharp edges. */
+export function markTiny(place) {
+  for (const image of place.querySelectorAll("img")) image.addEventListener("load", () => image.classList.toggle("tiny", image.naturalWidth < 64));
+}
+
+/** The classes of objects with their numbers: "nodule (3), ring". */
+function labelCounts(objects) {
+  const counts = new Map();
+  for (const { label } of objects) counts.set(label, (counts.get(label) ?? 0) + 1);
+  return [...counts].map(([label, times]) => (times > 1 ? `${label} (${times})` : label)).join(", ");
+}
+
 /** What an input should be answered with. */
 export function target(content, titles = {}) {
   if (content === null || content === undefined) return h("span", { class: "sub" }, "no target");
-  if (content.objects) return h("span", { class: "sub" }, content.objects.map((item) => item.label).join(", ") || "nothing in it");
+  if (content.objects) return h("span", { class: "sub" }, labelCounts(content.objects) || "nothing in it");
   if (typeof content === "object") return answer(content);
   if (titles[content]) return h("p", { class: "text" }, itemName(String(content), titles[content]));
   return media(content, [], "target") ?? h("p", { class: "text" }, String(content));
@@ -102,7 +95,8 @@ export function answer(output, source = null) {
   if (output.probabilities) parts.push(bars(output.probabilities));
   if (output.objects) {
     if (source) parts.push(image(source, output.objects, "your image"));
-    parts.push(h("p", { class: "hint" }, output.objects.length ? `${output.objects.length} objects` : "Nothing was detected. Lower the confidence to see weaker detections."));
+    if (output.objects.length) parts.push(objectList(output.objects));
+    parts.push(h("p", { class: "hint" }, output.objects.length ? `${count(output.objects.length, "object")}. A click on the image enlarges it.` : "Nothing was detected. Lower the confidence to see weaker detections."));
   }
   if (output.items) parts.push(h("ol", { class: "ranking" }, output.items.map(({ item, title, score }) => h("li", null, h("span", { class: "name" }, itemName(String(item), title)), h("span", { class: "sub" }, `${(100 * score).toFixed(1)} %`)))));
   if (typeof output.image === "string") parts.push(media(output.image, [], "drawn image"));

@@ -2,7 +2,8 @@
 
 import { h } from "./dom.js";
 import { plain, words } from "./format.js";
-import { image, itemName, mediaType, toBase64, toBlob } from "./values.js";
+import { image } from "./images.js";
+import { itemName, mediaType, toBase64, toBlob } from "./values.js";
 
 const PEN = 1 / 11;
 const MAX_MATCHES = 8;
@@ -130,7 +131,7 @@ function imageWidget(name, { encoder }, onChange) {
   async function set(blob) {
     base64 = await toBase64(blob);
     usesDrawing = false;
-    preview.replaceChildren(image(`data:${blob.type || mediaType(base64)};base64,${base64}`, [], "your image"));
+    preview.replaceChildren(image(`data:${blob.type || mediaType(base64)};base64,${base64}`, [], "your image", null, `${blob.name || "The image"} is read, but this browser cannot show it.`));
     panels.open("Image");
     onChange();
   }

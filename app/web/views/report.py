@@ -87,10 +87,20 @@ def _mistakes(job: Job) -> list[dict[str, Any]]:
     document = jobs_service.read_report(job)
     listed = report.mistakes(document)
     by_index = _rows(job, document.get("split") or "test", sorted({item["index"] for item in listed}))
-    return [
-        {"index": item["index"], "facts": report.facts(item), "item": item, "row": by_index.get(item["index"])}
-        for item in listed
-    ]
+    return [_mistake(item, by_index.get(item["index"])) for item in listed]
+
+
+def _mistake(item: Mapping[str, Any], row: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return a mistake as the template shows it."""
+    size = (row["width"], row["height"]) if row and row.get("image") else None
+    return {
+        "index": item["index"],
+        "facts": report.facts(item),
+        "item": item,
+        "row": row,
+        "caption": report.box_caption(item),
+        "detail": report.detail(item["box"], size) if size and item.get("box") else None,
+    }
 
 
 def _rows(job: Job, split: str, indices: Sequence[int]) -> dict[int, dict[str, Any]]:

@@ -220,3 +220,19 @@ def test_a_report_with_or_without_sections_of_a_task_is_rendered(fields: dict[st
     )
     assert "One sentence." in text
     assert "Under attack" not in text
+
+
+def test_a_small_box_has_an_enlarged_part_inside_the_image_and_a_large_box_has_none() -> None:
+    left, top, width, height = report.detail([0, 0, 20, 10], (800, 600)) or (0, 0, 0, 0)
+    assert (left, top) == (0, 0)
+    assert (width, height) == (120, 60)
+    left, top, width, height = report.detail([780, 590, 800, 600], (800, 600)) or (0, 0, 0, 0)
+    assert (left + width, top + height) == (800, 600)
+    assert report.detail([0, 0, 300, 200], (800, 600)) is None
+
+
+def test_a_box_with_a_wrong_class_names_the_true_one() -> None:
+    mistake = {"error": "false_box", "predicted": "ring", "confidence": 0.5, "label": "nodule"}
+    assert report.box_caption(mistake) == "False box: ring, 50\N{NO-BREAK SPACE}% sure; true is nodule"
+    assert report.box_caption({"error": "missed", "label": "nodule"}) == "Missed: nodule"
+    assert report.box_caption({"label": "nodule", "predicted": "ring"}) == ""
