@@ -1,4 +1,4 @@
-"""The page Train in a browser: the plan says how long a training takes, or offers to measure it."""
+"""The page Train in a browser: the plan and its time."""
 
 from __future__ import annotations
 
