@@ -358,8 +358,8 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
     "columns_differ": _error("The files have different columns. Use the same in all, or upload separate datasets."),
     "no_columns": _error('No columns were recognized. Name them: columns {"text": "name in the file", ...}.'),
     "fields_not_read": _warning(
-        "Columns or fields of the file are not read. To read one, name it by `columns`; names joined by + become one "
-        'text: {"prompt": "instruction + input"}.',
+        "Columns or fields of the file are not read. To read one, choose it on the page or name it by `columns`. "
+        'Several become one text: choose "text" for each of them, or join the names by +: {"text": "subject + description"}.',
         left_out="columns",
     ),
     "details_not_read": _note(
