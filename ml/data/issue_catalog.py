@@ -359,7 +359,7 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
     "no_columns": _error('No columns were recognized. Name them: columns {"text": "name in the file", ...}.'),
     "fields_not_read": _warning(
         "Columns or fields of the file are not read. To read one, choose it on the page or name it by `columns`. "
-        'Several become one text: choose "text" for each of them, or join the names by +: {"text": "subject + description"}.',
+        'Several become one text: choose "text" for each, or join the names by +: {"text": "subject + description"}.',
         left_out="columns",
     ),
     "details_not_read": _note(
