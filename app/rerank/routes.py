@@ -29,7 +29,7 @@ RerankBody = Annotated[RerankRequest, Body(openapi_examples=_EXAMPLES)]
 
 
 @router.post("/v2/rerank", response_model=Ranking, responses=_PROBLEMS)
-async def rerank_documents(request: Request, body: RerankBody, service: PredictServiceDep) -> Response:
+async def rerank_documents_of_cohere(request: Request, body: RerankBody, service: PredictServiceDep) -> Response:
     """Rank documents by the similarity of their embeddings to that of a query.
 
     Any model that reads texts answers. Clients of Cohere use `base_url="http://127.0.0.1:8000"` and the same key.
@@ -38,7 +38,7 @@ async def rerank_documents(request: Request, body: RerankBody, service: PredictS
 
 
 @router.post("/v1/rerank", response_model=Ranking, responses=_PROBLEMS)
-async def rerank_documents_by_version_1(request: Request, body: RerankBody, service: PredictServiceDep) -> Response:
+async def rerank_documents(request: Request, body: RerankBody, service: PredictServiceDep) -> Response:
     """Rank documents, as `/v2/rerank` does, for clients of Jina, vLLM and Cohere's version 1."""
     return await _respond(request, body, service, version="1")
 

@@ -6,10 +6,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 from pydantic_core import PydanticCustomError
+from typing_extensions import TypeAliasType
 
 from app.openai.fields import only
 from app.openai.schemas import ModelId, TokenUsage
 from app.predict.schemas import MAX_INPUTS
+
+RerankVersion = TypeAliasType("RerankVersion", Literal["1", "2"])
 
 #: The query is an input, too.
 MAX_DOCUMENTS = MAX_INPUTS - 1
@@ -71,7 +74,7 @@ class RankedResult(BaseModel):
 class ApiVersion(BaseModel):
     """Number of the version."""
 
-    version: Literal["1", "2"]
+    version: RerankVersion
 
 
 class RankingMeta(BaseModel):

@@ -16,6 +16,7 @@ from tools.build_openapi import text
 SNAPSHOT = REPOSITORY / "docs" / "reference" / "openapi.json"
 SCHEMA_OF = {
     types.Alias: "Alias",
+    types.Headline: "JobHeadline",
     types.SplitVersion: "SplitVersion",
     types.TrafficSplit: "TrafficSplit",
     types.Checkpoint: "Checkpoint",

@@ -27,7 +27,7 @@ def build_task(name):
     plan = packages.make_toy_plan(name)
     network = plan.network().eval()
     assert plan.task is not None
-    return plan.task, make_runner(network, TASKS[name].graphs, device=torch.device("cpu"))
+    return plan.task, make_runner(network, plan.task.graph_inputs(), device=torch.device("cpu"))
 
 
 def read_examples(task, count):

@@ -143,11 +143,13 @@ def test_a_job_is_rejected_started_detached_and_canceled(plinth_command: Run, di
 
 def test_keys_are_created_listed_and_revoked(plinth_command: Run) -> None:
     created = plinth_command("keys", "create", "laptop")
-    secret, next_step = created.stdout.splitlines()
+    secret, explanation, next_step = created.stdout.splitlines()
     assert secret.startswith("plinth_")
-    key = next_step.split()[-1]
+    assert "may do everything" in explanation
+    assert next_step.endswith("plinth keys")
     key_list = plinth_command("keys").stdout
-    assert key in key_list
+    [line] = [line for line in key_list.splitlines() if "laptop" in line]
+    key = next(word for word in line.split() if word.startswith("key_"))
     assert secret not in key_list
     assert plinth_command("keys", "revoke", key).returncode == 0
 

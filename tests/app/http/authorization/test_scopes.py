@@ -103,7 +103,7 @@ SCOPES = {
         "read_system",
         "read_text_embeddings_info",
         "rerank_documents",
-        "rerank_documents_by_version_1",
+        "rerank_documents_of_cohere",
         "rerank_texts",
         "run_named_pipeline",
         "run_pipeline",
