@@ -72,9 +72,11 @@ FIRST_OF_PAIR: Final = re.compile(r"(?P<before>.+?)(?P<number>1|a|one)")
 _SECOND: Final = {"1": "2", "a": "b", "one": "two"}
 #: A column of Hugging Face datasets that holds a text in several languages; read as `translation.en`, ...
 TRANSLATION: Final = "translation"
-#: Names of columns that number rows or name the file a row came from.
+#: Names of a column that divides the rows for cross-validation.
+FOLD_NAME: Final = re.compile(r"(k|cv)?[_-]?folds?", re.IGNORECASE)
+#: Names of columns that number or divide rows, or name the file a row came from.
 NON_DATA_NAME: Final = re.compile(
-    r"|index|id|row|idx|(image|img)_?id|unnamed: ?\d+|filename|file_name|path", re.IGNORECASE
+    rf"|index|id|row|idx|(image|img)_?id|unnamed: ?\d+|filename|file_name|path|{FOLD_NAME.pattern}", re.IGNORECASE
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ml.data.issues import DataRejected
-from ml.data.tables.column_aliases import ALIASES, NON_DATA_NAME, find_pairs
+from ml.data.tables.column_aliases import ALIASES, FOLD_NAME, NON_DATA_NAME, find_pairs
 from ml.data.tables.image_columns import is_audio
 from ml.data.tables.layout import FEATURES, MAX_LISTED_NAMES, CellColumn, ColumnQuery, Layout
 from ml.data.tables.target_columns import TargetChoice, choose_outcome
@@ -197,8 +197,13 @@ def _feature_positions(query: ColumnQuery, target: int) -> tuple[int, ...]:
     return tuple(
         index
         for index, column in enumerate(query.columns)
-        if index != target and column.kind != "image" and not column.is_membership
+        if index != target and column.kind != "image" and not column.is_membership and not _is_fold(column)
     )
+
+
+def _is_fold(column: CellColumn) -> bool:
+    """Return whether a column divides the rows for cross-validation, which says nothing about them."""
+    return column.repeats_values and FOLD_NAME.fullmatch(column.name.strip()) is not None
 
 
 def _unique_names(names: Sequence[str], positions: Sequence[int]) -> tuple[str, ...]:

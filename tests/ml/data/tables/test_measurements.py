@@ -179,3 +179,12 @@ def test_classes_at_both_ends_of_a_table_without_names_are_asked_for(tmp_path):
     lines = [",".join(["ep"[row % 2], "xbs"[row % 3], "ny"[row % 2], "xbs"[row % 3]]) for row in range(60)]
     report = upload(tmp_path, {"mushroom.data": "\n".join(lines).encode()})
     assert (report.state, "target_not_named" in codes(report)) == ("rejected", True)
+
+
+@pytest.mark.parametrize("name", ["fold", "kfold", "cv_fold", "Fold"])
+def test_folds_of_a_cross_validation_are_no_feature(tmp_path, name):
+    files = {"a.csv": make_files({name: [row % 5 for row in range(ROWS)], **HOUSES})["a.csv"]}
+    report = upload(tmp_path, files)
+    assert name in str(sample(report, "details_not_read"))
+    requested = upload(tmp_path / "requested", files, columns={"features": f"{FEATURES} + {name}"})
+    assert "details_not_read" not in codes(requested)
