@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from app.jobs.resolved_spec import ResolvedSpec
 
-#: Newest jobs that are searched for one of the same network.
+#: Newest jobs among which the same network is searched.
 MAX_JOBS: Final = 100
 #: Settings on which the time of a row depends.
 NETWORK: Final = ("task", "architectures", "encoders", "start_from", "tuning", "objective", "devices")

@@ -34,7 +34,7 @@ _FORMATS: Final = (
     ForeignText(
         "sktime's ts",
         re.compile(r"@(problemname|timestamps|univariate|missing|classlabel)\b.*", re.IGNORECASE),
-        "CSV with a column for each time and one for the class: sktime.datasets.load_from_tsfile reads them",
+        "CSV with times as columns, and a column for the class: sktime.datasets.load_from_tsfile reads them",
     ),
     ForeignText(
         "SVMlight",

@@ -23,7 +23,8 @@ DAMAGE: Final = (pa.ArrowException, OSError, ValueError, KeyError, IndexError)
 def open_parquet(source: UploadedFile, limits: Limits) -> pq.ParquetFile:
     """Open a file, to be closed by the caller.
 
-    Raises `DataRejected` if it is compressed as a whole, or has too many rows, columns or cells, and one of `DAMAGE`.
+    Raises `DataRejected` if it is compressed as a whole, or has too many rows, columns or cells, and `DAMAGE` if it is
+    damaged.
     """
     if source.compression:
         raise DataRejected(

@@ -1,4 +1,4 @@
-"""Conversations in the texts of a table: a row for each turn of the assistant."""
+"""Conversations in the texts of a table: a row per turn of the assistant."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ChatTexts:
-    """Conversations of one table: whole texts, or prompts with an answer each."""
+    """Conversations of one table: whole texts, or prompts with answers."""
 
     markup: ChatMarkup
     is_in_prompt: bool
@@ -44,7 +44,7 @@ class ChatTexts:
         return cls(markup, is_prompted) if markup else None
 
     def divide(self, batch: Batch, issues: IssueLog) -> Batch:
-        """Return a row for each answer of the assistant.
+        """Return a row per answer of the assistant.
 
         The turns before it are its prompt.
         """

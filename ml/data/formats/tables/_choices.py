@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 #: Names of a column that holds all choices.
 _LIST_NAMES: Final = ("choices", "options", "endings", "answers", "candidates", "candidate_answers", "answer_choices")
-#: Names of columns that hold a choice each, without their character or number.
+#: Names of columns with a single choice, without their character or number.
 _STEMS: Final = re.compile(
     r"(|op|opt|options?|choices?|answers?|endings?|sol|solution|candidate|alternative)_?(?P<sign>[a-j]|\d)"
 )
@@ -131,7 +131,7 @@ def _find_questions(names: Sequence[str]) -> list[int]:
 
 
 def _find_options(names: Sequence[str], samples: Sequence[Sequence[Any]]) -> list[tuple[int, ...]]:
-    """Return the columns that may hold choices: one of all, or several of one each."""
+    """Return the columns that may hold choices: all in a column, or several columns."""
     lists = [names.index(name) for name in _LIST_NAMES if name in names]
     candidates: list[tuple[int, ...]] = [
         (position,)

@@ -75,7 +75,7 @@ class TableFormat(Format):
         yield from self._divide_chats(super().read_files(read_file))
 
     def _divide_chats(self, batches: Iterator[Batch]) -> Iterator[Batch]:
-        """Yield a row for each turn of the assistant, where texts are conversations."""
+        """Yield a row per turn of the assistant, where texts are conversations."""
         for batch in batches:
             chat = self._chats.get(batch.locations.files) if isinstance(batch.locations.files, str) else None
             yield batch if chat is None else chat.divide(batch, self.issues)

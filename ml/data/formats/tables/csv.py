@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 _MAX_NAME_WORDS: Final = 3
 #: Cells of data without a value.
 _MISSING_MARKS: Final = ("?", "NA", "*", "-")
-#: Columns from which on a first row may be one of codes.
+#: Columns from which on a first row may hold codes.
 _MIN_CODES: Final = 3
 #: A line before the header by which Excel names the delimiter.
 _DELIMITER_LINE: Final = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)

@@ -1,6 +1,6 @@
 """JSON objects that hold a table.
 
-The rows stand in a list or in one for each split, or the columns stand in lists, as pandas writes them.
+The rows stand in a list or in lists by split, or the columns stand in lists, as pandas writes them.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ def read(upload: CorpusFiles) -> None:
 
 
 def _rows(source: UploadedFile, upload: CorpusFiles) -> Iterator[list[Any] | None]:
-    """Yield the cells of each line; None for one without such a list."""
+    """Yield the cells of the lines; None for a line without such a list."""
     with open_text(source, IssueLog(max_samples=0), upload.limits) as text:
         for line in read_lines(text):
             if not line.strip():

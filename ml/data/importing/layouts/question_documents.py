@@ -24,7 +24,7 @@ _MAX_DOCUMENT_BYTES: Final = 512 << 20
 
 
 def read(upload: CorpusFiles) -> None:
-    """Replace such documents by a row for each question, with its first answer."""
+    """Replace such documents by a row per question, with its first answer."""
     for position, source in enumerate(upload.sources):
         if source.content not in ("json", "parquet") or source.path.stat().st_size > _MAX_DOCUMENT_BYTES:
             continue
