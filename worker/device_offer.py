@@ -7,8 +7,9 @@ import logging
 import subprocess
 import sys
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+from ml.hardware import may_have_gpu
 
 if TYPE_CHECKING:
     from worker.settings import WorkerSettings
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 #: Program that looks for GPUs with torch, and prints what it has found.
 MODULE: Final = "worker.jobs.device_probe"
 TIMEOUT_SECONDS: Final = 120
-#: Device files of GPUs of NVIDIA and AMD.
-GPU_FILES: Final = ("nvidia[0-9]*", "kfd")
 
 log = logging.getLogger(__name__)
 
@@ -28,8 +27,7 @@ def offered_devices(settings: WorkerSettings) -> int | None:
 
     None if the GPUs cannot be counted.
     """
-    has_gpu = any(True for pattern in GPU_FILES for _ in Path("/dev").glob(pattern))
-    if settings.device == "cpu" or not has_gpu:
+    if settings.device == "cpu" or not may_have_gpu():
         return settings.cores_of_run
     try:
         process = subprocess.run(

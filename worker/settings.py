@@ -13,6 +13,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from ml.hardware import count_cores
+
 GIBIBYTE = 2**30
 
 
@@ -107,17 +109,13 @@ class WorkerSettings(BaseSettings):
         # It can also be a list such as `4,2`, for nested parallel regions that torch does not have.
         if (openmp := os.environ.get("OMP_NUM_THREADS", "")).isdecimal() and int(openmp):
             return Threads(int(openmp), "OMP_NUM_THREADS")
-        reason = f"{_plural(_count_cores(), 'core')} / {_plural(self.job_slots, 'slot')}"
+        reason = f"{_plural(count_cores(), 'core')} / {_plural(self.job_slots, 'slot')}"
         return Threads(self.cores_of_run, reason)
 
     @property
     def cores_of_run(self) -> int:
         """Cores that each run may use, if all slots are taken."""
-        return max(1, _count_cores() // max(1, self.job_slots))
-
-
-def _count_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return max(1, count_cores() // max(1, self.job_slots))
 
 
 def _plural(count: int, noun: str) -> str:

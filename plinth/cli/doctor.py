@@ -69,7 +69,7 @@ def _check_service() -> Check:
 
 
 def _check_device() -> Check:
-    device = _run_module("worker.jobs.device_probe", os.environ)
+    device = _run_module("worker.jobs.device_probe", os.environ, "--torch")
     if isinstance(device, str):
         return Check(
             name="device", is_ok=False, detail=device, fix=f"{install_command('server')}, or set PLINTH_DEVICE=auto"
@@ -130,9 +130,9 @@ def _check_store(environment: Mapping[str, str]) -> Iterator[Check]:
         yield Check(name=name, is_ok=result["ok"], detail=result["detail"], fix=result.get("fix"))
 
 
-def _run_module(module: str, environment: Mapping[str, str]) -> dict[str, Any] | str:
+def _run_module(module: str, environment: Mapping[str, str], *arguments: str) -> dict[str, Any] | str:
     """Run a module and return the JSON object that it prints, or an error message."""
-    command = [sys.executable, "-P", "-m", module]
+    command = [sys.executable, "-P", "-m", module, *arguments]
     try:
         process = subprocess.run(
             command,

@@ -5,18 +5,24 @@ from __future__ import annotations
 import http.client
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, Self
 
+from tests.support import built_once
+
 MIB: Final = 1024**2
 #: To end in: a busy machine may give it little of its time.
 END_SECONDS: Final = 60
+#: In the home folder.
+DATABASE: Final = "plinth.db"
 
 
 class ApiProcess:
@@ -46,13 +52,22 @@ class ApiProcess:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        if not (self.home / "plinth.db").exists():
+        if not (self.home / DATABASE).exists():
             self._migrate()
         self.start()
         return self
 
     def _migrate(self) -> None:
-        subprocess.run([sys.executable, "-m", "migrations"], env=self.environment, check=True, capture_output=True)
+        """Copy an empty database, which the first process of the test run makes."""
+        with tempfile.TemporaryDirectory() as temporary:
+            built_once.copy_built("migrated", self._make_database, Path(temporary) / "copy")
+            # With its journal: what was written last may be there.
+            for file in (Path(temporary) / "copy").glob(f"{DATABASE}*"):
+                shutil.copy(file, self.home)
+
+    def _make_database(self, folder: Path) -> None:
+        environment = {**self.environment, "PLINTH_HOME": str(folder)}
+        subprocess.run([sys.executable, "-m", "migrations"], env=environment, check=True, capture_output=True)
 
     def __exit__(self, *_: object) -> None:
         self.stop()

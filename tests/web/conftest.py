@@ -19,9 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from migrations.__main__ import upgrade
 from plinth import Plinth
-from store.database import make_engine
 from tests.support.api_process import ApiProcess
 from tests.support.settings import forget_settings
 
@@ -108,12 +106,7 @@ def visit(context: BrowserContext, url: str, key: str) -> Visitor:
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiProcess]:
     """An API process without workers; tests write the state of jobs as workers would."""
-    home = tmp_path_factory.mktemp("web")
-    engine = make_engine(f"sqlite:///{home / 'plinth.db'}")
-    with engine.begin() as connection:
-        upgrade(connection)
-    engine.dispose()
-    with ApiProcess(home) as process:
+    with ApiProcess(tmp_path_factory.mktemp("web")) as process:
         yield process
 
 

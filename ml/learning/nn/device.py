@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 
+from ml import hardware
 from ml.errors import SpecError
 
 
@@ -50,7 +50,7 @@ def choose_several(request: str, count: int | Literal["all"]) -> list[Device]:
     """
     first = choose(request)
     if first.name == "cpu":
-        devices = [first] * count_cores()
+        devices = [first] * hardware.count_cores()
         limit = f"{len(devices)} {'core' if len(devices) == 1 else 'cores'}"
     elif request == "auto":
         devices = [choose(f"cuda:{number}") for number in range(torch.cuda.device_count())]
@@ -63,11 +63,6 @@ def choose_several(request: str, count: int | Literal["all"]) -> list[Device]:
         message = f"a training on {count} devices cannot run here: {limit}"
         raise SpecError(message, hint="Lower devices, or leave it out.")
     return devices[:count]
-
-
-def count_cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _explain_gpus() -> str:
@@ -86,8 +81,7 @@ def half_precision(device: torch.device) -> torch.dtype | None:
     """
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-    capabilities = torch.cpu.get_capabilities()
-    return torch.bfloat16 if capabilities.get("amx_bf16") or capabilities.get("avx512_bf16") else None
+    return torch.bfloat16 if hardware.has_bfloat16() else None
 
 
 def describe(device: Device, *, threads: int) -> dict[str, str | int]:

@@ -17,14 +17,23 @@ from worker.settings import WorkerSettings
 THREADS = ("PLINTH_TORCH_THREADS", "OMP_NUM_THREADS", "PLINTH_JOB_SLOTS")
 
 
+#: Runs the command, and fails if torch is imported.
+WITHOUT_TORCH = f"import sys; from {device_probe.__name__} import main; main(); sys.exit('torch' in sys.modules)"
+
+
 def test_the_command_prints_device_and_reason_as_json() -> None:
     environment = {**os.environ, "PLINTH_DEVICE": "cpu", "PLINTH_TORCH_THREADS": "3"}
-    command = [sys.executable, "-m", device_probe.__name__]
+    command = [sys.executable, "-c", WITHOUT_TORCH]
     result = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     facts = json.loads(result.stdout)
     assert (facts["device"], facts["torch"], facts["threads"]) == ("cpu", torch.__version__, 3)
     assert facts["why"]
     assert facts["threads_why"] == "PLINTH_TORCH_THREADS"
+
+
+def test_the_facts_are_those_that_torch_gives() -> None:
+    settings = WorkerSettings(device="cpu")
+    assert device_probe.describe_device(settings) == device_probe.describe_device(settings, with_torch=True)
 
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

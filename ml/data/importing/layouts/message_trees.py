@@ -28,8 +28,6 @@ _FILES_BESIDE: Final = (
     *("user.json", "chat.html", "message_feedback.json", "shared_conversations.json", "model_comparisons.json"),
     *("user_settings.json", "shopping.json", "group_chats.json"),
 )
-#: Messages of a conversation; a longer one is a circle of parents.
-_MAX_TURNS: Final = 10_000
 
 
 class _Message(NamedTuple):
@@ -155,18 +153,17 @@ def _conversations(messages: Mapping[str, _Message], prefix: str) -> Iterator[di
 def _climb(messages: Mapping[str, _Message], key: str) -> tuple[list[dict[str, str]], str]:
     """Return the turns up to a message, and the key of the first one.
 
-    Messages without words are left out.
+    Messages without words are left out. In a circle of parents, no message comes twice.
     """
     turns: list[dict[str, str]] = []
+    passed: set[str] = set()
     current: str | None = key
     root = key
-    for _ in range(_MAX_TURNS):
-        message = messages.get(current) if current is not None else None
-        if message is None:
-            break
+    while current is not None and current not in passed and (message := messages.get(current)) is not None:
+        passed.add(current)
         if message.text.strip() and message.role != "None":
             turns.append({"role": message.role, "content": message.text})
-        root, current = str(current), message.parent
+        root, current = current, message.parent
     return turns[::-1], root
 
 

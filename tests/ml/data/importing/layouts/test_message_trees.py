@@ -86,11 +86,15 @@ def test_the_export_of_chatgpt_is_read_without_what_lies_beside(tmp_path):
     assert ("User: Why 4?\n\nAssistant:", "So 4.") in set().union(*_pairs(tmp_path, report).values())
 
 
-def test_a_circle_of_parents_ends(tmp_path):
+def test_no_message_of_a_circle_of_parents_comes_twice(tmp_path):
     rows = [
         *_messages(0),
         {"message_id": "x", "parent_id": "y", "role": "assistant", "text": "x"},
         {"message_id": "y", "parent_id": "x", "role": "prompter", "text": "y"},
         {"message_id": "z", "parent_id": "y", "role": "assistant", "text": "z"},
     ]
-    assert "trees_as_conversations" in codes(upload(tmp_path, {"a.jsonl": _lines(rows)}))
+    report = upload(tmp_path, {"a.jsonl": _lines(rows)})
+    assert "trees_as_conversations" in codes(report)
+    assert {row for rows in _pairs(tmp_path, report).values() for row in rows if row[1] in ("x", "z")} == {
+        ("Assistant: x\n\nUser: y\n\nAssistant:", "z")
+    }

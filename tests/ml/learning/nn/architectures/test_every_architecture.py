@@ -43,9 +43,13 @@ def _cases(*signals: Signal, provided: Feature | None = None, state: bool = Fals
         for signal in sorted(architecture.accepts.intersection(signals or Signal))
         for shape in SHAPES[signal]
         for needed in {str(_config(name, feature)): feature for feature in sorted(architecture.provides)}.values()
-        if provided is None or provided in _build(name, shape, needed)(_signal(shape))
-        if not state or _has_state(name, signal, needed)
+        if provided is None or (provided in architecture.provides and _provides(name, shape, needed, provided))
+        if not state or (architecture.resume is not Backbone.resume and _has_state(name, signal, needed))
     ]
+
+
+def _provides(name: str, shape: dict[str, int], needed: Feature, feature: Feature) -> bool:
+    return feature in _build(name, shape, needed)(_signal(shape))
 
 
 @cache
