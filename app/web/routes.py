@@ -41,8 +41,8 @@ def page_of(name: str, view: View) -> Endpoint:
     """Return the endpoint that renders a view."""
 
     def show(request: Request) -> Response:
-        frame = {"title": view.title, "script": f"{name}.js", "current": view.parent or view.path}
-        return rendering.page(request, f"{name}.html", **(frame | dict(view.context(request))))
+        frame = {"title": view.title, "script": f"views/{name}.js", "current": view.parent or view.path}
+        return rendering.page(request, f"views/{name}.html", **(frame | dict(view.context(request))))
 
     return show
 

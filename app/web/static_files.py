@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import posixpath
 import re
 from functools import cache
 from pathlib import Path
@@ -22,19 +23,20 @@ if TYPE_CHECKING:
 
 FOLDER: Final = Path(__file__).with_name("static")
 PREFIX: Final = "/static/web"
-PATH: Final = f"{PREFIX}/{{digest}}/{{name}}"
+PATH: Final = f"{PREFIX}/{{digest}}/{{name:path}}"
 
 _TYPES: Final = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 #: An address never gets other content.
 _KEEP: Final = {"Cache-Control": "public, max-age=31536000, immutable"}
-_IMPORT: Final = re.compile(rb'^import [^;]*?from "\./([^"]+)";', re.MULTILINE)
+_IMPORT: Final = re.compile(rb'^import [^;]*?from "(\.[^"]+)";', re.MULTILINE)
 _REFUSED: Final = ("q=0", "q=0.0", "q=0.00", "q=0.000")
 
 
 @cache
 def files() -> Mapping[str, bytes]:
-    """Return the content of all files by name."""
-    return {path.name: path.read_bytes() for path in sorted(FOLDER.iterdir()) if path.suffix in _TYPES}
+    """Return the content of all files by their path in the folder."""
+    paths = (path for path in sorted(FOLDER.rglob("*")) if path.suffix in _TYPES)
+    return {path.relative_to(FOLDER).as_posix(): path.read_bytes() for path in paths}
 
 
 @cache
@@ -52,11 +54,17 @@ def imports_of(script: str) -> Sequence[str]:
     modules: dict[str, None] = {}
     waiting = [script]
     while waiting:
-        names = [match.decode() for match in _IMPORT.findall(files()[waiting.pop(0)])]
+        importer = waiting.pop(0)
+        names = [resolve(importer, match.decode()) for match in _IMPORT.findall(files()[importer])]
         new = [name for name in names if name not in modules]
         modules.update(dict.fromkeys(new))
         waiting += new
     return list(modules)
+
+
+def resolve(script: str, address: str) -> str:
+    """Return the path of the module that a script imports by a relative address."""
+    return posixpath.normpath(posixpath.join(posixpath.dirname(script), address))
 
 
 @cache

@@ -30,7 +30,7 @@ class View:
     """One page.
 
     A module of `app.web.views` defines one as `VIEW`; its template and its ES module have the name of the module:
-    `templates/jobs.html` and `static/jobs.js`.
+    `templates/views/jobs.html` and `static/views/jobs.js`.
     """
 
     #: Heading, title of the window and, with a `place`, entry in the navigation.

@@ -99,7 +99,9 @@ def test_labels_lie_inside_the_image_and_cover_no_box(visitor: Visitor) -> None:
     area = {"width": WIDTH, "height": HEIGHT}
     code = "async ([url, ...arguments_]) => (await import(url)).placeLabels(...arguments_)"
     label_width, label_height = 80, 20
-    places = page.evaluate(code, [static_files.url("labels.js"), boxes, [label_width] * len(boxes), label_height, area])
+    places = page.evaluate(
+        code, [static_files.url("rows/labels.js"), boxes, [label_width] * len(boxes), label_height, area]
+    )
     labels = [
         {
             "left": item["left"],
@@ -126,7 +128,7 @@ def test_detected_objects_are_listed_with_confidence_and_place(visitor: Visitor)
     source = f"data:image/png;base64,{base64.b64encode(scan()).decode()}"
     code = """async ([url, objects, source]) =>
         document.querySelector("main").replaceChildren(...(await import(url)).answer({ objects }, source))"""
-    page.evaluate(code, [static_files.url("values.js"), objects, source])
+    page.evaluate(code, [static_files.url("rows/values.js"), objects, source])
     row = page.get_by_role("row").nth(1)
     expect(row).to_contain_text("nodule")
     expect(row).to_contain_text("64 %")

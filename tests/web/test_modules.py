@@ -115,7 +115,7 @@ def test_a_row_shows_its_columns_without_settings_of_the_answer(
 ) -> None:
     page = visitor.open("/jobs")
     code = "async ([url, row]) => [(await import(url)).input(row)].flat().map((part) => part.textContent)"
-    assert page.evaluate(code, [static_files.url("values.js"), row]) == parts
+    assert page.evaluate(code, [static_files.url("rows/values.js"), row]) == parts
 
 
 def test_the_axis_of_a_fraction_ends_at_1(visitor: Visitor) -> None:

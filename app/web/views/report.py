@@ -65,14 +65,14 @@ def _context(request: Request) -> Mapping[str, Any]:
 def mistakes_part(request: Request) -> Response:
     """Return the mistakes with their rows, as a part of the page."""
     job = _job(request)
-    return HTMLResponse(rendering.render("mistakes.html", mistakes=_mistakes(job), show=format_value))
+    return HTMLResponse(rendering.render("report/mistakes.html", mistakes=_mistakes(job), show=format_value))
 
 
 def download(request: Request) -> Response:
     """Return the report as one file that needs no other."""
     job = _job(request)
     style = static_files.files()["page.css"].decode()
-    text = rendering.render("report_file.html", **_context(request), mistakes=_mistakes(job), style=style)
+    text = rendering.render("report/file.html", **_context(request), mistakes=_mistakes(job), style=style)
     headers = {"Content-Disposition": f'attachment; filename="report-{job.id}.html"', **rendering.HEADERS}
     return HTMLResponse(text, headers=headers)
 

@@ -85,7 +85,7 @@ def test_the_body_of_a_report_draws_the_reliability_curve() -> None:
     bins = [{"confidence": 0.5, "accuracy": 0.25, "count": 4}, {"confidence": 1.0, "accuracy": 1.0, "count": 9}]
     document = {"rows": 13, "warnings": [], "per_class": [], "training": None, "transfer": None}
     text = rendering.render(
-        "report_body.html",
+        "report/body.html",
         report=document,
         lines=[],
         sentence=None,
@@ -118,7 +118,7 @@ def test_the_body_of_a_report_compares_each_part_alone_with_all_parts(part: dict
         "parts": {"text": part},
     }
     text = rendering.render(
-        "report_body.html",
+        "report/body.html",
         report=document,
         lines=[],
         sentence=None,
@@ -154,7 +154,7 @@ def test_the_body_of_a_report_names_what_crossed_from_another_signal() -> None:
 
 def _render_transfer(transfer: dict[str, Any]) -> str:
     return rendering.render(
-        "report_body.html",
+        "report/body.html",
         report={"rows": 1, "warnings": [], "per_class": [], "training": None, "transfer": transfer},
         lines=[],
         sentence=None,
@@ -207,7 +207,7 @@ EXAMPLE = {"text": "eins", "answer": "one", "reference": "one"}
 def test_a_report_with_or_without_sections_of_a_task_is_rendered(fields: dict[str, Any]) -> None:
     document = {"rows": 1, "warnings": [], "per_class": [], "training": None, "transfer": None, **fields}
     text = rendering.render(
-        "report_body.html",
+        "report/body.html",
         report=document,
         lines=[],
         sentence="One sentence.",

@@ -51,7 +51,7 @@ def test_the_answer_to_a_program_that_requests_a_page_names_the_api(client: Test
 
 def test_the_command_that_installs_the_server_fits_this_installation(client: TestClient) -> None:
     assert f'data-install="{escape(install_command("server"))}"' in client.get("/").text
-    for file in (*static_files.FOLDER.glob("*.js"), *rendering.TEMPLATES.glob("*.html")):
+    for file in (*static_files.FOLDER.rglob("*.js"), *rendering.TEMPLATES.rglob("*.html")):
         assert "pip install" not in file.read_text(), file
 
 

@@ -41,23 +41,23 @@ def test_files_are_compressed_for_those_who_accept_it(
 @pytest.mark.parametrize("name", sorted(views()))
 def test_a_view_loads_less_than_150_kilobytes(name: str) -> None:
     """The module with all its imports, the style sheets and the icon, compressed."""
-    modules = [f"{name}.js", "shell.js", *static_files.imports_of(f"{name}.js")]
+    modules = [f"views/{name}.js", "shell.js", *static_files.imports_of(f"views/{name}.js")]
     assert sum(len(static_files.compress(file)) for file in {*modules, "page.css", "content.css", "icon.svg"}) < 150_000
 
 
 @pytest.mark.parametrize("name", sorted(views()))
 def test_a_page_names_all_modules_so_that_they_load_side_by_side(client: TestClient, name: str) -> None:
     view = views()[name]
-    modules = static_files.imports_of(f"{name}.js")
+    modules = static_files.imports_of(f"views/{name}.js")
     assert "dom.js" in modules
     assert len(set(modules)) == len(modules)
     if "{" not in view.path:
         text = client.get(view.path).text
-        preloaded = re.findall(r'rel="modulepreload" href="[^"]*/([a-z_]+\.js)"', text)
+        preloaded = re.findall(r'rel="modulepreload" href="/static/web/[0-9a-f]+/([a-z_/]+\.js)"', text)
         assert preloaded == list(modules)
 
 
 def test_each_module_imports_modules_that_exist() -> None:
     for name, content in static_files.files().items():
-        for imported in re.findall(r'from "\./([^"]+)"', content.decode()):
-            assert imported in static_files.files(), (name, imported)
+        for imported in re.findall(r'from "(\.[^"]+)";', content.decode()):
+            assert static_files.resolve(name, imported) in static_files.files(), (name, imported)

@@ -1,13 +1,13 @@
 // Dataset: what was recognized, its health, findings with their places, and rows.
 
-import { API, Problem, get, post, query, request } from "./api.js";
-import { byId, h, show } from "./dom.js";
-import { ago, bytes, count, number, plain, words } from "./format.js";
-import { chooseColumns } from "./columns.js";
-import { measures } from "./measures.js";
-import { badge } from "./job_parts.js";
-import { openRow } from "./row_dialog.js";
-import { input, markTiny, target } from "./values.js";
+import { API, Problem, get, post, query, request } from "../api.js";
+import { byId, h, show } from "../dom.js";
+import { ago, bytes, count, number, plain, words } from "../format.js";
+import { chooseColumns } from "../columns.js";
+import { measures } from "../measures.js";
+import { badge } from "../job_parts.js";
+import { openRow } from "../rows/row_dialog.js";
+import { input, markTiny, target } from "../rows/values.js";
 
 const id = decodeURIComponent(location.pathname.split("/")[2]);
 const path = `${API}/datasets/${encodeURIComponent(id)}`;

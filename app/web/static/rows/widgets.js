@@ -1,7 +1,7 @@
 // Widgets that make an input: a drawing, a file, an audio clip, a text, a list. Each returns its element and its value.
 
-import { h } from "./dom.js";
-import { plain, words } from "./format.js";
+import { h } from "../dom.js";
+import { plain, words } from "../format.js";
 import { image } from "./images.js";
 import { itemName, mediaType, toBase64, toBlob } from "./values.js";
 

@@ -1,8 +1,8 @@
 // Train: the form of a fine-tuning job, checked by the service while it is filled in.
 
-import { API, Problem, get, post, query } from "./api.js";
-import { byId, h, show } from "./dom.js";
-import { duration, number, words } from "./format.js";
+import { API, Problem, get, post, query } from "../api.js";
+import { byId, h, show } from "../dom.js";
+import { duration, number, words } from "../format.js";
 
 /** Types of columns that are learned as the answer alone. */
 const TARGETS = ["label", "number"];

@@ -1,7 +1,7 @@
 // Inputs, targets and answers as people see them: images with boxes, players, texts, bars.
 
-import { h } from "./dom.js";
-import { count, number, words } from "./format.js";
+import { h } from "../dom.js";
+import { count, number, words } from "../format.js";
 import { image, objectList } from "./images.js";
 
 const SIGNATURES = [

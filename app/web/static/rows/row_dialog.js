@@ -1,7 +1,7 @@
 // One row of a dataset in a dialog, with its image, audio or text.
 
-import { get, query } from "./api.js";
-import { h } from "./dom.js";
+import { get, query } from "../api.js";
+import { h } from "../dom.js";
 import { input, markTiny, target } from "./values.js";
 
 /** Open row `index` of a split of the dataset at `path`. */

@@ -1,9 +1,9 @@
 // Up to 100 runs as a sortable table and as parallel coordinates.
 
-import { API, get, query } from "./api.js";
-import { byId, h, s, show } from "./dom.js";
-import { count, duration, jobName, number, words } from "./format.js";
-import { badge } from "./job_parts.js";
+import { API, get, query } from "../api.js";
+import { byId, h, s, show } from "../dom.js";
+import { count, duration, jobName, number, words } from "../format.js";
+import { badge } from "../job_parts.js";
 
 const MAX_RUNS = 100;
 const MAX_AXES = 9;

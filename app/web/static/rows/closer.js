@@ -1,6 +1,6 @@
 // A closer look: a image in a dialog, larger and smaller, moved to one of its boxes.
 
-import { h } from "./dom.js";
+import { h } from "../dom.js";
 
 const STEP = 1.5;
 const MAX_SCALE = 24;

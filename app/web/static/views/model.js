@@ -1,10 +1,10 @@
 // Model: its versions, which one is in use, where it comes from, and its files.
 
-import { API, Problem, get, post, query, request } from "./api.js";
-import { byId, h, show } from "./dom.js";
-import { ago, bytes, count, number, plain, words } from "./format.js";
-import { graph } from "./graph.js";
-import { showWatch } from "./watch.js";
+import { API, Problem, get, post, query, request } from "../api.js";
+import { byId, h, show } from "../dom.js";
+import { ago, bytes, count, number, plain, words } from "../format.js";
+import { graph } from "../graph.js";
+import { showWatch } from "../watch.js";
 
 const name = decodeURIComponent(location.pathname.split("/")[2]);
 const path = `${API}/models/${encodeURIComponent(name)}`;

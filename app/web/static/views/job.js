@@ -1,10 +1,10 @@
 // One job: its state and events over a stream, curves, and requests to pause, stop or cancel it.
 
-import { API, follow, get, poll, post, query } from "./api.js";
-import { lineChart } from "./charts.js";
-import { byId, h, show } from "./dom.js";
-import { ago, bytes, duration, jobName, kind, number, ordinal, plain, state, versionOf, words } from "./format.js";
-import { badge, headline, percent } from "./job_parts.js";
+import { API, follow, get, poll, post, query } from "../api.js";
+import { lineChart } from "../charts.js";
+import { byId, h, show } from "../dom.js";
+import { ago, bytes, duration, jobName, kind, number, ordinal, plain, state, versionOf, words } from "../format.js";
+import { badge, headline, percent } from "../job_parts.js";
 
 const id = byId("job").dataset.id;
 const controls = byId("controls");

@@ -1,9 +1,9 @@
 // The report: mistakes are read after the page; a cell of the matrix shows its rows.
 
-import { API, get, post, query, request } from "./api.js";
-import { openCloser } from "./closer.js";
-import { byId, h } from "./dom.js";
-import { answer, input, markTiny } from "./values.js";
+import { API, get, post, query, request } from "../api.js";
+import { openCloser } from "../rows/closer.js";
+import { byId, h } from "../dom.js";
+import { answer, input, markTiny } from "../rows/values.js";
 
 const id = byId("report").dataset.id;
 const list = byId("mistakes");

@@ -1,11 +1,11 @@
 // Try it: widgets by the input schema of a model, its answer, and the same call as code.
 
-import { API, Problem, get, post, query } from "./api.js";
-import { byId, h, show } from "./dom.js";
-import { words } from "./format.js";
-import { LANGUAGES } from "./snippets.js";
-import { answer } from "./values.js";
-import { widgetFor } from "./widgets.js";
+import { API, Problem, get, post, query } from "../api.js";
+import { byId, h, show } from "../dom.js";
+import { words } from "../format.js";
+import { LANGUAGES } from "../snippets.js";
+import { answer } from "../rows/values.js";
+import { widgetFor } from "../rows/widgets.js";
 
 const parameters = new URLSearchParams(location.search);
 let widgets = {};

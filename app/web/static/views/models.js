@@ -1,8 +1,8 @@
 // The list of models.
 
-import { API, get, poll, query } from "./api.js";
-import { byId, h, show } from "./dom.js";
-import { ago, number, words } from "./format.js";
+import { API, get, poll, query } from "../api.js";
+import { byId, h, show } from "../dom.js";
+import { ago, number, words } from "../format.js";
 
 function row(model) {
   const aliases = Object.entries(model.aliases).map(([alias, version]) => h("li", null, `${alias}: ${version}`));

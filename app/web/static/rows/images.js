@@ -1,8 +1,8 @@
 // Images with boxes: labels that cover no object, and a list of the objects.
 
 import { openCloser } from "./closer.js";
-import { h, s } from "./dom.js";
-import { number } from "./format.js";
+import { h, s } from "../dom.js";
+import { number } from "../format.js";
 import { placeLabels } from "./labels.js";
 
 const FONT_PIXELS = 12;

@@ -1,10 +1,10 @@
 // Data: files are dropped or chosen, sent in parts, and become a dataset.
 
-import { API, get, poll, post, query } from "./api.js";
-import { byId, h, show } from "./dom.js";
-import { ago, bytes, number, words } from "./format.js";
-import { badge } from "./job_parts.js";
-import { chosenFiles, droppedFiles, nameOf, sendFiles, sizeOf } from "./upload.js";
+import { API, get, poll, post, query } from "../api.js";
+import { byId, h, show } from "../dom.js";
+import { ago, bytes, number, words } from "../format.js";
+import { badge } from "../job_parts.js";
+import { chosenFiles, droppedFiles, nameOf, sendFiles, sizeOf } from "../upload.js";
 
 const drop = byId("drop");
 let files = [];

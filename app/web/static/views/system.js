@@ -1,9 +1,9 @@
 // The system: workers, device, queue, loaded models, and API keys.
 
-import { API, get, poll, post, request } from "./api.js";
-import { byId, h, show } from "./dom.js";
-import { ago, bytes, count, number, plain, words } from "./format.js";
-import { badge } from "./job_parts.js";
+import { API, get, poll, post, request } from "../api.js";
+import { byId, h, show } from "../dom.js";
+import { ago, bytes, count, number, plain, words } from "../format.js";
+import { badge } from "../job_parts.js";
 
 const own = byId("keys").dataset.own;
 

@@ -1,9 +1,9 @@
 // The list of jobs: a page of it at a time, renewed every two seconds.
 
-import { API, get, poll, query } from "./api.js";
-import { byId, h, show } from "./dom.js";
-import { ago, jobName, kind, versionOf, words } from "./format.js";
-import { badge, progressOf, resultOf } from "./job_parts.js";
+import { API, get, poll, query } from "../api.js";
+import { byId, h, show } from "../dom.js";
+import { ago, jobName, kind, versionOf, words } from "../format.js";
+import { badge, progressOf, resultOf } from "../job_parts.js";
 
 const LIMIT = 50;
 const filters = byId("filters");

@@ -1,9 +1,9 @@
 // Home: the state of the three steps, samples, what runs now, the device.
 
-import { API, get, poll, post, query } from "./api.js";
-import { byId, h, show } from "./dom.js";
-import { ago, jobName, kind, count } from "./format.js";
-import { badge, progressOf } from "./job_parts.js";
+import { API, get, poll, post, query } from "../api.js";
+import { byId, h, show } from "../dom.js";
+import { ago, jobName, kind, count } from "../format.js";
+import { badge, progressOf } from "../job_parts.js";
 
 const step = (name) => document.querySelector(`[data-step="${name}"]`);
 
