@@ -71,11 +71,11 @@ def read_folder(
         if name.endswith(".safetensors"):
             check_weights(folder / name)
     on_phase("reading")
-    check_settings(config)
-    labels = read_labels(config)
+    settings_notes = check_settings(config)
+    labels, label_notes = read_labels(config)
     task_name, notes = _detect_task(config, family, labels, requested_task=task)
     imported = family.read(folder, config, task=task_name)
-    notes += [*imported.notes, *_ignored_files(archive, names)]
+    notes += [*label_notes, *settings_notes, *imported.notes, *_ignored_files(archive, names)]
     on_phase("exporting")
     source = Provenance(imported={"format": "huggingface", "model_type": config["model_type"]})
     manifest, transferred, difference = _write_package(
@@ -142,7 +142,7 @@ def compare_outputs(
     largest = 0.0
     for arrays in family.comparison_batches(encoder):
         with torch.no_grad():
-            expected = family.predict_pretrained(model, arrays, architecture)
+            expected = _run_pretrained(family, model, arrays, architecture)
             outputs = network.infer(arrays)
         actual = outputs["embedding"] if network.head is None else outputs["logits"]
         difference = float((actual - expected).abs().max())
@@ -155,6 +155,19 @@ def compare_outputs(
             )
         largest = max(largest, difference)
     return largest
+
+
+def _run_pretrained(family: type[Family], model: Any, arrays: Mapping[str, Tensor], architecture: Choice) -> Tensor:
+    try:
+        return family.predict_pretrained(model, arrays, architecture)
+    except MemoryError:
+        raise
+    except Exception as error:  # the library raises exceptions of any class
+        sizes = " x ".join(map(str, arrays[family.slot].shape))
+        raise PackageError(
+            f"the transformers library cannot run the model on an input of {sizes}: {str(error) or repr(error)}",
+            hint="Check the settings of config.json with the library, and save the model again.",
+        ) from error
 
 
 def _load_tensors(network: Network, tensors: Mapping[str, Tensor]) -> None:
@@ -205,19 +218,36 @@ def _weight_files(archive: ModelArchive, folder: Path) -> list[str]:
     )
 
 
-def read_labels(config: Mapping[str, Any], *, use_default: bool = True) -> list[str]:
-    """Return the labels of a `config.json` in the order of their codes.
+def read_labels(config: Mapping[str, Any], *, use_default: bool = True) -> tuple[list[str], list[str]]:
+    """Return the labels of a `config.json` in the order of their codes, and notes.
 
     That is the order of the weights. If it names none, returns the names that the transformers library generates, or
     none without `use_default`. Raises `PackageError`.
     """
-    id2label = config.get("id2label")
+    id2label, label2id = config.get("id2label"), config.get("label2id")
+    if id2label is None and isinstance(label2id, dict) and label2id:
+        by_code = {str(code): name for name, code in label2id.items()}
+        labels = _order_labels(by_code if len(by_code) == len(label2id) else {})
+        return labels, ["the labels are those of label2id, as config.json has no id2label"] if labels else []
     if id2label is None and not use_default:
-        return []
+        return [], []
     if id2label is None:
         # The library does not write the names that it generates itself.
         count = config.get("num_labels", DEFAULT_LABELS)
-        return [f"LABEL_{code}" for code in range(count)] if isinstance(count, int) and count < MAX_LABELS else []
+        return [f"LABEL_{code}" for code in range(count)] if isinstance(count, int) and count < MAX_LABELS else [], []
+    labels = _order_labels(id2label)
+    codes = label2id.items() if isinstance(label2id, dict) else ()
+    for name, code in codes:
+        if code in range(len(labels)) and labels[code] != name:
+            note = (
+                f"label2id and id2label of config.json differ: {code} is {name!r} and {labels[code]!r}; the labels are "
+            )
+            return labels, [f"{note}those of id2label, as in the transformers library"]
+    return labels, []
+
+
+def _order_labels(id2label: Any) -> list[str]:
+    """Return names in the order of their codes, numbers as text; raises `PackageError`."""
     if not isinstance(id2label, dict) or not id2label:
         return []
     try:
@@ -262,7 +292,7 @@ def _check_label_count(config: Mapping[str, Any], count: int) -> None:
     """Raise `PackageError` if the file says two numbers of labels."""
     for name in ("num_labels", "_num_labels"):
         declared = config.get(name)
-        if config.get("id2label") is not None and declared is not None and declared != count:
+        if (config.get("id2label") or config.get("label2id")) and declared is not None and declared != count:
             raise PackageError(
                 f"{name} of {CONFIG} is {declared}, but id2label has {count} names",
                 hint="Name every row of the classifier's weight in id2label, and remove num_labels.",

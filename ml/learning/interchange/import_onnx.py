@@ -113,7 +113,7 @@ def _detect_task(task: str | None, companions: CompanionFiles) -> tuple[type[Tas
 def _find_labels(model: Any, labels: Sequence[str] | None, companions: CompanionFiles) -> list[str]:
     """Return the labels of the request, of `config.json`, or of the file's metadata."""
     names = [str(label) for label in labels or ()]
-    names = names or read_labels(companions.config, use_default=False) or _read_metadata_labels(model)
+    names = names or read_labels(companions.config, use_default=False)[0] or _read_metadata_labels(model)
     if len(set(names)) != len(names) or len(names) < 2:
         raise PackageError(
             f"labels must be at least two different names, not {names or 'none'}",

@@ -55,6 +55,7 @@ def load_pretrained(folder: Path, class_name: str, *, optional_prefixes: tuple[s
             trust_remote_code=False,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # reported below by name
+            chunk_size_feed_forward=0,  # changes memory alone, and fails on other lengths than its multiples
         )
     except MemoryError:
         raise

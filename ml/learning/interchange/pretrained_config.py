@@ -6,6 +6,7 @@ from copy import deepcopy
 from typing import TYPE_CHECKING, Any, Final
 
 from ml.errors import PackageError
+from ml.learning.interchange.unread_settings import check_unread
 from ml.learning.nn.layers.transformers_config import NON_ARCHITECTURE_KEYS
 
 if TYPE_CHECKING:
@@ -57,14 +58,19 @@ def select_options(config: Mapping[str, Any], *, own_fields: frozenset[str]) -> 
     return {name: values[name] for name in sorted(fields - NON_ARCHITECTURE_KEYS - own_fields)}
 
 
-def check_settings(config: Mapping[str, Any]) -> None:
+def check_settings(config: Mapping[str, Any]) -> list[str]:
     """Raise `PackageError` for a setting that the library ignores or rejects, by its name.
 
-    Settings that do not change the outputs are not checked.
+    Returns notes on ignored settings that do not change the outputs.
     """
     pretrained = to_pretrained_config(config)
-    _check_activations(config, pretrained.to_dict())
-    _check_rotary(config, getattr(pretrained, "rope_parameters", None) or {})
+    values = pretrained.to_dict()
+    _check_activations(config, values)
+    # A family without rotary positions keeps these settings as well, and reads none of them.
+    has_rotary = "rope_parameters" in _family_fields(config)
+    _check_rotary(config, (values["rope_parameters"] or {}) if has_rotary else {})
+    fields = {*_family_fields(config), *pretrained.attribute_map, *ACTIVATION_FIELDS, *ROTARY_FIELDS}
+    return check_unread(config, values, {*fields, "rope_scaling", "rope_parameters"})
 
 
 def _check_activations(config: Mapping[str, Any], values: Mapping[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Final, get_args
 
+import torch
 from pydantic import ValidationError
 
 from ml.config import Choice
@@ -44,6 +45,8 @@ OWN_FIELDS: Final = frozenset(
 POOLINGS: Final = {"lasttoken": "last"}
 #: Names of the output embedding, the layer that computes the logits of the next token.
 OUTPUT_EMBEDDINGS: Final = ("lm_head", "embed_out")
+#: Last part of the names of the input embedding.
+INPUT_EMBEDDINGS: Final = ("embed_tokens.weight", "wte.weight", "embed_in.weight")
 _OUTPUT_PREFIXES: Final = tuple(f"{name}." for name in OUTPUT_EMBEDDINGS)
 
 
@@ -151,9 +154,20 @@ def _read_head(
             hint="Send the model without its head: AutoModel.from_pretrained(...).save_pretrained(...).",
         )
     if is_tied:
+        _check_tied(tensors[f"{output}.weight"], tensors)
         return {}, {}
     table = tensors[f"{output}.weight"]
     return {"own_table.weight": table}, {"vocabulary": len(table)}
+
+
+def _check_tied(table: Tensor, tensors: Mapping[str, Tensor]) -> None:
+    """Raise `PackageError` if the weights have an output embedding that is not tied."""
+    embeddings = [tensor for name, tensor in tensors.items() if name.endswith(INPUT_EMBEDDINGS)]
+    if not any(table.shape == embedding.shape and torch.equal(table, embedding) for embedding in embeddings):
+        raise PackageError(
+            "tie_word_embeddings of config.json is true, but the weights have an output embedding of their own",
+            hint="Set tie_word_embeddings to false, or remove that tensor if the model was trained without it.",
+        )
 
 
 def _max_positions(config: Mapping[str, Any], architecture: GPTConfig) -> tuple[int, list[str]]:

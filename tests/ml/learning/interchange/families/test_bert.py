@@ -287,3 +287,47 @@ def test_two_numbers_of_labels_are_refused(tmp_path: Path) -> None:
     (folder / "config.json").write_text(json.dumps(config | {"num_labels": 3}))
     with pytest.raises(PackageError, match=r"num_labels of config\.json is 3, but id2label has 2 names"):
         import_model(zip_folder(folder, tmp_path / "m.zip"), tmp_path / "package")
+
+
+@pytest.mark.parametrize(
+    ("family", "settings", "name"),
+    [
+        ("roberta", {"position_embedding_type": "relative_key"}, "position_embedding_type = 'relative_key'"),
+        ("distilbert", {"layer_norm_eps": 0.5}, r"layer_norm_eps = 0\.5"),
+        ("bert", {"pruned_heads": {"0": [1]}}, "pruned_heads"),
+    ],
+)
+def test_a_setting_that_the_library_ignores_is_refused_by_name(
+    tmp_path: Path, family: str, settings: dict[str, Any], name: str
+) -> None:
+    folder, _ = folder_of(tmp_path / "pretrained", family, head=False)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | settings))
+    with pytest.raises(PackageError, match=f"does not use these settings of config.json for {family}: {name}"):
+        import_model(zip_folder(folder, tmp_path / "m.zip"), tmp_path / "package")
+
+
+def test_feed_forward_networks_in_chunks_are_read_at_once(tmp_path: Path) -> None:
+    folder, _ = folder_of(tmp_path / "pretrained", "bert", head=False)
+    config = json.loads((folder / "config.json").read_text())
+    settings = {"chunk_size_feed_forward": 4, "position_embedding_type": "absolute", "pruned_heads": {}}
+    (folder / "config.json").write_text(json.dumps(config | settings))
+    assert import_model(zip_folder(folder, tmp_path / "m.zip"), tmp_path / "package")["max_abs_difference"] < TOLERANCE
+
+
+@pytest.mark.parametrize(
+    ("changes", "labels", "note"),
+    [
+        ({"label2id": {"good": 0, "bad": 1}}, ["bad", "good"], "0 is 'good' and 'bad'"),
+        ({"id2label": None, "label2id": {"good": 1, "so-so": 0}}, ["so-so", "good"], "those of label2id"),
+    ],
+)
+def test_labels_of_two_orders_or_of_label2id_alone_are_reported(
+    tmp_path: Path, changes: dict[str, Any], labels: list[str], note: str
+) -> None:
+    folder, _ = folder_of(tmp_path / "pretrained", "bert", head=True, id2label={0: "bad", 1: "good"})
+    config = json.loads((folder / "config.json").read_text()) | changes
+    (folder / "config.json").write_text(json.dumps({name: value for name, value in config.items() if value}))
+    report = import_model(zip_folder(folder, tmp_path / "m.zip"), tmp_path / "package")
+    assert report["labels"] == labels
+    assert note in report["notes"][0]

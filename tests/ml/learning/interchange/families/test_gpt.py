@@ -161,6 +161,12 @@ def test_rotary_settings_of_older_files_are_honored(tmp_path: Path, family: str,
         ("gpt2", {"rope_theta": 500.0}, "rope_theta"),
         ("llama", {"hidden_act": "gelu_of_tomorrow"}, "hidden_act 'gelu_of_tomorrow'"),
         ("gpt2", {"hidden_act": "relu"}, "hidden_act of config.json"),
+        ("opt", {"rope_parameters": {"rope_type": "linear", "factor": 2.0}}, "rope_parameters.factor"),
+        ("llama", {"final_logit_softcapping": 30.0, "attn_logit_softcapping": None}, "final_logit_softcapping = 30.0"),
+        ("qwen2", {"residual_multiplier": 0.2}, "residual_multiplier = 0.2"),
+        ("mistral", {"alibi": True, "logit_scale": 1.0}, "alibi = True"),
+        ("gpt2", {"scale_attn_weights": True, "rms_norm_eps": 0.5}, "rms_norm_eps = 0.5"),
+        ("llama", {"scale_attn_weights": False}, "scale_attn_weights = False"),
     ],
 )
 def test_a_setting_that_the_network_does_not_have_is_refused_by_name(
@@ -169,6 +175,22 @@ def test_a_setting_that_the_network_does_not_have_is_refused_by_name(
     folder, _ = folder_of(tmp_path / "pretrained", family, head=False)
     rewrite_config(folder, **settings)
     with pytest.raises(PackageError, match=name):
+        import_model(zip_folder(folder, tmp_path / "m.zip"), tmp_path / "package")
+
+
+def test_a_setting_that_nothing_reads_is_listed_unless_it_is_one_of_training_or_generation(tmp_path: Path) -> None:
+    folder, _ = folder_of(tmp_path / "pretrained", "llama", head=False)
+    rewrite_config(folder, temperature=0.6, gradient_checkpointing=True, alibi=False, logit_scale=1, my_kernel="fast")
+    report = import_model(zip_folder(folder, tmp_path / "m.zip"), tmp_path / "package")
+    assert report["notes"] == [
+        "settings of config.json that the transformers library does not use for llama: my_kernel"
+    ]
+
+
+def test_weights_with_an_output_embedding_that_is_said_to_be_tied_are_refused(tmp_path: Path) -> None:
+    folder, _ = folder_of(tmp_path / "pretrained", "llama", head=True, tie_word_embeddings=False)
+    rewrite_config(folder, tie_word_embeddings=True)
+    with pytest.raises(PackageError, match=r"tie_word_embeddings of config\.json is true"):
         import_model(zip_folder(folder, tmp_path / "m.zip"), tmp_path / "package")
 
 
