@@ -214,7 +214,12 @@ def derive(
         others: Reference -> dataset, for the datasets that operations name.
         name: Name of the new dataset; by default that of the source.
         license: License of the rows.
+
+    Raises:
+        Conflict: Rows are being appended to the name; the new version would come after them and lack them.
     """
+    if name in (None, source.name):
+        _require_no_append(session, source)
     origin = {"dataset": reference_of(source), "operations": [dict(operation) for operation in operations]}
     options = operations[0] if reads_again(operations) else {"task": source.task, "format": source.format}
     values = {"task": options.get("task"), "format": options.get("format"), "origin": origin, "license": license}
@@ -222,6 +227,22 @@ def derive(
     ids = {reference_of(source): source.id, **{reference: row.id for reference, row in (others or {}).items()}}
     jobs.submit(session, kind=JobKind.DERIVE, spec={**origin, "dataset_ids": ids}, dataset_id=dataset.id)
     return dataset
+
+
+def _require_no_append(session: Session, source: Dataset) -> None:
+    """Raise `Conflict` while a version with appended rows is checked, and let no other be added."""
+    lock(session, f"dataset {source.name}")
+    versions = session.scalars(select(Dataset).where(Dataset.name == source.name)).all()
+    references = {reference_of(version): version for version in versions}
+    unchecked = (
+        version for version in versions if version.deleted_at is None and version.state not in ("ready", "rejected")
+    )
+    appended = next((version for version in unchecked if _adds_rows(version, references)), None)
+    if appended is not None:
+        raise Conflict(
+            f"{reference_of(appended)} is {appended.state} with appended rows, which a version derived from "
+            f"{reference_of(source)} now would lack; derive from it once it is ready, or give the result another `name`"
+        )
 
 
 def reference_of(dataset: Dataset) -> str:

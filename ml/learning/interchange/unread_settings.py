@@ -63,8 +63,7 @@ MAX_LISTED: Final = 10
 def check_unread(config: Mapping[str, Any], values: Mapping[str, Any], fields: Collection[str]) -> list[str]:
     """Return a note on the settings of `config` that the library does not read.
 
-    It reads `fields`. `values` are the settings as the library reads them. Raises `PackageError` if a setting that it does not read
-    changes outputs.
+    It reads `fields`, with these `values`. Raises `PackageError` if a setting that it does not read changes outputs.
     """
     family = str(config["model_type"])
     unread = {name: value for name, value in config.items() if name not in fields}

@@ -70,14 +70,36 @@ def test_columns_and_quoting_outlast_operations_between_two_parts(client: TestCl
 
 def test_rows_appended_beside_an_operation_on_the_version_before_are_not_lost(reviews: TestClient) -> None:
     create(reviews, send(reviews), append=True)
-    derive(reviews, {"operation": "dedupe"}, reference="reviews@1")
     finish_queued_validation(ready=True, summary=SUMMARY)
+    derive(reviews, {"operation": "dedupe"}, reference="reviews@1")
     finish_queued_derivation(SUMMARY)
     part = send(reviews)
     response = create(reviews, part, append=True)
     assert (response.status_code, "delete reviews@3" in response.json()["detail"]) == (409, True), response.text
     reviews.delete("/api/v1/datasets/reviews@3")
     assert create(reviews, part, append=True).json()["origin"]["dataset"] == "reviews@2"
+
+
+@pytest.mark.parametrize("reference", ["reviews", "reviews@1"])
+def test_nothing_is_derived_beside_rows_that_are_being_appended(reviews: TestClient, reference: str) -> None:
+    create(reviews, send(reviews), append=True)
+    response = derive(reviews, {"operation": "dedupe"}, reference=reference)
+    assert response.status_code == 409, response.text
+    assert "reviews@2 is importing with appended rows" in response.json()["detail"]
+    copy = derive(reviews, {"operation": "dedupe"}, reference=reference, name="copy")
+    assert (copy.status_code, copy.json()["origin"]["dataset"]) == (202, "reviews@1")
+    finish_queued_validation(ready=True, summary=SUMMARY)
+    assert derive(reviews, {"operation": "dedupe"}).json()["origin"]["dataset"] == "reviews@2"
+
+
+def test_nothing_is_derived_beside_appended_rows_that_are_being_repaired(reviews: TestClient) -> None:
+    create(reviews, send(reviews), append=True)
+    finish_queued_validation(ready=False)
+    derive(reviews, {"operation": "leave_out_bad_rows"}, reference="reviews@2")
+    response = derive(reviews, {"operation": "dedupe"})
+    assert (response.status_code, "reviews@3 is importing" in response.json()["detail"]) == (409, True), response.text
+    finish_queued_derivation(SUMMARY)
+    assert derive(reviews, {"operation": "dedupe"}).json()["origin"]["dataset"] == "reviews@3"
 
 
 def test_a_repaired_part_is_not_appended_to_while_it_lacks_a_later_part(reviews: TestClient) -> None:
