@@ -230,7 +230,7 @@ def derive(
 
 
 def _require_no_append(session: Session, source: Dataset) -> None:
-    """Raise `Conflict` while a version with appended rows is checked, and let no other be added."""
+    """Raise `Conflict` while appended rows are checked, and let no version be added."""
     lock(session, f"dataset {source.name}")
     versions = session.scalars(select(Dataset).where(Dataset.name == source.name)).all()
     references = {reference_of(version): version for version in versions}

@@ -22,7 +22,13 @@ from ml.inference.onnx_weights import align_weights
 from ml.learning.interchange.families import FAMILIES
 from ml.learning.interchange.import_huggingface import UNSUPPORTED_PROBLEMS, read_labels
 from ml.learning.interchange.onnx_graphs.adapters import ADAPTERS, CompanionFiles
-from ml.learning.interchange.onnx_graphs.outputs import LOGITS, are_probabilities, set_logits, take_logarithm
+from ml.learning.interchange.onnx_graphs.outputs import (
+    LOGITS,
+    are_probabilities,
+    find_ending,
+    set_logits,
+    take_logarithm,
+)
 from ml.learning.interchange.onnx_graphs.untrusted import read_onnx
 from ml.package.manifest import Graph, Manifest, Provenance
 from ml.package.package import ModelPackage
@@ -64,7 +70,7 @@ def read_graph(
         path = Path(scratch) / f"{MODEL}.onnx"
         _write_graph(model, path)
         on_phase("checking")
-        if are_probabilities(_check_graph(path, adapter, encoder, classes=len(names))):
+        if are_probabilities(_check_graph(path, adapter, encoder, classes=len(names)), find_ending(model)):
             notes.append(take_logarithm(model))
             _write_graph(model, path)
             _check_graph(path, adapter, encoder, classes=len(names))

@@ -215,4 +215,5 @@ def _has_variable_axes(tensor: Any) -> bool:
 def _check_outputs(model: Any, expected: str) -> None:
     if len(model.graph.output) != 1:
         outputs = describe_tensors(model.graph.output)
-        raise PackageError(f"the graph must have one output, not {len(model.graph.output)}: {outputs}", hint=expected)
+        hint = f"`onnx.utils.extract_model` writes a graph with one of them, that of the logits. {expected}"
+        raise PackageError(f"the graph must have one output, not {len(model.graph.output)}: {outputs}", hint=hint)

@@ -17,9 +17,18 @@ if TYPE_CHECKING:
 
 #: Element type of `onnx.TensorProto`.
 FLOAT: Final = 1
+#: Element types of numbers with a fraction: float32, float16, float64 and bfloat16.
+FLOATS: Final = frozenset({1, 10, 11, 16})
 LOGITS: Final = "logits"
 #: Nodes that pass values on at inference.
 COPIES: Final = frozenset({"Cast", "Dropout", "Identity"})
+#: Nodes that pass values on in another shape.
+SHAPES: Final = frozenset({"Flatten", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
+#: Nodes that no probabilities come from: sums of products, and what quantization adds to them.
+LINEAR: Final = frozenset(
+    {"Add", "Conv", "DequantizeLinear", "Div", "Einsum", "FusedGemm", "Gemm", "LogSoftmax", "MatMul", "Mul", "QGemm"}
+    | {"GlobalAveragePool", "QLinearAdd", "QLinearMatMul", "ReduceMean", "Sub", "Sum"}
+)
 #: Axes of the classes in a tensor [batch, classes, ...].
 CLASS_AXES: Final = frozenset({-1, 1})
 #: Largest difference from 1 of a sum of probabilities, of which some may be float16.
@@ -33,11 +42,18 @@ def set_logits(model: Any, *, classes: int) -> list[str]:
     """Make `logits` float32 [batch, classes] the one output; returns notes.
 
     A final softmax is removed. One output behind a sigmoid becomes two logits. Raises `PackageError` for a sigmoid over
-    several classes.
+    several classes, and for the number of a class.
     """
     from onnx import helper
 
     [output] = model.graph.output
+    if output.type.tensor_type.elem_type not in FLOATS:
+        _, node = _trace_copies(model, output.name)
+        raise PackageError(
+            f"the output {output.name} of the graph is the number of a class, without scores of the others: it ends in "
+            f"{node.op_type if node else 'a copy'}",
+            hint=f"Export the logits, float32 [batch, {classes}]: onnx.utils.extract_model cuts a graph at a tensor.",
+        )
     rank = len(output.type.tensor_type.shape.dim)
     source, notes = _find_logits(model, output.name)
     columns, sigmoid_notes = _read_sigmoid(model, source, output, classes)
@@ -59,9 +75,36 @@ def set_logits(model: Any, *, classes: int) -> list[str]:
     return notes + sigmoid_notes
 
 
-def are_probabilities(outputs: np.ndarray) -> bool:
-    """Return whether all rows [B, classes] are distributions, which logits are not."""
-    return bool((outputs >= 0).all() and (np.abs(outputs.sum(axis=1) - 1) <= SUM_TOLERANCE).all())
+def are_probabilities(outputs: np.ndarray, ending: str | None) -> bool:
+    """Return whether all rows [B, classes] are distributions, which logits are not.
+
+    `ending` is the operator that computes them. Raises `PackageError` for values that are neither.
+    """
+    hint = "Export the logits of a model that chooses one class: what its last linear layer returns."
+    if np.isin(outputs, (0, 1)).all():
+        raise PackageError("the outputs of the graph are only 0 and 1, so they are choices, not scores", hint=hint)
+    if (outputs < 0).any():
+        return False
+    sums = outputs.sum(axis=1)
+    if np.ptp(sums) <= SUM_TOLERANCE * sums[0]:
+        if abs(sums[0] - 1) <= SUM_TOLERANCE:
+            return True
+        if not np.ptp(outputs, axis=0).any():
+            return False  # a graph that ignores its inputs
+        raise PackageError(f"the outputs of each row sum to {sums[0]:.6g}, so they are shares, not logits", hint=hint)
+    if (outputs <= 1).all() and ending not in LINEAR:
+        raise PackageError(
+            f"the outputs of the graph, which ends in {ending}, are between 0 and 1 and do not sum to 1: probabilities "
+            "that may all hold at once, where tasks here choose one label",
+            hint=hint,
+        )
+    return False
+
+
+def find_ending(model: Any) -> str | None:
+    """Return the operator that computes the logits, before copies and changes of shape."""
+    _, node = _trace(model, LOGITS, COPIES | SHAPES)
+    return node.op_type if node is not None else None
 
 
 def take_logarithm(model: Any) -> str:
@@ -127,8 +170,13 @@ def _read_sigmoid(model: Any, source: str, output: Any, classes: int) -> tuple[s
 
 def _trace_copies(model: Any, name: str) -> tuple[str, Any | None]:
     """Return the tensor that `name` is a copy of, and the node that computes it."""
+    return _trace(model, name, COPIES)
+
+
+def _trace(model: Any, name: str, operators: frozenset[str]) -> tuple[str, Any | None]:
+    """Return the tensor before `operators` that end in `name`, and the node that computes it."""
     node = _producer(model, name)
-    while node is not None and node.op_type in COPIES and node.input:
+    while node is not None and node.op_type in operators and node.input:
         name = node.input[0]
         node = _producer(model, name)
     return name, node

@@ -216,6 +216,41 @@ def test_every_ending_of_a_classifier_gives_the_same_probabilities(
     assert any("softmax" in note or "sums to 1" in note for note in report["notes"]) == changes_values
 
 
+@pytest.mark.parametrize("operator", ["Clip", "HardSigmoid"])
+def test_probabilities_that_do_not_sum_to_1_are_refused_whatever_the_graph_ends_in(
+    tmp_path: Path, operator: str
+) -> None:
+    path = append_nodes(save_column(tmp_path / "shades.onnx", columns=2), [(operator, {}), ("Identity", {})])
+    with pytest.raises(PackageError, match=f"ends in {operator}, are between 0 and 1 and do not sum to 1"):
+        import_model(path, tmp_path / "package", task="image_classification", labels=["dark", "light"])
+
+
+@pytest.mark.parametrize(
+    ("ending", "message"),
+    [
+        ([("Softmax", {}), ("Round", {})], "only 0 and 1"),
+        ([("Softmax", {}), ("Cast", {"to": TensorProto.INT64})], "the number of a class"),
+        ([("Hardmax", {})], "only 0 and 1"),
+    ],
+)
+def test_endings_that_are_neither_logits_nor_probabilities_are_refused(
+    tmp_path: Path, ending: list[tuple[str, dict[str, Any]]], message: str
+) -> None:
+    path = append_nodes(save_graph(tmp_path / "shades.onnx", softmax=False), ending)
+    with pytest.raises(PackageError, match=message):
+        import_model(path, tmp_path / "package", task="image_classification", labels=["light", "dark"])
+
+
+def test_probabilities_in_percent_are_refused(tmp_path: Path) -> None:
+    path = append_nodes(save_graph(tmp_path / "shades.onnx", softmax=False), [("Softmax", {}), ("Mul", {})])
+    model = onnx.load(path)
+    model.graph.node[-1].input.append("hundred")
+    model.graph.initializer.append(helper.make_tensor("hundred", TensorProto.FLOAT, [], [100.0]))
+    onnx.save(model, path)
+    with pytest.raises(PackageError, match="each row sum to 100"):
+        import_model(path, tmp_path / "package", task="image_classification", labels=["light", "dark"])
+
+
 def append_nodes(path: Path, ending: list[tuple[str, dict[str, Any]]]) -> Path:
     """Append operators to a graph, one behind the other."""
     model = onnx.load(path)
