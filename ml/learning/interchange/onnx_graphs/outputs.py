@@ -92,7 +92,7 @@ def are_probabilities(outputs: np.ndarray, ending: str | None) -> bool:
         if not np.ptp(outputs, axis=0).any():
             return False  # a graph that ignores its inputs
         raise PackageError(f"the outputs of each row sum to {sums[0]:.6g}, so they are shares, not logits", hint=hint)
-    if (outputs <= 1).all() and ending not in LINEAR:
+    if (outputs <= 1).all() and ending is not None and ending not in LINEAR:
         raise PackageError(
             f"the outputs of the graph, which ends in {ending}, are between 0 and 1 and do not sum to 1: probabilities "
             "that may all hold at once, where tasks here choose one label",
@@ -102,9 +102,14 @@ def are_probabilities(outputs: np.ndarray, ending: str | None) -> bool:
 
 
 def find_ending(model: Any) -> str | None:
-    """Return the operator that computes the logits, before copies and changes of shape."""
+    """Return the operator that computes the logits, before copies and changes of shape.
+
+    None if `set_logits` has made them of one output.
+    """
     _, node = _trace(model, LOGITS, COPIES | SHAPES)
-    return node.op_type if node is not None else None
+    if node is None or node.input[:1] == [f"{LOGITS}_zero"]:
+        return None
+    return str(node.op_type)
 
 
 def take_logarithm(model: Any) -> str:
