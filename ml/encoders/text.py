@@ -140,7 +140,7 @@ class TextEncoder(Encoder[str | TokenizedText]):
         Special tokens not in `special` are recognized by their usual names. Raises `PackageError` if the content is
         invalid, or without a token for padding or the end.
         """
-        vocabulary = _load(tokenizer).get_vocab(with_added_tokens=True)
+        vocabulary = load_tokenizer(tokenizer).get_vocab(with_added_tokens=True)
         usual = {
             role: next((name for name in names if name in vocabulary), None)
             for role, names in SPECIAL_TOKEN_NAMES.items()
@@ -325,13 +325,13 @@ class TextEncoder(Encoder[str | TokenizedText]):
 
     @cached_property
     def _tokenizer(self) -> Any:  # tokenizers.Tokenizer
-        tokenizer = _load(self.tokenizer)
+        tokenizer = load_tokenizer(self.tokenizer)
         tokenizer.enable_truncation(self.config.max_length)
         return tokenizer
 
     @cached_property
     def _untruncated(self) -> Any:
-        return _load(self.tokenizer)
+        return load_tokenizer(self.tokenizer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,7 +343,11 @@ class _Block:
     unknown: int
 
 
-def _load(tokenizer: str) -> Any:
+def load_tokenizer(tokenizer: str) -> Any:  # a tokenizers.Tokenizer
+    """Load the content of a `tokenizer.json`, which reads special tokens in texts as plain characters.
+
+    Raises `PackageError` if it is invalid.
+    """
     # Imported here: a web process may never load a model that reads text.
     from tokenizers import Tokenizer
 

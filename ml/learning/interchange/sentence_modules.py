@@ -6,7 +6,7 @@ import json
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
-from ml.errors import PackageError
+from ml.errors import PackageError, shorten
 from ml.learning.interchange.model_archive import read_json
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ MODES: Final[Mapping[str, str]] = {
 }
 #: Modules that may follow the network; other than these change its embeddings.
 KNOWN_MODULES: Final = frozenset({"Transformer", "Pooling", "Normalize", "Dropout", "Dense"})
+MAX_LISTED_PROMPTS: Final = 5
 WITHOUT_MODULES: Final = (
     f"To import the network without them, remove {MODULES} and the folders of the modules, and pack again."
 )
@@ -51,7 +52,12 @@ def read_pooling(folder: Path, *, supported: Mapping[str, str]) -> tuple[str | N
     types = [str(module.get("type", "")).rpartition(".")[2] for module in modules]
     if unknown := [name for name in types if name not in KNOWN_MODULES]:
         raise PackageError(f"modules of {MODULES} are not supported: {', '.join(unknown)}", hint=WITHOUT_MODULES)
-    _check_prompt(folder)
+    if "Dense" in types:
+        raise PackageError(
+            f"the layers behind the pooling (Dense of {MODULES}) are not supported, and embeddings would lack them",
+            hint=WITHOUT_MODULES,
+        )
+    notes = _read_prompts(folder)
     paths = [str(module.get("path") or "") for module, name in zip(modules, types, strict=True) if name == "Pooling"]
     if len(paths) > 1:
         raise PackageError(f"{MODULES} has {len(paths)} modules for pooling (limit 1)", hint=WITHOUT_MODULES)
@@ -59,18 +65,15 @@ def read_pooling(folder: Path, *, supported: Mapping[str, str]) -> tuple[str | N
     if not (folder / name).is_file():
         if paths:
             raise PackageError(f"{MODULES} names the pooling {name}, which is not there", hint="Pack the whole folder.")
-        return None, []
+        return None, notes
     modes = _read_modes(read_json(folder / name))
     if len(modes) != 1 or modes[0] not in supported:
         raise PackageError(
             f"the pooling of {name} is not supported: {' and '.join(modes)}; supported: {', '.join(supported)}",
             hint=WITHOUT_MODULES,
         )
-    notes = []
     if "Normalize" in types:
         notes.append("embeddings are not normalized; sentence-transformers would scale them to a length of 1")
-    if "Dense" in types:
-        notes.append("the layers behind the pooling (Dense) are dropped")
     return supported[modes[0]], notes
 
 
@@ -85,10 +88,13 @@ def _read_modes(fields: Mapping[str, Any]) -> list[str]:
     return [mode for name, mode in MODES.items() if fields.get(name)] + unknown or ["mean"]
 
 
-def _check_prompt(folder: Path) -> None:
-    """Raise `PackageError` if the library would put a prompt before every text."""
+def _read_prompts(folder: Path) -> list[str]:
+    """Return a note on prompts that a caller of the library may choose.
+
+    Raises `PackageError` if the library would put one before every text.
+    """
     if not (folder / PROMPTS).is_file():
-        return
+        return []
     fields = read_json(folder / PROMPTS)
     name, prompts = fields.get("default_prompt_name"), fields.get("prompts")
     prompt = prompts.get(name) if isinstance(prompts, dict) and isinstance(name, str) else None
@@ -97,6 +103,9 @@ def _check_prompt(folder: Path) -> None:
             f"default_prompt_name of {PROMPTS} puts {prompt!r} before every text, which is not supported",
             hint="Set default_prompt_name to null, and send the prompt as the beginning of each text.",
         )
+    used = [str(text) for text in prompts.values() if text] if isinstance(prompts, dict) else []
+    listed = ", ".join(shorten(text) for text in used[:MAX_LISTED_PROMPTS])
+    return [f"no prompt is put before texts; those of {PROMPTS} are sent with them: {listed}"] if used else []
 
 
 def _read_modules(folder: Path) -> list[Mapping[str, Any]]:

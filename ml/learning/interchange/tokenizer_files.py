@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+from itertools import islice, zip_longest
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
-from ml.encoders.text import TOKENIZER_FILE, TextEncoder
-from ml.errors import PackageError
+from ml.encoders.text import TOKENIZER_FILE, TextEncoder, load_tokenizer
+from ml.errors import PackageError, shorten
 from ml.learning.interchange.model_archive import read_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from torch import Tensor
@@ -43,13 +44,34 @@ EXAMPLES: Final = (
     "Ünïcödé, 中文 and 42 % of émigrés - all in one sentence, with a tab\tand a line\nbreak.",
     "The third time one sees it, the plot makes even less sense. " * 6,
 )
+#: Tokens of a vocabulary by which tokenizers are compared, evenly spaced, and how many of them are one text.
+COMPARED_TOKENS: Final = 4000
+TOKENS_PER_TEXT: Final = 20
+SHOWN_TOKENS: Final = 5
+#: Texts by which tokenizers are compared: characters of other cases, scripts and forms, spaces, and signs.
+COMPARED_TEXTS: Final = (
+    *EXAMPLES,
+    "GOOD Café CAFÉ cafe\u0301 Straße",
+    "two  spaces, three   spaces and a non-breaking\u00a0one",
+    " spaces around ",
+    "½ ﬁ ① \uff26\uff55\uff4c\uff4c ™ …",
+    "don't can't we'll O'Neil's",
+    "1234567 3.14 1,000,000 50% $5 a_b-c/d\\e",
+    "日本語のテキスト 한국어 русский العربية हिन्दी ไทย",
+    "🙂 👩‍👩‍👧 \u200b\ufeff zero width",
+    "CamelCaseWord and ALLCAPS and x<y>z [brackets] {braces}",
+    "line one\n\n\tline two\r\nline three",
+)
 
 
-def read_tokenizer(folder: Path, config: Mapping[str, Any], *, max_length: int) -> tuple[TextEncoder, list[str]]:
+def read_tokenizer(
+    folder: Path, config: Mapping[str, Any], *, max_length: int, keeps_end: bool = False
+) -> tuple[TextEncoder, list[str]]:
     """Return an encoder with the folder's tokenizer, and notes for the user.
 
-    Texts are cut to at most `max_length` tokens, fewer if the folder says so. `tokenizer.json` is used unchanged; older
-    files are converted by the library. Raises `PackageError`.
+    Texts are cut to at most `max_length` tokens, fewer if the folder says so. `tokenizer.json` is used unchanged if the
+    library splits texts like it; otherwise, and for older files, it is what the library makes of the folder.
+    `keeps_end`: the task reads the end of a text that is too long. Raises `PackageError`.
     """
     if not any((folder / name).is_file() for name in VOCABULARIES):
         raise PackageError(
@@ -62,8 +84,12 @@ def read_tokenizer(folder: Path, config: Mapping[str, Any], *, max_length: int) 
             f"{CONFIG} requires its own code (auto_map), and code of a model is never run",
             hint="Send a model whose tokenizer loads without trust_remote_code.",
         )
-    path, notes = folder / TOKENIZER_FILE, []
-    content = path.read_text(encoding="utf-8") if path.is_file() else _convert(folder)
+    if tokenizer_config.get("truncation_side") == "left" and not keeps_end:
+        raise PackageError(
+            f"truncation_side of {CONFIG} is left, which reads the end of a long text; this is not supported",
+            hint='Set it to "right": of a text that is too long, the beginning is then read.',
+        )
+    content, notes = _read_content(folder, {**config, **tokenizer_config})
     encoder = TextEncoder.from_tokenizer(
         content,
         max_length=min(max_length, *_length_limits(folder, tokenizer_config)),
@@ -125,8 +151,65 @@ def _length_limits(folder: Path, tokenizer_config: Mapping[str, Any]) -> list[in
     return limits
 
 
+def _read_content(folder: Path, settings: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """Return the content of a `tokenizer.json` that splits texts as the library does, and notes."""
+    content, notes = "", []
+    if (folder / TOKENIZER_FILE).is_file():
+        content = (folder / TOKENIZER_FILE).read_text(encoding="utf-8")
+        # Without a class, the library reads the file alone.
+        if "tokenizer_class" in settings or "model_type" in settings:
+            try:
+                converted = _convert(folder)
+            except PackageError as error:
+                converted = content
+                notes.append(f"{error}; {TOKENIZER_FILE} is read without {CONFIG}")
+            if difference := _find_difference(content, converted):
+                content = converted
+                notes.append(
+                    f"the transformers library does not split texts as {TOKENIZER_FILE} alone does, because of "
+                    f"{CONFIG} or its class: {difference}; texts are split as in the library"
+                )
+    else:
+        content = _convert(folder)
+    if _read_optional(folder / SENTENCE).get("do_lower_case") is True:
+        content = _lower(content)
+        notes.append(f"texts are read in lower case, as {SENTENCE} says (do_lower_case)")
+    return content, notes
+
+
+def _find_difference(content: str, converted: str) -> str | None:
+    """Return the first text that two tokenizers split in different ways, with both results."""
+    ours, library = load_tokenizer(content), load_tokenizer(converted)
+    for text in (*COMPARED_TEXTS, *_texts_of(ours), *_texts_of(library)):
+        tokens = ours.encode(text).tokens, library.encode(text).tokens
+        if tokens[0] != tokens[1]:
+            first = next(place for place, pair in enumerate(zip_longest(*tokens)) if pair[0] != pair[1])
+            shown = [" ".join(names[first : first + SHOWN_TOKENS]) or "nothing" for names in tokens]
+            return f"of {shorten(text)}, {shown[1]} is read there, and {shown[0]} here"
+    return None
+
+
+def _texts_of(tokenizer: Any) -> Iterator[str]:
+    """Yield texts of the vocabulary, and some with every token that was added to it."""
+    vocabulary = sorted(tokenizer.get_vocab(with_added_tokens=False))
+    step = 1 + len(vocabulary) // COMPARED_TOKENS
+    words = [token.removeprefix("##").strip("\u0120\u2581") for token in vocabulary[::step]]
+    for start in range(0, len(words), TOKENS_PER_TEXT):
+        yield " ".join(words[start : start + TOKENS_PER_TEXT])
+    added = (token.content for token in tokenizer.get_added_tokens_decoder().values() if not token.special)
+    yield from (f"x{token}y {token} z" for token in islice(added, COMPARED_TOKENS))
+
+
+def _lower(content: str) -> str:
+    """Return the content of a `tokenizer.json` that writes texts in lower case first."""
+    fields = json.loads(content)
+    before = [fields["normalizer"]] if fields.get("normalizer") else []
+    fields["normalizer"] = {"type": "Sequence", "normalizers": [{"type": "Lowercase"}, *before]}
+    return json.dumps(fields, ensure_ascii=False)
+
+
 def _convert(folder: Path) -> str:
-    """Return `tokenizer.json` as the library converts older files, which heeds `do_lower_case` and the like."""
+    """Return `tokenizer.json` as the library makes it of all files and settings."""
     from transformers import AutoTokenizer
 
     try:

@@ -72,7 +72,7 @@ class GPTFamily(Family):
         head, head_options = _read_head(loaded.tensors, config["model_type"], is_tied=is_tied) if task else ({}, {})
         architecture = _architecture(config)
         length, notes = _max_positions(config, architecture)
-        encoder, tokenizer_notes = read_tokenizer(folder, config, max_length=length)
+        encoder, tokenizer_notes = read_tokenizer(folder, config, max_length=length, keeps_end=bool(task))
         notes += tokenizer_notes
         if task is None:
             notes += read_pooling(folder, supported=POOLINGS)[1]

@@ -177,6 +177,46 @@ def test_a_vocabulary_file_becomes_a_tokenizer_with_do_lower_case(tmp_path: Path
     assert encoder.tokens == {"padding": 0, "unknown": 1, "begin": 2, "end": 3, "mask": 4}
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"do_lower_case": False},
+        {"tokenizer_class": "BertTokenizer", "strip_accents": False},
+        {"added_tokens_decoder": {"15": {"content": "<x>", "rstrip": True, "special": False}}},
+        None,
+    ],
+)
+def test_a_tokenizer_splits_texts_as_in_the_library_whatever_file_says_how(
+    tmp_path: Path, settings: dict[str, Any] | None
+) -> None:
+    folder, _ = folder_of(tmp_path / "pretrained", "bert", head=False)
+    (folder / "vocab.txt").write_text("\n".join([*WORDS[:-2], "café", "Good"]) + "\n")
+    transformers.AutoTokenizer.from_pretrained(folder).save_pretrained(folder)
+    (folder / "vocab.txt").unlink(missing_ok=True)
+    if settings is None:
+        (folder / "added_tokens.json").write_text('{"<x>": 15}')
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings or {}))
+    report = import_model(zip_folder(folder, tmp_path / "m.zip"), tmp_path / "package")
+    assert any("does not split texts as tokenizer.json alone" in note for note in report["notes"])
+    encoder = ModelPackage.open(tmp_path / "package").encoders()["text"]
+    library = transformers.AutoTokenizer.from_pretrained(folder)
+    texts = ["a café, Good <x> film", "quiet<x> films"]
+    assert [row.tolist() for row in encoder.encode(texts)] == library(texts)["input_ids"]
+
+
+def test_texts_are_in_lower_case_where_sentence_transformers_writes_them_so(tmp_path: Path) -> None:
+    folder, _ = folder_of(tmp_path / "pretrained", "bert", head=False)
+    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizer", "do_lower_case": false}')
+    (folder / "sentence_bert_config.json").write_text('{"max_seq_length": 7, "do_lower_case": true}')
+    prompts = {"prompts": {"query": "query: ", "document": ""}, "default_prompt_name": None}
+    (folder / "config_sentence_transformers.json").write_text(json.dumps(prompts))
+    report = import_model(zip_folder(folder, tmp_path / "m.zip"), tmp_path / "package")
+    encoder = ModelPackage.open(tmp_path / "package").encoders()["text"]
+    assert encoder.encode(["GOOD film"])[0].tolist() == [2, WORDS.index("good"), WORDS.index("film"), 3]
+    assert any("lower case" in note for note in report["notes"])
+    assert any("'query: '" in note for note in report["notes"])
+
+
 def test_a_tokenizer_is_exported_unchanged(tmp_path: Path) -> None:
     folder, _ = folder_of(tmp_path / "pretrained", "bert", head=False)
     transformers.AutoTokenizer.from_pretrained(folder).save_pretrained(folder)
@@ -269,6 +309,8 @@ def test_a_pooling_is_honored_or_refused_by_name(
     ("file", "content", "message"),
     [
         ("modules.json", [{"path": "1_LSTM", "type": "sentence_transformers.models.LSTM"}], "LSTM"),
+        ("modules.json", [{"path": "2_Dense", "type": "sentence_transformers.models.Dense"}], r"\(Dense of modules"),
+        ("tokenizer_config.json", {"tokenizer_class": "BertTokenizer", "truncation_side": "left"}, "truncation_side"),
         ("config_sentence_transformers.json", {"prompts": {"q": "query: "}, "default_prompt_name": "q"}, "'query: '"),
     ],
 )
