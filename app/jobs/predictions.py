@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Final
 
-from starlette.responses import StreamingResponse
-
+from app.ranges import Content, measure, read_blocks, respond_with_content
 from store.blobs.parts import list_parts, predictions_key
 from store.errors import Conflict
 from store.tables import JobKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Mapping
+
+    from starlette.requests import Request
+    from starlette.responses import Response
 
     from store.blobs import Blobs
     from store.tables import Job as JobRow
 
 JSON_LINES: Final = "application/x-ndjson"
 PARQUET: Final = "application/vnd.apache.parquet"
-BLOCK_BYTES: Final = 1 << 20
 
 
-def respond_with_predictions(row: JobRow, blobs: Blobs) -> StreamingResponse:
-    """Return the file of a job.
+def respond_with_predictions(request: Request, row: JobRow, blobs: Blobs) -> Response:
+    """Return the file of a job, or a range of it.
 
     While it runs, or if it was canceled, these are JSON lines of what is done. Raises `Conflict` for a job of another
     kind, and before the first rows are done.
@@ -37,20 +37,17 @@ def respond_with_predictions(row: JobRow, blobs: Blobs) -> StreamingResponse:
         keys, media_type, suffix = [part.key for part in list_parts(blobs, row.id)], JSON_LINES, "jsonl"
     if not keys:
         raise Conflict(f"{row.id} is {row.state} and has no predictions yet; read them once it is running")
-    headers = {
-        "Content-Disposition": f'attachment; filename="predictions-{row.id}.{suffix}"',
-        "Content-Length": str(sum(_length(blobs, key) for key in keys)),
-    }
-    return StreamingResponse(_read(keys, blobs), headers=headers, media_type=media_type)
+    sizes = {key: measure(blobs.open(key)) for key in keys}
+    length = sum(sizes.values())
+    # Lines are only added, and always the same, so that the length tells them apart.
+    content = Content(length, f'"{row.id}-{suffix}-{length}"', media_type, lambda start: _read(sizes, blobs, start))
+    headers = {"Content-Disposition": f'attachment; filename="predictions-{row.id}.{suffix}"'}
+    return respond_with_content(request, content, headers)
 
 
-def _length(blobs: Blobs, key: str) -> int:
-    with blobs.open(key) as file:
-        return file.seek(0, os.SEEK_END)
-
-
-def _read(keys: Sequence[str], blobs: Blobs) -> Iterator[bytes]:
-    for key in keys:
-        with blobs.open(key) as file:
-            while block := file.read(BLOCK_BYTES):
-                yield block
+def _read(sizes: Mapping[str, int], blobs: Blobs, start: int) -> Generator[bytes, None, None]:
+    """Yield the parts behind each other, from byte `start`."""
+    for key, size in sizes.items():
+        if start < size:
+            yield from read_blocks(blobs.open(key), start=start)
+        start = max(0, start - size)

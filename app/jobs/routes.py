@@ -24,6 +24,7 @@ from app.jobs.predictions import JSON_LINES, PARQUET, respond_with_predictions
 from app.jobs.stream import MEDIA_TYPE, stream
 from app.jobs.submission import JobSubmissionDep, check_priority
 from app.polling import WaitSeconds, poll
+from app.ranges import IfRange, RangeHeader
 from store import job_events, jobs
 from store.blobs import Blobs
 from store.blobs import blobs as configured_blobs
@@ -401,11 +402,24 @@ def read_job_report(job_id: JobId, session: SessionDep) -> schemas.Report:
             "description": "One line for each row, in order; Parquet once a job with that format has succeeded.",
             "content": {JSON_LINES: {"schema": {"type": "string"}}, PARQUET: {"schema": _BINARY}},
         },
-        **problem_responses("not_found", "conflict", "storage_unavailable"),
+        206: {"description": "The range that `Range` requests; `Content-Range` names it and the whole length."},
+        304: {"description": "The content is the one that `If-None-Match` names."},
+        **problem_responses(
+            "not_found", "conflict", "precondition_failed", "range_not_satisfiable", "storage_unavailable"
+        ),
     },
 )
-def download_predictions(job_id: JobId, session: SessionDep, blobs: BlobsDep) -> Response:
+def download_predictions(
+    request: Request,
+    job_id: JobId,
+    session: SessionDep,
+    blobs: BlobsDep,
+    range_header: RangeHeader = None,  # noqa: ARG001 - for the document; `respond_with_content` reads the header
+    if_range: IfRange = None,  # noqa: ARG001 - as `range_header`
+) -> Response:
     """Download the predictions of a job of the kind `batch_predict`.
+
+    A download that broke off is resumed with `Range`, or by `curl -C -`.
 
     A line has `row` from 1, `split`, `index` in the split from 0, and `output`, or `error` for a row that could not be
     read. While the job runs, and after it was canceled, these are the lines that are done.
@@ -415,4 +429,4 @@ def download_predictions(job_id: JobId, session: SessionDep, blobs: BlobsDep) ->
       http://127.0.0.1:8000/api/v1/jobs/job_0199f2a07c3b7e1a9d5c4b3a2f1e0d9c/predictions
     ```
     """
-    return respond_with_predictions(jobs.get(session, job_id), blobs)
+    return respond_with_predictions(request, jobs.get(session, job_id), blobs)

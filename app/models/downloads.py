@@ -6,8 +6,8 @@ import hashlib
 import os
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-from app.models.ranges import Content
-from app.models.zip_stream import LAYOUT, measure, read_blocks, stream_zip, zip_length
+from app.models.zip_stream import LAYOUT, stream_zip, zip_length
+from app.ranges import Content, measure, read_blocks
 from store.errors import Conflict, NotFound
 
 if TYPE_CHECKING:

@@ -26,7 +26,6 @@ from app.jobs.evaluations import list_evaluations
 from app.jobs.schemas import Job, ModelEvaluation
 from app.models import import_service, service
 from app.models.downloads import OCTET_STREAM, ZIP, read_export, read_package, read_package_file
-from app.models.ranges import respond_with_content
 from app.models.schemas import (
     Alias,
     AliasSet,
@@ -37,6 +36,7 @@ from app.models.schemas import (
     ModelVersionInFull,
     Signature,
 )
+from app.ranges import IfRange, RangeHeader, respond_with_content
 from app.serving.access import listed_names
 from ml.spec.interchange import ModelFormat
 from store import models, traffic
@@ -52,16 +52,6 @@ IfMatch = Annotated[
         max_length=200,
         description="`ETag` of the alias when it was read; 412 if it has changed since. `*` accepts any.",
     ),
-]
-RangeHeader = Annotated[
-    str | None,
-    Header(
-        alias="Range",
-        description="One range of bytes, such as `bytes=1000-`; several are answered with the whole content.",
-    ),
-]
-IfRange = Annotated[
-    str | None, Header(alias="If-Range", description="`ETag` of the part that is there: the range counts only for it.")
 ]
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _FILES: dict[int | str, dict[str, Any]] = {

@@ -5,15 +5,15 @@ Their length is known beforehand.
 
 from __future__ import annotations
 
-import os
 import zipfile
 from typing import TYPE_CHECKING, Final
+
+from app.ranges import read_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
     from typing import BinaryIO
 
-BLOCK_BYTES = 1024**2
 #: Modification time of all entries, so that the bytes are always the same.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 #: Layout of a zip, for entity tags: to be increased when equal files give other bytes than before.
@@ -60,21 +60,6 @@ def stream_zip(
                     if content := sink.take():
                         yield content
     yield sink.take()
-
-
-def read_blocks(file: BinaryIO, *, start: int = 0) -> Generator[bytes, None, None]:
-    """Yield the content of a file from byte `start` in blocks, then close it."""
-    with file:
-        if start:
-            file.seek(start)
-        while block := file.read(BLOCK_BYTES):
-            yield block
-
-
-def measure(file: BinaryIO) -> int:
-    """Return the size in bytes of a file, and close it."""
-    with file:
-        return file.seek(0, os.SEEK_END)
 
 
 class _Sink:

@@ -13,6 +13,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from store import datasets, jobs, workers
+from store.blobs import blobs
+from store.blobs.parts import put_part
 from store.database import transaction
 from tests.app.datasets.test_datasets import finish_queued_validation
 from tests.support.api_process import ApiProcess
@@ -414,3 +416,20 @@ def test_a_teacher_is_pinned_to_its_version_and_cannot_be_deleted(client: TestCl
     unknown = client.post("/api/v1/jobs", json=distill("bass"))
     assert unknown.status_code == 422
     assert unknown.json()["errors"][0]["path"] == "objective.config.teacher"
+
+
+def test_predictions_are_downloaded_in_ranges_while_they_grow(client: TestClient, tmp_path: Path) -> None:
+    job_id = queue_job(kind="batch_predict")
+    path, lines = f"/api/v1/jobs/{job_id}/predictions", [b'{"row": 1}\n', b'{"row": 2}\n{"row": 3}\n']
+    assert client.get(path).status_code == 409, "there are none yet"
+    for start, end, content in ((0, 1, lines[0]), (1, 3, lines[1])):
+        (tmp_path / "part").write_bytes(content)
+        put_part(blobs(), job_id, tmp_path / "part", start=start, end=end, bad_rows=0)
+        whole = client.get(path)
+        assert (whole.content, whole.headers["accept-ranges"]) == (b"".join(lines)[: len(whole.content)], "bytes")
+        assert int(client.head(path).headers["content-length"]) == len(whole.content)
+    for first, last in ((0, 0), (5, 20), (len(lines[0]), 40), (30, 10**6)):
+        part = client.get(path, headers={"Range": f"bytes={first}-{last}", "If-Range": whole.headers["etag"]})
+        assert (part.status_code, part.content) == (206, whole.content[first : last + 1])
+    assert client.get(path, headers={"Range": "bytes=33-"}).status_code == 416
+    assert client.get(path, headers={"If-None-Match": whole.headers["etag"]}).status_code == 304

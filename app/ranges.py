@@ -5,11 +5,13 @@ Source: RFC 9110, sections 8.8, 13 and 14.
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
+from fastapi import Header
 from starlette.responses import Response, StreamingResponse
 
 from app.http.errors import ProblemError
@@ -17,11 +19,25 @@ from app.http.methods import IS_HEAD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
+    from typing import BinaryIO
 
     from starlette.requests import Request
 
+BLOCK_BYTES: Final = 1024**2
 #: One range: first and last byte, either of which may be missing. Anything else is answered with the whole content.
 _RANGE: Final = re.compile(r"bytes[ \t]*=[ \t]*(\d{0,19})[ \t]*-[ \t]*(\d{0,19})[ \t]*", re.IGNORECASE)
+
+
+RangeHeader = Annotated[
+    str | None,
+    Header(
+        alias="Range",
+        description="One range of bytes, such as `bytes=1000-`; several are answered with the whole content.",
+    ),
+]
+IfRange = Annotated[
+    str | None, Header(alias="If-Range", description="`ETag` of the part that is there: the range counts only for it.")
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,3 +116,18 @@ def _limit(blocks: Generator[bytes, None, None], count: int) -> Iterator[bytes]:
             yield block
     finally:
         blocks.close()
+
+
+def read_blocks(file: BinaryIO, *, start: int = 0) -> Generator[bytes, None, None]:
+    """Yield the content of a file from byte `start` in blocks, then close it."""
+    with file:
+        if start:
+            file.seek(start)
+        while block := file.read(BLOCK_BYTES):
+            yield block
+
+
+def measure(file: BinaryIO) -> int:
+    """Return the size in bytes of a file, and close it."""
+    with file:
+        return file.seek(0, os.SEEK_END)
