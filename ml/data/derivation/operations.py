@@ -7,7 +7,7 @@ operation names are those of the dataset that is derived from, whatever operatio
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, Self, TypeAlias
 
 import numpy as np
 from pydantic import Field, TypeAdapter, model_validator
@@ -36,6 +36,8 @@ Index = Annotated[int, Field(ge=0, le=2**40)]
 IssueCode = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,60}$")]
 #: Rows that one request can name by their positions.
 MAX_NAMED_ROWS: Final = 100_000
+#: At least one split; all of them where it is null.
+Splits = Annotated[list[Split], Field(min_length=1)]
 
 
 class Operation(Config):
@@ -96,7 +98,13 @@ class _RowsOperation(Operation):
     finding: IssueCode | None = Field(
         None, description="Code of a finding in the report of the dataset; all rows that it lists."
     )
-    splits: list[Split] | None = Field(None, description="Only the rows of these splits, of those of the finding.")
+    splits: Splits | None = Field(None, description="Only the rows of these splits, of those of the finding.")
+
+    def _with_splits_of_finding(self) -> Self:
+        """Return the operation; raises `ValueError` for splits without a finding."""
+        if self.splits is not None and self.finding is None:
+            raise ValueError("has `splits` without `finding`; leave out `splits`, as named rows have their split")
+        return self
 
     def flagged_rows(self, selection: Selection) -> list[StoredFlag]:
         """Return the rows that the finding lists, in the requested splits."""
@@ -118,7 +126,7 @@ class DropRows(_RowsOperation):
     def _check(self) -> DropRows:
         if (self.finding is None) == (self.rows is None):
             raise ValueError("has both or neither of `finding` and `rows`; name the rows by one of them")
-        return self
+        return self._with_splits_of_finding()
 
     def apply(self, selection: Selection, others: Mapping[str, Selection]) -> Selection:
         """Return the rows without those that are named."""
@@ -152,7 +160,7 @@ class RelabelRows(_RowsOperation):
     def _check(self) -> RelabelRows:
         if sum(value is not None for value in (self.finding, self.labels, self.objects)) != 1:
             raise ValueError("has several or none of `finding`, `labels` and `objects`; name the rows by one of them")
-        return self
+        return self._with_splits_of_finding()
 
     def missing_objects(self, source: Selection) -> Iterable[tuple[Location, int, int]]:
         """Return the positions beyond the objects of their image."""
@@ -201,11 +209,13 @@ class FilterRows(Operation):
     """Keep the rows that fulfill every condition."""
 
     operation: Literal["filter"] = "filter"
-    splits: list[Split] | None = Field(None, description="Keep the rows of these splits.")
-    classes: list[ClassName] | None = Field(
+    splits: Splits | None = Field(None, description="Keep the rows of these splits.")
+    classes: Annotated[list[ClassName], Field(min_length=1)] | None = Field(
         None, description="Keep the rows of these classes; in images with objects, the objects of these classes."
     )
-    without_classes: list[ClassName] | None = Field(None, description="Drop the rows, or objects, of these classes.")
+    without_classes: Annotated[list[ClassName], Field(min_length=1)] | None = Field(
+        None, description="Drop the rows, or objects, of these classes."
+    )
     min_box_pixels: float | None = Field(
         None, gt=0, description="Drop objects whose box is narrower or lower than this number of pixels."
     )
@@ -219,6 +229,9 @@ class FilterRows(Operation):
     def _check(self) -> FilterRows:
         if not self.model_dump(exclude={"operation", "column"}, exclude_none=True):
             raise ValueError("has no condition; give at least one, such as `splits` or `min_characters`")
+        if self.max_characters is not None and (self.min_characters or 0) > self.max_characters:
+            limits = f"min_characters {self.min_characters} above max_characters {self.max_characters}"
+            raise ValueError(f"has {limits}, so that no text fits; lower the first")
         return self
 
     @property
@@ -273,7 +286,7 @@ class SampleRows(Operation):
     operation: Literal["sample"] = "sample"
     fraction: float | None = Field(None, gt=0, le=1, description="Fraction of the rows to keep.")
     rows: int | None = Field(None, ge=1, description="Number of rows to keep, over all `splits`.")
-    splits: list[Split] | None = Field(None, description="Sample from these splits, and keep the others [all].")
+    splits: Splits | None = Field(None, description="Sample from these splits, and keep the others [all].")
     seed: int = Field(0, ge=0, le=2**32 - 1)
 
     @model_validator(mode="after")

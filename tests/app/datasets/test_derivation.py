@@ -90,6 +90,11 @@ def test_every_fault_of_the_operations_is_listed(reviews: TestClient) -> None:
         ({"operation": "drop_rows", "rows": {"trian": [1]}}, "operations.0.rows.trian"),
         ({"operation": "sample", "fraction": 2}, "operations.0.fraction"),
         ({"operation": "filter"}, "operations.0"),
+        ({"operation": "filter", "classes": []}, "operations.0.classes"),
+        ({"operation": "filter", "min_characters": 9, "max_characters": 3}, "operations.0"),
+        ({"operation": "sample", "fraction": 0.5, "splits": []}, "operations.0.splits"),
+        ({"operation": "drop_rows", "rows": {"train": [1]}, "splits": ["test"]}, "operations.0"),
+        ({"operation": "relabel", "labels": {"train": {"1": "bad"}}, "splits": ["test"]}, "operations.0"),
         ({"operation": "filter", "max_character": 3}, "operations.0.max_character"),
     ],
 )
