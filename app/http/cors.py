@@ -23,7 +23,8 @@ METHODS: Final = "GET, HEAD, POST, PUT, PATCH, DELETE"
 EXPOSED_HEADERS: Final = (
     "Accept-Ranges, Allow, Content-Disposition, Content-Length, Content-Range, ETag, Idempotent-Replayed, Location, "
     "RateLimit, RateLimit-Policy, Retry-After, Tus-Checksum-Algorithm, Tus-Extension, Tus-Max-Size, Tus-Resumable, "
-    "Tus-Version, Upload-Expires, Upload-Length, Upload-Metadata, Upload-Offset, WWW-Authenticate, X-Request-Id"
+    "Tus-Version, Upload-Expires, Upload-Length, Upload-Metadata, Upload-Offset, WWW-Authenticate, X-Request-Id, "
+    "X-Truncated"
 )
 #: Time that a browser may remember the response to a preflight.
 MAX_AGE_SECONDS: Final = 600

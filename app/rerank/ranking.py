@@ -19,7 +19,7 @@ _EMBEDDING: Final = {"return": "embedding"}
 
 
 async def rank(service: PredictService, request: RerankRequest) -> dict[str, Any]:
-    """Return model, results and usage of `Ranking` as JSON values.
+    """Return model, results, usage and warnings of `Ranking` as JSON values.
 
     Raises the errors of `PredictService.predict`, and `ProblemError` 422 for a model that embeds no texts.
     """
@@ -31,6 +31,7 @@ async def rank(service: PredictService, request: RerankRequest) -> dict[str, Any
     return {
         "model": f"{result.served.name}@{result.served.version}",
         "results": to_results(request, result.outputs),
+        "warnings": _describe_truncation(result.outputs),
         "usage": {"prompt_tokens": tokens, "completion_tokens": 0, "total_tokens": tokens},
     }
 
@@ -47,6 +48,15 @@ def to_results(request: RerankRequest, outputs: Sequence[Mapping[str, Any]]) -> 
             **({"document": {"text": request.documents[index]}} if request.return_documents else {}),
         }
         for index in order[: request.top_n]
+    ]
+
+
+def _describe_truncation(outputs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a warning for each text of which the beginning was read alone."""
+    return [
+        f"{_path_of(index, '')}: {truncated['kept']} of {truncated['of']} tokens were read"
+        for index, output in enumerate(outputs)
+        if (truncated := output.get("truncated"))
     ]
 
 

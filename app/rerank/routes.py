@@ -44,5 +44,9 @@ async def rerank_documents(request: Request, body: RerankBody, service: PredictS
 
 
 async def _respond(request: Request, body: RerankRequest, service: PredictServiceDep, *, version: str) -> Response:
-    ranking = {"id": request.state.request_id, "object": "list", "meta": {"api_version": {"version": version}}}
-    return Response(orjson.dumps({**ranking, **await rank(service, body)}), media_type=RESPONSE_TYPE)
+    answer = await rank(service, body)
+    meta: dict[str, Any] = {"api_version": {"version": version}}
+    if warnings := answer.pop("warnings"):
+        meta["warnings"] = warnings
+    ranking = {"id": request.state.request_id, "object": "list", "meta": meta}
+    return Response(orjson.dumps({**ranking, **answer}), media_type=RESPONSE_TYPE)

@@ -81,6 +81,9 @@ class RankingMeta(BaseModel):
     """Version of the protocol, as clients of Cohere read it."""
 
     api_version: ApiVersion
+    warnings: list[str] | None = Field(
+        None, description="Texts of which the beginning was read alone, with the number of tokens."
+    )
 
 
 class Ranking(BaseModel):

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from app.http.errors import ProblemError, summarize
 from app.predict.handler import RESPONSE_TYPE
 from app.predict.schemas import MAX_INPUTS
+from app.predict.truncation import truncation_headers
 from ml.errors import PARAMETERS, Finding, shorten, unknown
 
 if TYPE_CHECKING:
@@ -130,11 +131,16 @@ def respond(pipeline: Pipeline, outputs: Sequence[Mapping[str, Any]], request: P
 
 
 def encode(pipeline: Pipeline, outputs: Sequence[Mapping[str, Any]], request: PipelineRequest) -> bytes | Response:
-    """Return the answer to a request: JSON, or a response with a file."""
+    """Return the answer: JSON, or a response with a file or a header.
+
+    The header lists the texts that were cut.
+    """
     answer = pipeline.to_answer(outputs, request)
+    headers = truncation_headers(outputs)
     if isinstance(answer, bytes):
-        return Response(answer, media_type=pipeline.media_type)
-    return orjson.dumps(answer)
+        return Response(answer, media_type=pipeline.media_type, headers=headers)
+    content = orjson.dumps(answer)
+    return Response(content, media_type=RESPONSE_TYPE, headers=headers) if headers else content
 
 
 def check_members(request: PipelineRequest, members: Iterable[str] = ()) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -40,6 +41,29 @@ def test_texts_get_the_scores_of_all_classes(post: Any, native: Any) -> None:
     for answer, output in zip([single, *several], [outputs[0], *outputs], strict=True):
         assert {item["label"]: item["score"] for item in answer} == pytest.approx(output["probabilities"], rel=1e-5)
         assert answer[0]["label"] == output["label"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("embedder/embed", {"inputs": ["a film", "a quiet film " * 40]}),
+        ("text_classification/predict", {"inputs": ["a film", "a quiet film " * 40]}),
+        ("text_classification", {"inputs": ["a film", "a quiet film " * 40]}),
+        ("embedder/rerank", {"query": "a film", "texts": ["a quiet film " * 40]}),
+        ("embedder/similarity", {"inputs": {"source_sentence": "a film", "sentences": ["a quiet film " * 40]}}),
+    ],
+)
+def test_a_header_lists_the_texts_that_were_cut(api: ApiProcess, path: str, body: dict[str, Any]) -> None:
+    headers = {"Content-Type": "application/json"}
+    status, named, answer = api.request("POST", f"/hf/{path}", headers=headers, body=json.dumps(body).encode())
+    assert status == 200, answer
+    cut = {name.lower(): value for name, value in named.items()}["x-truncated"]
+    index, read, length = map(int, re.fullmatch(r"(\d+)=(\d+)/(\d+)", cut).groups())
+    assert index == 1
+    assert read < length
+    short = json.dumps({"inputs": "a film"}).encode()
+    _, named, _ = api.request("POST", "/hf/embedder/embed", headers=headers, body=short)
+    assert "x-truncated" not in {name.lower() for name in named}
 
 
 def test_lists_of_one_text_are_texts(post: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -122,6 +123,12 @@ def test_clients_of_cohere_rank_documents(api: ApiProcess, expected: list[tuple[
 def test_litellm_ranks_documents(api: ApiProcess, expected: list[tuple[int, float]], tmp_path: Path) -> None:
     results = printed_by(LITELLM_PROGRAM, api, tmp_path, group="litellm")
     assert [index for index, _ in results] == [index for index, _ in expected[:2]]
+
+
+def test_documents_of_which_the_beginning_was_read_are_listed(post: Any) -> None:
+    [warning] = post(documents=["the sea", "a quiet film " * 40])["meta"]["warnings"]
+    assert re.fullmatch(r"documents\.1: \d+ of \d+ tokens were read", warning), warning
+    assert post()["meta"] == {"api_version": {"version": "1"}}
 
 
 def test_both_paths_answer_alike_and_count_tokens(post: Any, expected: list[tuple[int, float]]) -> None:
